@@ -1,0 +1,28 @@
+//! The log of a hub and everything that is proven from it: statements, Merkle trees, lanes, signed notes,
+//! checkpoints, pages and receipts.
+//!
+//! ```text
+//! parts ─▶ header ─▶ commitment ─▶ log tree ─┐
+//!                                lane trees ─┴▶ lane table ─▶ checkpoint ─▶ page, receipt
+//! ```
+//!
+//! Invariant: pure. No I/O, no clock, no randomness, no threads; what a verifier concludes depends on bytes alone.
+//! Byte layouts: the public standards RFC 6962, C2SP `signed-note`, `tlog-checkpoint`, `tlog-cosignature`,
+//! `tlog-proof`, and our own for statements, lanes and receipts (`docs/formats.md`).
+
+pub mod base64;
+pub mod checkpoint;
+pub mod hash;
+pub mod id;
+pub mod lane;
+pub mod note;
+pub mod page;
+pub mod proof;
+pub mod receipt;
+pub mod statement;
+pub mod tree;
+
+pub use checkpoint::Checkpoint;
+pub use hash::Hash;
+pub use id::{HubId, LaneNumber, LogIndex, Origin, TreeSize};
+pub use statement::Header;

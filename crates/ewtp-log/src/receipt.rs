@@ -1,0 +1,402 @@
+//! Receipts: one file that proves one statement (formats.md section 14).
+//!
+//! ```text
+//! # statement  # part …  # attachment …  # log  # lane  # descriptors  # end
+//! ```
+//!
+//! Verified offline from the file, the issuer's keys and the digests of the issuer's descriptors. Any subset of the parts
+//! verifies; no flipped bit does.
+
+use std::fmt::Write as _;
+
+use crate::base64::{armour, decode_array, unarmour};
+use crate::checkpoint::Checkpoint;
+use crate::hash::{Hash, leaf_hash};
+use crate::id::{HubId, LaneNumber, LogIndex, TreeSize, parse_decimal};
+use crate::lane::{DEPTH_MAX, DEPTH_MIN, lane_leaf, slot_leaf, table_entry, table_root_from_path};
+use crate::note::{KeyKind, NoteError, Verified, VerifierKey};
+use crate::proof::TlogProof;
+use crate::statement::{Header, attachment_digest, commitment, part_digest};
+use crate::tree::verify_inclusion;
+
+/// Longest receipt read, bytes.
+pub const RECEIPT_BYTES_MAX: usize = 256 << 20;
+
+/// The lane half of a receipt: "said to BE as 18th".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanePath {
+    /// To whom.
+    pub peer: HubId,
+    /// Slot in the lane table.
+    pub slot: u16,
+    /// Blind of the slot.
+    pub blind: [u8; 16],
+    /// Statements in the lane.
+    pub size: u64,
+    /// Root of the lane.
+    pub root: Hash,
+    /// Path from the slot to the table's root.
+    pub table: Vec<Hash>,
+    /// Inclusion of the table in the log.
+    pub log: Vec<Hash>,
+    /// The statement's place in the lane, and its path.
+    pub entry: Option<LaneEntry>,
+}
+
+/// A statement's place in a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneEntry {
+    /// Place, from 1.
+    pub number: LaneNumber,
+    /// Log index.
+    pub index: LogIndex,
+    /// Commitment.
+    pub commitment: Hash,
+    /// Inclusion in the lane.
+    pub path: Vec<Hash>,
+}
+
+/// Which descriptor the signatures were made under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescriptorRef {
+    /// The issuer.
+    pub hub: String,
+    /// Version of its descriptor.
+    pub version: u64,
+    /// SHA-256 of the payload.
+    pub digest: Hash,
+}
+
+/// A receipt, parsed or to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Header bytes, verbatim.
+    pub header: String,
+    /// Name and blob of the parts that its holder may show.
+    pub parts: Vec<(String, Vec<u8>)>,
+    /// Digest, and salt with bytes, of attachments.
+    pub attachments: Vec<(Hash, Vec<u8>)>,
+    /// Inclusion in the log.
+    pub log: TlogProof,
+    /// Inclusion in a lane.
+    pub lane: Option<LanePath>,
+    /// The issuer's descriptors.
+    pub descriptors: Vec<DescriptorRef>,
+}
+
+/// Why a receipt was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiptRefusal {
+    /// Sections or their bodies are not in form.
+    #[error("format: {0}")]
+    Format(&'static str),
+    /// A part doesn't match the header.
+    #[error("part: {0} does not match the header")]
+    Part(String),
+    /// An attachment doesn't match its digest.
+    #[error("attachment: the bytes do not match the digest {0}")]
+    Attachment(String),
+    /// The checkpoint is of another log than the header.
+    #[error("origin: the statement is of {statement}, the checkpoint of {checkpoint}")]
+    Origin {
+        /// In the header.
+        statement: String,
+        /// In the checkpoint.
+        checkpoint: String,
+    },
+    /// The statement isn't in the tree.
+    #[error("inclusion: the statement is not in the log under this checkpoint")]
+    Inclusion,
+    /// A signature line fails or is by an unknown key.
+    #[error("signature: {0}")]
+    Signature(NoteError),
+    /// The lane doesn't open under the checkpoint.
+    #[error("lane: the lane path does not open under this checkpoint")]
+    Lane,
+    /// The descriptors are not those that the verifier holds.
+    #[error("descriptor: the receipt names descriptors that the chain at hand does not hold")]
+    Descriptor,
+}
+
+impl ReceiptRefusal {
+    /// Code as in the conformance vectors.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Format(_) => "format",
+            Self::Part(_) => "part",
+            Self::Attachment(_) => "attachment",
+            Self::Origin { .. } => "origin",
+            Self::Inclusion => "inclusion",
+            Self::Signature(_) => "signature",
+            Self::Lane => "lane",
+            Self::Descriptor => "descriptor",
+        }
+    }
+}
+
+/// What the verifier trusts: keys and descriptor digests of the issuer.
+#[derive(Clone, Debug, Default)]
+pub struct ReceiptTrust {
+    /// Log keys and witnesses that the descriptor names.
+    pub keys: Vec<VerifierKey>,
+    /// Descriptors of the issuer's chain.
+    pub descriptors: Vec<DescriptorRef>,
+}
+
+/// What a receipt proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// Who said what.
+    pub header: Header,
+    /// The log's entry.
+    pub commitment: Hash,
+    /// Its place in the log.
+    pub index: LogIndex,
+    /// Size of the log under the checkpoint.
+    pub log_size: TreeSize,
+    /// Keys that signed.
+    pub signed_by: Verified,
+    /// To whom it was said, and as which of the lane.
+    pub lane: Option<(HubId, Option<LaneNumber>)>,
+}
+
+impl Receipt {
+    /// Writes the file.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut out = format!("ewtp-receipt/v1\n# statement\n{}", self.header);
+        // Writing into a String can't fail.
+        for (name, blob) in &self.parts {
+            let _ = write!(out, "# part {name}\n{}", armour(blob));
+        }
+        for (digest, bytes) in &self.attachments {
+            let _ = write!(out, "# attachment {digest}\n{}", armour(bytes));
+        }
+        let _ = write!(out, "# log\n{}", self.log.to_text());
+        if let Some(lane) = &self.lane {
+            let _ = write!(out, "# lane\n{}", lane.to_text());
+        }
+        out.push_str("# descriptors\n");
+        for d in &self.descriptors {
+            let _ = writeln!(out, "{} {} {}", d.hub, d.version, d.digest);
+        }
+        out.push_str("# end\n");
+        out
+    }
+
+    /// Parses the sections and checks their order; nothing is verified yet.
+    ///
+    /// # Errors
+    /// [`ReceiptRefusal::Format`].
+    pub fn parse(text: &str) -> Result<Self, ReceiptRefusal> {
+        use ReceiptRefusal::Format;
+        let sections = sections(text)?;
+        let mut sections = sections.into_iter().peekable();
+        let header = match sections.next() {
+            Some(("statement", body)) => body.to_owned(),
+            _ => return Err(Format("the first section is the statement")),
+        };
+        let mut parts: Vec<(String, Vec<u8>)> = Vec::new();
+        while let Some((title, body)) = sections.next_if(|(t, _)| t.starts_with("part ")) {
+            let name = title.strip_prefix("part ").unwrap_or_default();
+            let blob = unarmour(body).ok_or(Format("base64 of a part"))?;
+            if parts.iter().any(|(n, _)| n == name) {
+                return Err(Format("a part twice"));
+            }
+            parts.push((name.to_owned(), blob));
+        }
+        let mut attachments: Vec<(Hash, Vec<u8>)> = Vec::new();
+        while let Some((title, body)) = sections.next_if(|(t, _)| t.starts_with("attachment ")) {
+            let digest = title.strip_prefix("attachment ").and_then(Hash::from_base64);
+            let digest = digest.ok_or(Format("digest of an attachment"))?;
+            let bytes = unarmour(body).ok_or(Format("base64 of an attachment"))?;
+            if attachments.iter().any(|(d, _)| *d == digest) {
+                return Err(Format("an attachment twice"));
+            }
+            attachments.push((digest, bytes));
+        }
+        let log = match sections.next() {
+            Some(("log", body)) => TlogProof::parse(body).map_err(|_| Format("log section"))?,
+            _ => return Err(Format("the log section is missing or out of order")),
+        };
+        let lane = match sections.next_if(|(t, _)| *t == "lane") {
+            Some((_, body)) => Some(LanePath::parse(body).ok_or(ReceiptRefusal::Lane)?),
+            None => None,
+        };
+        let descriptors = match sections.next() {
+            Some(("descriptors", body)) => parse_descriptors(body).ok_or(ReceiptRefusal::Descriptor)?,
+            _ => return Err(Format("the descriptors section is missing or out of order")),
+        };
+        if sections.next().is_some() {
+            return Err(Format("an unknown or misplaced section"));
+        }
+        Ok(Self { header, parts, attachments, log, lane, descriptors })
+    }
+
+    /// Verifies everything that the file claims.
+    ///
+    /// # Errors
+    /// [`ReceiptRefusal`], the first that fails in the order parts, attachments, log, lane, descriptors.
+    pub fn verify(&self, trust: &ReceiptTrust) -> Result<Proven, ReceiptRefusal> {
+        use ReceiptRefusal::Format;
+        let header = Header::parse(self.header.as_bytes()).map_err(|_| Format("header of the statement"))?;
+        for (name, blob) in &self.parts {
+            if header.part_digest(name) != Some(&part_digest(name, blob)) {
+                return Err(ReceiptRefusal::Part(name.clone()));
+            }
+        }
+        for (digest, bytes) in &self.attachments {
+            let opened = bytes.split_first_chunk::<16>().map(|(salt, rest)| attachment_digest(salt, rest));
+            if opened != Some(*digest) {
+                return Err(ReceiptRefusal::Attachment(digest.to_base64()));
+            }
+        }
+        let (checkpoint, note) = Checkpoint::parse_note(self.log.checkpoint.as_bytes())
+            .map_err(|_| Format("checkpoint of the log section"))?;
+        if checkpoint.origin != header.origin {
+            return Err(ReceiptRefusal::Origin { statement: header.origin, checkpoint: checkpoint.origin });
+        }
+        let commitment = commitment(self.header.as_bytes());
+        let size = checkpoint.size;
+        verify_inclusion(self.log.index, size.0, &leaf_hash(&commitment.0), &self.log.path, &checkpoint.root)
+            .map_err(|_| ReceiptRefusal::Inclusion)?;
+        let signed_by = note.verify_all_known(&trust.keys).map_err(ReceiptRefusal::Signature)?;
+        let by_log = signed_by.log_keys.iter().any(|k| k.kind() == KeyKind::Log && k.name() == checkpoint.origin);
+        if !by_log {
+            return Err(ReceiptRefusal::Signature(NoteError::Unsigned));
+        }
+        let index = LogIndex(self.log.index);
+        if let Some(lane) = &self.lane {
+            lane.verify(&checkpoint, index, &commitment)?;
+        }
+        let held = |d: &DescriptorRef| d.hub == header.hub && trust.descriptors.contains(d);
+        if self.descriptors.is_empty() || !self.descriptors.iter().all(held) {
+            return Err(ReceiptRefusal::Descriptor);
+        }
+        let lane = self.lane.as_ref().map(|l| (l.peer.clone(), l.entry.as_ref().map(|e| e.number)));
+        Ok(Proven { header, commitment, index, log_size: size, signed_by, lane })
+    }
+}
+
+fn sections(text: &str) -> Result<Vec<(&str, &str)>, ReceiptRefusal> {
+    use ReceiptRefusal::Format;
+    if text.len() > RECEIPT_BYTES_MAX {
+        return Err(Format("longer than 256 MiB"));
+    }
+    if text.contains('\r') {
+        return Err(Format("a carriage return"));
+    }
+    let body = text.strip_prefix("ewtp-receipt/v1\n# ").ok_or(Format("the first line"))?;
+    let body = body.strip_suffix("\n# end\n").ok_or(Format("the last line"))?;
+    // The last section's LF went with the suffix; every body keeps its own.
+    let whole_len = body.len() + 1;
+    let body = text.get("ewtp-receipt/v1\n# ".len()..).and_then(|t| t.get(..whole_len)).ok_or(Format("its end"))?;
+    let mut out = Vec::new();
+    let mut rest = body;
+    loop {
+        let (section, next) = match rest.find("\n# ") {
+            Some(at) => (rest.get(..=at).unwrap_or_default(), rest.get(at + 3..)),
+            None => (rest, None),
+        };
+        out.push(section.split_once('\n').ok_or(Format("a section without a body"))?);
+        match next {
+            Some(next) => rest = next,
+            None => return Ok(out),
+        }
+    }
+}
+
+fn parse_descriptors(body: &str) -> Option<Vec<DescriptorRef>> {
+    let parse = |line: &str| {
+        let mut words = line.split(' ');
+        let (hub, version, digest) = (words.next()?, words.next()?, words.next()?);
+        let digest = Hash::from_base64(digest).filter(|_| words.next().is_none())?;
+        Some(DescriptorRef { hub: hub.to_owned(), version: parse_decimal(version)?, digest })
+    };
+    body.strip_suffix('\n')?.split('\n').map(parse).collect()
+}
+
+impl LanePath {
+    fn to_text(&self) -> String {
+        let mut out = String::new();
+        // Writing into a String can't fail.
+        let _ = writeln!(out, "peer {}\nslot {}", self.peer, self.slot);
+        let _ = writeln!(out, "blind {}\nsize {}", crate::base64::encode(&self.blind), self.size);
+        let _ = writeln!(out, "root {}", self.root);
+        for h in &self.table {
+            let _ = writeln!(out, "table {h}");
+        }
+        for h in &self.log {
+            let _ = writeln!(out, "log {h}");
+        }
+        if let Some(e) = &self.entry {
+            let _ = writeln!(out, "number {}\nentry {} {}", e.number, e.index, e.commitment);
+            for h in &e.path {
+                let _ = writeln!(out, "path {h}");
+            }
+        }
+        out
+    }
+
+    fn parse(body: &str) -> Option<Self> {
+        let mut lines = body.strip_suffix('\n')?.split('\n').peekable();
+        let mut value = |name: &str| lines.next_if(|l| word(l) == name).map(argument);
+        let peer = value("peer")?.parse().ok()?;
+        let slot = u16::try_from(parse_decimal(value("slot")?)?).ok()?;
+        let blind = decode_array(value("blind")?)?;
+        let size = parse_decimal(value("size")?)?;
+        let root = Hash::from_base64(value("root")?)?;
+        let mut hashes = |name: &str| {
+            let mut out = Vec::new();
+            while let Some(line) = value(name) {
+                out.push(Hash::from_base64(line)?);
+            }
+            Some(out)
+        };
+        let (table, log) = (hashes("table")?, hashes("log")?);
+        let mut value = |name: &str| lines.next_if(|l| word(l) == name).map(argument);
+        let entry = match value("number") {
+            None => None,
+            Some(number) => {
+                let number = LaneNumber(parse_decimal(number)?);
+                let (index, commitment) = value("entry")?.split_once(' ')?;
+                let (index, commitment) = (LogIndex(parse_decimal(index)?), Hash::from_base64(commitment)?);
+                let mut path = Vec::new();
+                while let Some(line) = value("path") {
+                    path.push(Hash::from_base64(line)?);
+                }
+                Some(LaneEntry { number, index, commitment, path })
+            }
+        };
+        lines.next().is_none().then_some(Self { peer, slot, blind, size, root, table, log, entry })
+    }
+
+    fn verify(&self, checkpoint: &Checkpoint, index: LogIndex, statement: &Hash) -> Result<(), ReceiptRefusal> {
+        use ReceiptRefusal::Lane;
+        let depth = u8::try_from(self.table.len()).unwrap_or(u8::MAX);
+        if !(DEPTH_MIN..=DEPTH_MAX).contains(&depth) || self.slot >> depth != 0 {
+            return Err(Lane);
+        }
+        let leaf = slot_leaf(&self.blind, Some(&self.peer), self.size, &self.root);
+        let table_root = table_root_from_path(self.slot, leaf, &self.table);
+        let table_index = checkpoint.size.0.checked_sub(1).ok_or(Lane)?;
+        let entry = leaf_hash(&table_entry(LogIndex(table_index), depth, &table_root).0);
+        verify_inclusion(table_index, checkpoint.size.0, &entry, &self.log, &checkpoint.root).map_err(|_| Lane)?;
+        let Some(place) = &self.entry else { return Ok(()) };
+        if (place.index, &place.commitment) != (index, statement) {
+            return Err(Lane);
+        }
+        let at = place.number.0.checked_sub(1).ok_or(Lane)?;
+        let leaf = lane_leaf(place.index, &place.commitment);
+        verify_inclusion(at, self.size, &leaf, &place.path, &self.root).map_err(|_| Lane)
+    }
+}
+
+fn word(line: &str) -> &str {
+    line.split(' ').next().unwrap_or_default()
+}
+
+fn argument(line: &str) -> &str {
+    line.split_once(' ').map_or("", |(_, v)| v)
+}

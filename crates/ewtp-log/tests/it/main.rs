@@ -1,0 +1,10 @@
+//! Conformance with the vectors of the public standards and our own, and properties of the trees.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+
+mod ed25519;
+mod lanes;
+mod merkle;
+mod notes;
+mod receipts;
+mod statements;
+mod vectors;
