@@ -1,1 +1,23 @@
+//! The vocabulary of trade: filings in real types, code lists, exact money and mass, cases and their tracks.
+//!
+//! ```text
+//! wire filing ─check: every violation, every warning─▶ CheckedFiling ─▶ parts of a statement
+//! statements of a case ─▶ CaseRecord ─state()─▶ what is shown
+//! ```
+//!
+//! Invariant: pure, and parse once: what stands in a typed field has been checked, and nothing here is ever a float.
 
+pub mod case;
+pub mod check;
+pub mod codes;
+pub mod elements;
+pub mod finding;
+pub mod lists;
+pub mod mrn;
+pub mod quantity;
+pub mod scope;
+
+pub use check::{CheckedFiling, check_filing};
+pub use codes::{Country, Lrn};
+pub use lists::CodeLists;
+pub use quantity::{ExactSum, Money};

@@ -1,0 +1,151 @@
+//! The table of data elements: which path, which WCO path, and whether it is mandatory by filing type.
+//!
+//! One table decides what is mandatory (trade.md, "Data elements"); numbers are those of its first column.
+
+use ewtp_proto::v1;
+
+/// Which column of the table counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// A complete export filing.
+    Export,
+    /// A complete advance filing: nobody is declarant at the destination before adoption.
+    Advance,
+    /// A pre-load "7+1" filing, completed later.
+    Partial,
+}
+
+/// Whether an element must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Mandatory.
+    M,
+    /// Depends or is optional: checked where given.
+    O,
+}
+
+/// Where an element stands.
+#[derive(Clone, Copy)]
+pub enum Place {
+    /// Once per filing.
+    Filing(fn(&v1::Filing) -> bool),
+    /// Once per item.
+    Item(fn(&Item<'_>) -> bool),
+}
+
+/// One item across the parts.
+#[derive(Clone, Copy)]
+pub struct Item<'a> {
+    /// In part `core`.
+    pub core: &'a v1::CoreItem,
+    /// In part `goods`.
+    pub goods: Option<&'a v1::GoodsItem>,
+    /// In part `value`.
+    pub value: Option<&'a v1::ValueItem>,
+}
+
+/// A row of the table.
+pub struct Element {
+    /// Number in trade.md.
+    pub number: u8,
+    /// Our path; `[]` stands for an item.
+    pub path: &'static str,
+    /// WCO DM 3.6 path under Declaration.
+    pub wco: &'static str,
+    /// Needs in the order export, advance, partial.
+    pub needs: [Need; 3],
+    /// Whether it is there.
+    pub place: Place,
+}
+
+impl Element {
+    /// Whether it must be there.
+    #[must_use]
+    pub const fn need(&self, column: Column) -> Need {
+        match column {
+            Column::Export => self.needs[0],
+            Column::Advance => self.needs[1],
+            Column::Partial => self.needs[2],
+        }
+    }
+}
+
+fn core(f: &v1::Filing) -> Option<&v1::FilingCore> {
+    f.core.as_ref()
+}
+
+fn some(text: Option<&String>) -> bool {
+    text.is_some_and(|t| !t.is_empty())
+}
+
+fn address(a: Option<&v1::Address>) -> bool {
+    a.is_some_and(|a| !a.city.is_empty() && !a.country.is_empty())
+}
+
+fn money(m: Option<&v1::Money>) -> bool {
+    m.is_some_and(|m| !m.amount.is_empty() && !m.currency.is_empty())
+}
+
+use Need::{M, O};
+use Place::{Filing as F, Item as I};
+
+/// The table.
+pub const ELEMENTS: &[Element] = &[
+    Element { number: 1, path: "core.function", wco: "FunctionCode", needs: [M, M, M], place: F(|f| core(f).is_some_and(|c| c.function != 0)) },
+    Element { number: 2, path: "core.lrn", wco: "FunctionalReferenceID", needs: [M, M, M], place: F(|f| some(core(f).map(|c| &c.lrn))) },
+    Element { number: 3, path: "core.mrn", wco: "ID", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 5, path: "core.type", wco: "TypeCode", needs: [M, M, M], place: F(|f| core(f).is_some_and(|c| c.r#type != 0)) },
+    Element { number: 7, path: "goods.total_packages", wco: "TotalPackageQuantity", needs: [O, O, M], place: F(|f| f.goods.as_ref().is_some_and(|g| g.total_packages > 0)) },
+    Element { number: 8, path: "goods.gross_mass_kg", wco: "TotalGrossMassMeasure", needs: [M, M, M], place: F(|f| some(f.goods.as_ref().map(|g| &g.gross_mass_kg))) },
+    Element { number: 9, path: "core.declarant_id", wco: "Declarant/ID", needs: [M, O, O], place: F(|f| some(core(f).map(|c| &c.declarant_id))) },
+    Element { number: 10, path: "core.agent_id", wco: "Agent/ID", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 10, path: "core.agent_status", wco: "Agent/FunctionCode", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 11, path: "core.exporter_id", wco: "Exporter/ID", needs: [M, O, O], place: F(|f| some(core(f).map(|c| &c.exporter_id))) },
+    Element { number: 11, path: "core.exporter_name", wco: "Exporter/Name", needs: [M, M, M], place: F(|f| some(core(f).map(|c| &c.exporter_name))) },
+    Element { number: 11, path: "parties.exporter_address", wco: "Exporter/Address", needs: [M, M, M], place: F(|f| address(f.parties.as_ref().and_then(|p| p.exporter_address.as_ref()))) },
+    Element { number: 12, path: "core.importer_id", wco: "GoodsShipment/Importer/ID", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 12, path: "core.importer_name", wco: "GoodsShipment/Consignee/Name", needs: [M, M, M], place: F(|f| some(core(f).map(|c| &c.importer_name))) },
+    Element { number: 12, path: "parties.importer_address", wco: "GoodsShipment/Consignee/Address", needs: [M, M, M], place: F(|f| address(f.parties.as_ref().and_then(|p| p.importer_address.as_ref()))) },
+    Element { number: 13, path: "parties.seller", wco: "GoodsShipment/Seller", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 14, path: "parties.fiscal_reference", wco: "DomesticDutyTaxParty/ID", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 15, path: "core.ucr", wco: "UCR/TraderAssignedReferenceID", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 19, path: "core.transport_mode", wco: "BorderTransportMeans/ModeCode", needs: [M, M, O], place: F(|f| some(core(f).map(|c| &c.transport_mode))) },
+    Element { number: 20, path: "goods.transport_document", wco: "TransportContractDocument/ID", needs: [O, O, M], place: F(|f| some(f.goods.as_ref().map(|g| &g.transport_document))) },
+    Element { number: 21, path: "core.departure_date", wco: "DepartureDateTime", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 22, path: "goods.location", wco: "GoodsShipment/Consignment/GoodsLocation/Name", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 22, path: "core.port_of_discharge", wco: "GoodsShipment/Consignment/UnloadingLocation/ID", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 23, path: "core.offices", wco: "ExitOffice/ID", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 24, path: "core.country_of_export", wco: "GoodsShipment/ExportCountry/ID", needs: [M, M, M], place: F(|f| some(core(f).map(|c| &c.country_of_export))) },
+    Element { number: 24, path: "core.country_of_destination", wco: "GoodsShipment/Destination/CountryCode", needs: [M, M, M], place: F(|f| some(core(f).map(|c| &c.country_of_destination))) },
+    Element { number: 25, path: "value.invoice_total", wco: "InvoiceAmount", needs: [M, M, O], place: F(|f| money(f.value.as_ref().and_then(|v| v.invoice_total.as_ref()))) },
+    Element { number: 26, path: "value.freight", wco: "GoodsShipment/CustomsValuation/FreightChargeAmount", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 27, path: "value.terms", wco: "GoodsShipment/TradeTerms/ConditionCode", needs: [O, O, O], place: F(|_| true) },
+    Element { number: 39, path: "core.retention_class", wco: "", needs: [M, M, M], place: F(|f| some(core(f).map(|c| &c.retention_class))) },
+    Element { number: 28, path: "core.items[].number", wco: "GovernmentAgencyGoodsItem/SequenceNumeric", needs: [M, M, M], place: I(|i| i.core.number > 0) },
+    Element { number: 29, path: "goods.items[].description", wco: "GovernmentAgencyGoodsItem/Commodity/Description", needs: [M, M, M], place: I(|i| some(i.goods.map(|g| &g.description))) },
+    Element { number: 30, path: "core.items[].commodity_code", wco: "GovernmentAgencyGoodsItem/Commodity/Classification/ID", needs: [M, M, O], place: I(|i| !i.core.commodity_code.is_empty()) },
+    Element { number: 31, path: "core.items[].origin", wco: "GovernmentAgencyGoodsItem/Origin/CountryCode", needs: [M, M, O], place: I(|i| !i.core.origin.is_empty()) },
+    Element { number: 32, path: "value.items[].value", wco: "GovernmentAgencyGoodsItem/CustomsValueAmount", needs: [M, M, O], place: I(|i| money(i.value.and_then(|v| v.value.as_ref()))) },
+    Element { number: 33, path: "goods.items[].gross_mass_kg", wco: "GovernmentAgencyGoodsItem/Commodity/GoodsMeasure/GrossMassMeasure", needs: [M, M, O], place: I(|i| i.goods.is_some_and(|g| !g.gross_mass_kg.is_empty() || !g.net_mass_kg.is_empty())) },
+    Element { number: 33, path: "goods.items[].net_mass_kg", wco: "GovernmentAgencyGoodsItem/Commodity/GoodsMeasure/NetNetWeightMeasure", needs: [O, O, O], place: I(|_| true) },
+    Element { number: 34, path: "core.items[].quantity", wco: "GovernmentAgencyGoodsItem/Commodity/GoodsMeasure/TariffQuantity", needs: [M, M, O], place: I(|i| i.core.quantity.as_ref().is_some_and(|q| !q.value.is_empty())) },
+    Element { number: 35, path: "goods.items[].package_type", wco: "GovernmentAgencyGoodsItem/Packaging/TypeCode", needs: [O, O, O], place: I(|_| true) },
+    Element { number: 36, path: "goods.items[].procedure", wco: "GovernmentAgencyGoodsItem/GovernmentProcedure/CurrentCode", needs: [M, O, O], place: I(|i| some(i.goods.map(|g| &g.procedure))) },
+];
+
+/// WCO path of one of our paths; item indexes and trailing field names are ignored.
+#[must_use]
+pub fn wco_path(path: &str) -> Option<String> {
+    let pattern: String = match (path.find('['), path.find(']')) {
+        (Some(open), Some(close)) if open < close => {
+            format!("{}[]{}", path.get(..open)?, path.get(close + 1..)?)
+        }
+        _ => path.to_owned(),
+    };
+    let found = ELEMENTS
+        .iter()
+        .filter(|e| pattern == e.path || pattern.strip_prefix(e.path).is_some_and(|rest| rest.starts_with('.')))
+        .max_by_key(|e| e.path.len())?;
+    let currency = if pattern.ends_with(".currency") { "@currencyID" } else { "" };
+    (!found.wco.is_empty()).then(|| format!("{}{currency}", found.wco))
+}
