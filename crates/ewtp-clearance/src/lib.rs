@@ -1,1 +1,21 @@
+//! Clearance: rulesets and the pure function that decides by them.
+//!
+//! ```text
+//! TOML ─parse, check─▶ Ruleset (CEL programs) ─┐
+//! filing's visible parts + answers ─▶ Facts ───┴─ decide ─▶ decisions | questions | an officer's task
+//! ```
+//!
+//! Invariant: pure and deterministic. Rulesets and facts alone decide; time comes in as a fact. A rule that can't be
+//! evaluated is never a *no*: it is an officer's task.
 
+mod cost;
+pub mod decide;
+pub mod estimate;
+pub mod expression;
+pub mod facts;
+pub mod ruleset;
+pub mod value;
+
+pub use decide::{Outcome, decide};
+pub use facts::Facts;
+pub use ruleset::Ruleset;

@@ -223,17 +223,32 @@ impl Subtrees for [Hash] {
     }
 }
 
-/// Root of any range `[lo, hi)` that is a node of the RFC 6962 tree.
-fn range_root<S: Subtrees + ?Sized>(tree: &S, lo: u64, hi: u64) -> Result<Hash, S::Error> {
-    let mut nodes = Vec::new();
-    for (a, b) in compact_range(lo, hi) {
-        nodes.push(tree.subtree(a, b - a)?);
+/// Which perfect subtrees make each sibling of an inclusion path, the leaf's sibling first.
+#[must_use]
+pub fn inclusion_plan(index: u64, size: u64) -> Vec<Vec<(u64, u64)>> {
+    let mut siblings = Vec::new();
+    let (mut lo, mut hi) = (0, size);
+    while index < size && hi - lo > 1 {
+        let split = lo + (1 << (hi - lo - 1).ilog2());
+        if index < split {
+            siblings.push(compact_range(split, hi));
+            hi = split;
+        } else {
+            siblings.push(compact_range(lo, split));
+            lo = split;
+        }
     }
-    let mut right_to_left = nodes.into_iter().rev();
-    Ok(match right_to_left.next() {
+    siblings.reverse();
+    siblings
+}
+
+/// Root over neighbouring perfect subtrees, left to right, as a tree of RFC 6962 joins them.
+#[must_use]
+pub fn join(nodes: &[Hash]) -> Hash {
+    match nodes.split_last() {
         None => Hash::EMPTY_ROOT,
-        Some(last) => right_to_left.fold(last, |right, left| node_hash(&left, &right)),
-    })
+        Some((last, left)) => left.iter().rev().fold(*last, |right, left| node_hash(left, &right)),
+    }
 }
 
 /// Inclusion path of `index` in the first `size` leaves, the leaf's sibling first.
@@ -245,20 +260,11 @@ pub fn inclusion_path<S: Subtrees + ?Sized>(
     index: u64,
     size: u64,
 ) -> Result<Vec<Hash>, S::Error> {
-    let mut siblings = Vec::new();
-    let (mut lo, mut hi) = (0, size);
-    while index < size && hi - lo > 1 {
-        let split = lo + (1 << (hi - lo - 1).ilog2());
-        if index < split {
-            siblings.push(range_root(tree, split, hi)?);
-            hi = split;
-        } else {
-            siblings.push(range_root(tree, lo, split)?);
-            lo = split;
-        }
-    }
-    siblings.reverse();
-    Ok(siblings)
+    let sibling = |ranges: Vec<(u64, u64)>| {
+        let nodes = ranges.into_iter().map(|(a, b)| tree.subtree(a, b - a)).collect::<Result<Vec<_>, _>>()?;
+        Ok(join(&nodes))
+    };
+    inclusion_plan(index, size).into_iter().map(sibling).collect()
 }
 
 /// Hashes of `compact_range(lo, hi)`.

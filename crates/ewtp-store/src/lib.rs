@@ -1,1 +1,25 @@
+//! Where a hub keeps what it said and heard: a journal of frames, and the state derived from it.
+//!
+//! ```text
+//! Frame ─▶ journal: write + fdatasync (the commit point) ─▶ apply(frame) ─▶ sled: keys and small values
+//!                                     └──────────── rebuild ────────────────▲
+//! ```
+//!
+//! Invariant: the journal alone is true. The state is a function of the frames in order, can be deleted and rebuilt to the
+//! same keys and values, and shows nothing that a sync has not reached.
 
+mod apply;
+pub mod disk;
+pub mod journal;
+pub mod keys;
+mod sled_state;
+mod trees;
+pub mod views;
+
+pub use disk::{Disk, RealDisk, SegmentFile};
+pub use journal::{Journal, JournalError};
+pub use sled_state::{SledStore, StoreError};
+pub use views::{Statement, Store, Views};
+
+/// Layout of journal and state. A newer one is refused with a clear message.
+pub const SCHEMA_VERSION: u32 = 1;

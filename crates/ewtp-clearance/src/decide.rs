@@ -1,0 +1,219 @@
+//! `decide`: from rulesets and facts to decisions, questions, or an officer's task.
+//!
+//! *Do not load* beats everything. A rule that needs a part outside the data scope says *insufficient scope* and does not
+//! fire. An evaluation error, or more than 10,000 steps, is an officer's task, never a *no*.
+
+use cel::{Context, Value};
+use ewtp_proto::v1::{DecisionCode, DutyEstimate, Effect, FilingType, Question, Reason};
+use ewtp_trade::case::effects;
+
+use crate::cost::{STEPS_MAX, steps};
+use crate::estimate::estimate;
+use crate::facts::Facts;
+use crate::ruleset::{Action, Audience, Rule, Ruleset};
+use crate::value::register;
+
+/// Everything that decides.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// What was filed.
+    pub kind: FilingType,
+    /// What the rules see.
+    pub facts: &'a Facts,
+    /// Traders can pre-check with it.
+    pub public: &'a Ruleset,
+    /// Risk and selection.
+    pub confidential: Option<&'a Ruleset>,
+}
+
+/// A decision on one effect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    /// What it is about.
+    pub effect: Effect,
+    /// What was decided.
+    pub code: DecisionCode,
+    /// For the trader.
+    pub reasons: Vec<Reason>,
+    /// For authorities only.
+    pub authority_reasons: Vec<Reason>,
+    /// What release still needs.
+    pub needed: Vec<Reason>,
+    /// Duty and tax to expect, in the admissibility decision.
+    pub estimate: Option<DutyEstimate>,
+    /// Public rules that fired.
+    pub rules_fired: Vec<String>,
+    /// Confidential rules, and rules for authorities only, that fired.
+    pub authority_rules_fired: Vec<String>,
+    /// Public rules that needed a part outside the scope.
+    pub insufficient_scope: Vec<String>,
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// One decision per effect.
+    Decided(Vec<Decided>),
+    /// The filer is asked first.
+    Ask(Vec<Question>),
+    /// An officer has to look: what failed, with the rule's id.
+    Officer(Vec<String>),
+}
+
+/// Weight of a code that rules may decide; the heaviest that fired counts. `None` for codes that rules never give.
+#[must_use]
+pub const fn weight(code: DecisionCode) -> Option<u8> {
+    match code {
+        DecisionCode::Clear => Some(0),
+        DecisionCode::ClearPostAudit => Some(1),
+        DecisionCode::ClearConditional => Some(2),
+        DecisionCode::DocControl => Some(3),
+        DecisionCode::ScanControl => Some(4),
+        DecisionCode::PhysControl => Some(5),
+        DecisionCode::Hold => Some(6),
+        DecisionCode::Refuse => Some(7),
+        DecisionCode::Dnl => Some(8),
+        DecisionCode::NoAction
+        | DecisionCode::Release
+        | DecisionCode::Detain
+        | DecisionCode::Seize
+        | DecisionCode::Revoke
+        | DecisionCode::Unspecified => None,
+    }
+}
+
+/// Decides. The same input gives the same outcome, wherever and whenever it runs.
+#[must_use]
+pub fn decide(input: Input<'_>) -> Outcome {
+    let mut errors = Vec::new();
+    let mut fired = Vec::new();
+    let mut insufficient = Vec::new();
+    for ruleset in std::iter::once(input.public).chain(input.confidential) {
+        match run(ruleset, input, &mut insufficient) {
+            Ok(rules) => fired.extend(rules),
+            Err(mut problems) => errors.append(&mut problems),
+        }
+    }
+    if !errors.is_empty() {
+        return Outcome::Officer(errors);
+    }
+    let stops = |f: &Fired<'_>| matches!(f.rule.then, Action::Decide(DecisionCode::Dnl));
+    if !fired.iter().any(stops) {
+        let questions: Vec<Question> = fired.iter().filter(|f| f.rule.then == Action::Ask).map(question).collect();
+        if !questions.is_empty() {
+            return Outcome::Ask(questions);
+        }
+    }
+    let day = input.public.day_of(input.facts.at_ms);
+    let estimate = match estimate(input.facts, input.public, day) {
+        Ok(estimate) => estimate,
+        Err(e) => return Outcome::Officer(vec![format!("estimate: {e}")]),
+    };
+    let decided = effects(input.kind).iter().map(|effect| {
+        let mut decided = conclude(*effect, &fired, &insufficient);
+        if *effect == Effect::Admissibility {
+            decided.estimate.clone_from(&estimate);
+        }
+        decided
+    });
+    Outcome::Decided(decided.collect())
+}
+
+struct Fired<'a> {
+    rule: &'a Rule,
+    ruleset: &'a Ruleset,
+}
+
+impl Fired<'_> {
+    fn reason(&self) -> Reason {
+        Reason {
+            code: self.rule.reason.clone(),
+            params: self.rule.params.clone().into_iter().collect(),
+            ruleset: self.ruleset.name.clone(),
+        }
+    }
+
+    /// Whatever a confidential ruleset says is for authorities, whatever its rules say.
+    fn for_authorities(&self) -> bool {
+        self.ruleset.confidential || self.rule.audience == Audience::Authority
+    }
+}
+
+fn question(fired: &Fired<'_>) -> Question {
+    Question {
+        code: fired.rule.reason.clone(),
+        path: fired.rule.ask.clone().unwrap_or_default(),
+        reason: Some(fired.reason()),
+    }
+}
+
+fn run<'a>(
+    ruleset: &'a Ruleset,
+    input: Input<'_>,
+    insufficient: &mut Vec<(Effect, String, bool)>,
+) -> Result<Vec<Fired<'a>>, Vec<String>> {
+    let day = ruleset.day_of(input.facts.at_ms);
+    let name = |rule: &Rule| format!("{} {}", ruleset.name, rule.id);
+    let mut context = Context::default();
+    register(&mut context, &ruleset.rates_on(day));
+    let variables = input.facts.variables(&day.to_string()).map_err(|e| vec![format!("facts: {e}")])?;
+    for (name, value) in variables {
+        context.add_variable_from_value(name, value);
+    }
+    let kind = input.kind.as_str_name().trim_start_matches("FILING_TYPE_").to_ascii_lowercase();
+    let (mut fired, mut errors) = (Vec::new(), Vec::new());
+    for rule in ruleset.rules.iter().filter(|r| r.applies.contains(&kind)) {
+        if rule.needs.iter().any(|part| !input.facts.scope.contains(part)) {
+            insufficient.push((rule.effect, rule.id.clone(), ruleset.confidential));
+            continue;
+        }
+        let cost = steps(rule.when.program().expression(), input.facts);
+        if cost > STEPS_MAX {
+            errors.push(format!("{}: {cost} steps, above {STEPS_MAX}", name(rule)));
+            continue;
+        }
+        match rule.when.program().execute(&context) {
+            Ok(Value::Bool(true)) => fired.push(Fired { rule, ruleset }),
+            Ok(Value::Bool(false)) => {}
+            Ok(other) => errors.push(format!("{}: gives {other:?}, not true or false", name(rule))),
+            Err(e) => errors.push(format!("{}: {e}", name(rule))),
+        }
+    }
+    if errors.is_empty() { Ok(fired) } else { Err(errors) }
+}
+
+fn conclude(effect: Effect, fired: &[Fired<'_>], insufficient: &[(Effect, String, bool)]) -> Decided {
+    let mut decided = Decided {
+        effect,
+        code: DecisionCode::Clear,
+        reasons: Vec::new(),
+        authority_reasons: Vec::new(),
+        needed: Vec::new(),
+        estimate: None,
+        rules_fired: Vec::new(),
+        authority_rules_fired: Vec::new(),
+        insufficient_scope: insufficient
+            .iter()
+            .filter(|(e, _, confidential)| *e == effect && !confidential)
+            .map(|(_, id, _)| id.clone())
+            .collect(),
+    };
+    for f in fired.iter().filter(|f| f.rule.effect == effect) {
+        if let Action::Decide(code) = f.rule.then
+            && weight(code) > weight(decided.code)
+        {
+            decided.code = code;
+        }
+        if f.for_authorities() {
+            decided.authority_rules_fired.push(f.rule.id.clone());
+            decided.authority_reasons.push(f.reason());
+        } else {
+            decided.rules_fired.push(f.rule.id.clone());
+            match f.rule.then {
+                Action::Need => decided.needed.push(f.reason()),
+                Action::Decide(_) | Action::Note | Action::Ask => decided.reasons.push(f.reason()),
+            }
+        }
+    }
+    decided
+}

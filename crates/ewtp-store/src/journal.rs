@@ -1,0 +1,375 @@
+//! The journal: frames in segments, appended and synced; a torn last frame is cut off on start.
+//!
+//! ```text
+//! frame = "EWF1" || u64 sequence || u32 meta length || u32 blob length || u32 CRC-32 of all that and meta || meta || blobs
+//! ```
+//!
+//! The checksum covers the metadata, in which each blob has a checksum of its own, so that erasing a blob rewrites a
+//! segment and moves no number. Segments are named by their first sequence. Nothing outside refers to offsets.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ewtp_proto::Message as _;
+use ewtp_proto::store::v1::{BlobRef, Frame};
+
+use crate::disk::{Disk, SegmentFile};
+
+const MAGIC: &[u8; 4] = b"EWF1";
+const HEADER_BYTES: usize = 24;
+/// Longest metadata or blob area of one frame, bytes; bounds what a damaged length can make us read.
+pub const AREA_BYTES_MAX: u32 = 1 << 30;
+/// Room of a segment, bytes.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+
+/// Why the journal can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The disk said no.
+    #[error("journal {segment}: {source}; the hub stops, and reads what is true when it starts again")]
+    Io {
+        /// Segment.
+        segment: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A frame before the last is damaged: more than a crash can do.
+    #[error(
+        "journal {segment}: the frame at byte {offset} is damaged and later frames follow it; restore the file from a copy"
+    )]
+    Corrupt {
+        /// Segment.
+        segment: String,
+        /// Where.
+        offset: u64,
+    },
+    /// Frames are missing.
+    #[error("journal: frame {expected} is missing; {segment} begins with {got}")]
+    Gap {
+        /// Segment.
+        segment: String,
+        /// Due.
+        expected: u64,
+        /// Found.
+        got: u64,
+    },
+    /// A blob's bytes don't match its checksum.
+    #[error("journal: frame {sequence}: a blob is damaged")]
+    Blob {
+        /// Frame.
+        sequence: u64,
+    },
+    /// An earlier write or sync failed; nothing is tried again on that file.
+    #[error("the journal failed before; the hub has to start again")]
+    Poisoned,
+    /// No such frame.
+    #[error("journal: there is no frame {0}")]
+    Absent(u64),
+}
+
+/// A frame with its blob area.
+#[derive(Clone, Debug)]
+pub struct ReadFrame {
+    /// Metadata.
+    pub frame: Frame,
+    /// Blobs, one after the other.
+    pub blobs: Vec<u8>,
+}
+
+impl ReadFrame {
+    /// The blob that a reference names.
+    #[must_use]
+    pub fn blob(&self, at: &BlobRef) -> Option<&[u8]> {
+        self.blobs.get(at.offset as usize..(at.offset as usize).checked_add(at.length as usize)?)
+    }
+
+    fn blobs_hold(&self) -> bool {
+        let own = self.frame.own.iter().flat_map(|s| &s.parts);
+        let heard = self.frame.heard.iter().flat_map(|p| &p.statements).flat_map(|s| &s.parts);
+        own.chain(heard).all(|b| self.blob(b).is_some_and(|bytes| crc32fast::hash(bytes) == b.crc))
+    }
+}
+
+struct Segment {
+    name: String,
+    first: u64,
+    file: Arc<dyn SegmentFile>,
+    /// Offset of each frame, found when the segment is first read.
+    offsets: Vec<u64>,
+    scanned: bool,
+}
+
+struct Inner {
+    segments: BTreeMap<u64, Segment>,
+    next: u64,
+    /// Where the next frame goes in the last segment.
+    end: u64,
+    poisoned: bool,
+}
+
+/// An append-only sequence of frames.
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    inner: Mutex<Inner>,
+    segment_bytes: u64,
+}
+
+fn segment_name(first: u64) -> String {
+    format!("{first:020}.seg")
+}
+
+enum Scan {
+    Frame { bytes: u64 },
+    End,
+    Damaged,
+}
+
+impl Journal {
+    /// Opens a journal: only the last segment is read, its torn tail is cut off.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn open(disk: Arc<dyn Disk>, segment_bytes: u64) -> Result<Self, JournalError> {
+        let io = |segment: &str| {
+            let segment = segment.to_owned();
+            move |source| JournalError::Io { segment, source }
+        };
+        let mut segments = BTreeMap::new();
+        for name in disk.list().map_err(io("directory"))? {
+            let Some(first) = name.strip_suffix(".seg").and_then(|n| n.parse().ok()) else { continue };
+            let file: Arc<dyn SegmentFile> = Arc::from(disk.open(&name).map_err(io(&name))?);
+            segments.insert(first, Segment { name, first, file, offsets: Vec::new(), scanned: false });
+        }
+        let mut inner = Inner { segments, next: 0, end: 0, poisoned: false };
+        if let Some(last) = inner.segments.values_mut().next_back() {
+            let end = scan_segment(last)?;
+            let cut = damaged_tail(last, end)?;
+            if cut {
+                last.file.cut(end, segment_bytes).map_err(io(&last.name))?;
+            }
+            inner.next = last.first + last.offsets.len() as u64;
+            inner.end = end;
+        }
+        Ok(Self { disk, inner: Mutex::new(inner), segment_bytes })
+    }
+
+    /// Sequence of the next frame.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.lock().next
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // A panic while the lock was held leaves offsets that were not yet added: harmless, the frame isn't there.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends one frame and syncs it. When this returns, the frame is durable; when it fails, nothing is known, and
+    /// every later call fails too.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn append(&self, frame: &Frame, blobs: &[u8]) -> Result<(), JournalError> {
+        let mut inner = self.lock();
+        if inner.poisoned {
+            return Err(JournalError::Poisoned);
+        }
+        let sequence = inner.next;
+        let bytes = encode(sequence, &frame.encode_to_vec(), blobs);
+        let result = self.append_bytes(&mut inner, sequence, &bytes);
+        inner.poisoned = result.is_err();
+        result
+    }
+
+    fn append_bytes(&self, inner: &mut Inner, sequence: u64, bytes: &[u8]) -> Result<(), JournalError> {
+        let full = inner.segments.is_empty()
+            || (inner.end > 0 && inner.end + bytes.len() as u64 > self.segment_bytes);
+        if full {
+            let name = segment_name(sequence);
+            let room = self.segment_bytes.max(bytes.len() as u64);
+            let file = self
+                .disk
+                .create(&name, room)
+                .map_err(|source| JournalError::Io { segment: name.clone(), source })?;
+            let segment =
+                Segment { name, first: sequence, file: Arc::from(file), offsets: Vec::new(), scanned: true };
+            inner.segments.insert(sequence, segment);
+            inner.end = 0;
+        }
+        let end = inner.end;
+        let Some(segment) = inner.segments.values_mut().next_back() else { return Err(JournalError::Poisoned) };
+        let io = |source| JournalError::Io { segment: segment.name.clone(), source };
+        segment.file.write_at(bytes, end).map_err(io)?;
+        segment.file.sync().map_err(io)?;
+        segment.offsets.push(end);
+        inner.end += bytes.len() as u64;
+        inner.next += 1;
+        Ok(())
+    }
+
+    /// Reads one frame and checks all its checksums.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn read(&self, sequence: u64) -> Result<ReadFrame, JournalError> {
+        let (file, offset, name) = {
+            let mut inner = self.lock();
+            let next = inner.next;
+            let found = inner.segments.range_mut(..=sequence).next_back();
+            let Some((_, segment)) = found.filter(|_| sequence < next) else {
+                return Err(JournalError::Absent(sequence));
+            };
+            if !segment.scanned {
+                scan_segment(segment)?;
+            }
+            let at = usize::try_from(sequence - segment.first).unwrap_or(usize::MAX);
+            let Some(offset) = segment.offsets.get(at) else { return Err(JournalError::Absent(sequence)) };
+            (Arc::clone(&segment.file), *offset, segment.name.clone())
+        };
+        let corrupt = || JournalError::Corrupt { segment: name.clone(), offset };
+        let (read, frame) = read_frame(&*file, offset)
+            .map_err(|source| JournalError::Io { segment: name.clone(), source })?
+            .ok_or_else(corrupt)?;
+        if read != sequence {
+            return Err(corrupt());
+        }
+        if !frame.blobs_hold() {
+            return Err(JournalError::Blob { sequence });
+        }
+        Ok(frame)
+    }
+}
+
+fn encode(sequence: u64, meta: &[u8], blobs: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER_BYTES + meta.len() + blobs.len());
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&sequence.to_be_bytes());
+    out.extend_from_slice(&(meta.len() as u32).to_be_bytes());
+    out.extend_from_slice(&(blobs.len() as u32).to_be_bytes());
+    let crc = checksum(&out, meta);
+    out.extend_from_slice(&crc.to_be_bytes());
+    out.extend_from_slice(meta);
+    out.extend_from_slice(blobs);
+    out
+}
+
+fn checksum(head: &[u8], meta: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(head);
+    hasher.update(meta);
+    hasher.finalize()
+}
+
+struct FrameHead {
+    sequence: u64,
+    meta_len: u32,
+    blob_len: u32,
+    crc: u32,
+    raw: [u8; HEADER_BYTES],
+}
+
+fn read_head(file: &dyn SegmentFile, offset: u64) -> io::Result<Option<FrameHead>> {
+    let mut raw = [0; HEADER_BYTES];
+    match file.read_at(&mut raw, offset) {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let word = |at: usize| u32::from_be_bytes([raw[at], raw[at + 1], raw[at + 2], raw[at + 3]]);
+    let head = FrameHead {
+        sequence: u64::from(word(4)) << 32 | u64::from(word(8)),
+        meta_len: word(12),
+        blob_len: word(16),
+        crc: word(20),
+        raw,
+    };
+    let sane = raw.starts_with(MAGIC) && head.meta_len <= AREA_BYTES_MAX && head.blob_len <= AREA_BYTES_MAX;
+    Ok(sane.then_some(head))
+}
+
+/// The frame at an offset if all its metadata is there and holds; blobs are read but not checked.
+fn read_frame(file: &dyn SegmentFile, offset: u64) -> io::Result<Option<(u64, ReadFrame)>> {
+    let Some(head) = read_head(file, offset)? else { return Ok(None) };
+    if offset + HEADER_BYTES as u64 + u64::from(head.meta_len) + u64::from(head.blob_len) > file.len()? {
+        return Ok(None);
+    }
+    let mut meta = vec![0; head.meta_len as usize];
+    let mut blobs = vec![0; head.blob_len as usize];
+    file.read_at(&mut meta, offset + HEADER_BYTES as u64)?;
+    if checksum(&head.raw[..20], &meta) != head.crc {
+        return Ok(None);
+    }
+    file.read_at(&mut blobs, offset + HEADER_BYTES as u64 + u64::from(head.meta_len))?;
+    Ok(Frame::decode(meta.as_slice()).ok().map(|frame| (head.sequence, ReadFrame { frame, blobs })))
+}
+
+fn scan_at(file: &dyn SegmentFile, offset: u64, sequence: u64, is_last: bool) -> io::Result<Scan> {
+    let Some(head) = read_head(file, offset)? else {
+        let mut probe = [0; HEADER_BYTES];
+        let empty = match file.read_at(&mut probe, offset) {
+            Ok(()) => probe == [0; HEADER_BYTES],
+            Err(_) => offset >= file.len()?,
+        };
+        return Ok(if empty { Scan::End } else { Scan::Damaged });
+    };
+    let bytes = HEADER_BYTES as u64 + u64::from(head.meta_len) + u64::from(head.blob_len);
+    let whole = match is_last {
+        // Frames before the last one were synced before it was written; only their place matters here.
+        false => head.sequence == sequence,
+        true => {
+            head.sequence == sequence && read_frame(file, offset)?.is_some_and(|(_, frame)| frame.blobs_hold())
+        }
+    };
+    Ok(if whole { Scan::Frame { bytes } } else { Scan::Damaged })
+}
+
+/// Finds the frames of a segment; gives the end of the last good one.
+fn scan_segment(segment: &mut Segment) -> Result<u64, JournalError> {
+    let name = segment.name.clone();
+    let io = |source| JournalError::Io { segment: name.clone(), source };
+    segment.offsets.clear();
+    let mut at = 0;
+    loop {
+        let sequence = segment.first + segment.offsets.len() as u64;
+        match scan_at(&*segment.file, at, sequence, false).map_err(io)? {
+            Scan::Frame { bytes } if next_is_frame(segment, at + bytes, sequence + 1).map_err(io)? => {
+                segment.offsets.push(at);
+                at += bytes;
+            }
+            // The last one that can be seen: it may be torn, so it is read whole.
+            Scan::Frame { bytes } => match scan_at(&*segment.file, at, sequence, true).map_err(io)? {
+                Scan::Frame { .. } => {
+                    segment.offsets.push(at);
+                    at += bytes;
+                    break;
+                }
+                Scan::End | Scan::Damaged => break,
+            },
+            Scan::End | Scan::Damaged => break,
+        }
+    }
+    segment.scanned = true;
+    Ok(at)
+}
+
+fn next_is_frame(segment: &Segment, at: u64, sequence: u64) -> io::Result<bool> {
+    Ok(matches!(scan_at(&*segment.file, at, sequence, false)?, Scan::Frame { .. }))
+}
+
+/// Whether there is a torn tail to cut. Good frames behind a damaged one mean more than a crash, and nothing is cut.
+fn damaged_tail(segment: &Segment, end: u64) -> Result<bool, JournalError> {
+    let io = |source| JournalError::Io { segment: segment.name.clone(), source };
+    let len = segment.file.len().map_err(io)?;
+    let mut tail = vec![0; usize::try_from(len.saturating_sub(end)).unwrap_or(0)];
+    if !tail.is_empty() {
+        segment.file.read_at(&mut tail, end).map_err(io)?;
+    }
+    let due = segment.first + segment.offsets.len() as u64;
+    for at in (1..tail.len().saturating_sub(HEADER_BYTES)).filter(|at| tail[*at..].starts_with(MAGIC)) {
+        let later = read_frame(&*segment.file, end + at as u64).map_err(io)?;
+        if later.is_some_and(|(sequence, _)| sequence > due) {
+            return Err(JournalError::Corrupt { segment: segment.name.clone(), offset: end });
+        }
+    }
+    Ok(tail.iter().any(|b| *b != 0))
+}

@@ -1,0 +1,109 @@
+//! Keys of the derived state: one byte of kind, then what orders them. Numbers are big-endian, so they sort.
+
+/// Kinds of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Counters.
+    Counters = b'#',
+    /// Newest head.
+    Head = b'h',
+    /// Tile of 256 hashes of a tree.
+    Tile = b't',
+    /// Frame that holds the log entries from an index on.
+    OwnFrame = b'f',
+    /// Frame that holds the statements heard from a lane number on.
+    HeardFrame = b'g',
+    /// Log indexes of a lane from a number on.
+    Lane = b'l',
+    /// Receiver's state of a lane.
+    Receiver = b'r',
+    /// Case.
+    Case = b'c',
+    /// Case by ordinal.
+    CaseOrder = b'o',
+    /// Case by account and ordinal.
+    AccountCases = b'a',
+    /// Changes from a number on.
+    Changes = b'w',
+    /// First filing under an LRN.
+    Lrn = b'i',
+    /// Work item.
+    Work = b'q',
+    /// Account.
+    Account = b'A',
+    /// Peer.
+    Peer = b'P',
+    /// Ruleset by name and version.
+    Ruleset = b'U',
+}
+
+/// A key under construction.
+#[derive(Clone, Debug)]
+pub struct Key(Vec<u8>);
+
+impl Key {
+    /// Starts a key.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Self(vec![kind as u8])
+    }
+
+    /// Adds a text and a zero, so that no text is another's prefix.
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self.0.push(0);
+        self
+    }
+
+    /// Adds bytes.
+    #[must_use]
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// Adds a number.
+    #[must_use]
+    pub fn number(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    /// Adds one byte.
+    #[must_use]
+    pub fn byte(mut self, byte: u8) -> Self {
+        self.0.push(byte);
+        self
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// First key that no key with this prefix reaches.
+    #[must_use]
+    pub fn end(self) -> Vec<u8> {
+        let mut end = self.0;
+        while let Some(last) = end.pop() {
+            if last < u8::MAX {
+                end.push(last + 1);
+                break;
+            }
+        }
+        end
+    }
+}
+
+/// The number that a key ends with.
+#[must_use]
+pub fn last_number(key: &[u8]) -> Option<u64> {
+    let at = key.len().checked_sub(8)?;
+    key.get(at..)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// Name of the own log among the trees; lanes are named by their peer.
+pub const LOG_TREE: &str = "";

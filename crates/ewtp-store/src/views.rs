@@ -1,0 +1,446 @@
+//! The narrow store trait, and typed views over it: what people and peers ask for.
+
+use async_trait::async_trait;
+use ewtp_log::page::LaneState;
+use ewtp_log::statement::{commitment, open_part};
+use ewtp_log::tree::{Frontier, compact_range, inclusion_plan, join};
+use ewtp_log::{Hash, TreeSize};
+use ewtp_proto::store::v1::{
+    CaseRecord, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead, OwnStatement, StoredRuleset,
+    WorkItem,
+};
+use ewtp_proto::{Message, v1};
+
+use crate::journal::ReadFrame;
+use crate::keys::{Key, Kind, LOG_TREE, last_number};
+use crate::sled_state::StoreError;
+use crate::trees;
+
+/// What a hub needs of its store: commit one frame atomically, read by key, by key range, by frame.
+///
+/// Whatever a read shows was durable before: an implementation applies a frame only after its sync.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Makes a frame durable and visible. The caller numbers frames without gaps; there is one caller.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is known of the frame then, and every later commit fails.
+    async fn commit(&self, frame: Frame, blobs: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Value of a key.
+    ///
+    /// # Errors
+    /// Reading.
+    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// At most `limit` pairs with `from <= key < to`, in order.
+    ///
+    /// # Errors
+    /// Reading.
+    async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+
+    /// Last pair with `from <= key <= at`.
+    ///
+    /// # Errors
+    /// Reading.
+    async fn last_at(&self, from: &[u8], at: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError>;
+
+    /// A frame of the journal.
+    ///
+    /// # Errors
+    /// Reading; a damaged frame.
+    async fn frame(&self, sequence: u64) -> Result<ReadFrame, StoreError>;
+
+    /// Sequence of the next frame.
+    fn next_sequence(&self) -> u64;
+}
+
+/// A statement with the parts that the store holds.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// Log index at its hub.
+    pub index: u64,
+    /// Header bytes; empty for a tombstone.
+    pub header: Vec<u8>,
+    /// Part name and blob.
+    pub parts: Vec<(String, Vec<u8>)>,
+    /// Tombstone's commitment.
+    pub tombstone: Option<Hash>,
+    /// Warnings kept with it.
+    pub warnings: Vec<v1::Finding>,
+    /// Commit time here, Unix milliseconds.
+    pub received_ms: u64,
+}
+
+impl Statement {
+    /// The log's entry.
+    #[must_use]
+    pub fn commitment(&self) -> Hash {
+        self.tombstone.unwrap_or_else(|| commitment(&self.header))
+    }
+
+    /// Blob of a part.
+    #[must_use]
+    pub fn blob(&self, name: &str) -> Option<&[u8]> {
+        self.parts.iter().find(|(n, _)| n == name).map(|(_, b)| b.as_slice())
+    }
+
+    /// Content of a part, decoded; `None` where it is withheld.
+    #[must_use]
+    pub fn part<M: Message + Default>(&self, name: &str) -> Option<M> {
+        M::decode(open_part(name, self.blob(name)?).ok()?).ok()
+    }
+}
+
+/// Typed reads.
+#[derive(Clone, Copy)]
+pub struct Views<'a, S: ?Sized>(pub &'a S);
+
+fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, StoreError> {
+    M::decode(bytes).map_err(|e| StoreError::Value(e.to_string()))
+}
+
+impl<S: Store + ?Sized> Views<'_, S> {
+    async fn load<M: Message + Default>(&self, key: Vec<u8>) -> Result<Option<M>, StoreError> {
+        self.0.get(&key).await?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    async fn load_all<M: Message + Default>(&self, prefix: Key) -> Result<Vec<M>, StoreError> {
+        let rows = self.0.scan(&prefix.clone().finish(), &prefix.end(), usize::MAX).await?;
+        rows.iter().map(|(_, v)| decode(v)).collect()
+    }
+
+    /// Counters; zeros in a new store.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn counters(&self) -> Result<Counters, StoreError> {
+        Ok(self.load(Key::new(Kind::Counters).finish()).await?.unwrap_or_default())
+    }
+
+    /// Newest head.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn head(&self) -> Result<Option<LogHead>, StoreError> {
+        self.load(Key::new(Kind::Head).finish()).await
+    }
+
+    /// A case.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn case(&self, id: &str) -> Result<Option<CaseRecord>, StoreError> {
+        self.load(Key::new(Kind::Case).text(id).finish()).await
+    }
+
+    /// Case ids from an ordinal on, of one account or of all: (ordinal, id).
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn case_ids(
+        &self,
+        account: Option<&str>,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, String)>, StoreError> {
+        let prefix = match account {
+            Some(account) => Key::new(Kind::AccountCases).text(account),
+            None => Key::new(Kind::CaseOrder),
+        };
+        let rows = self.0.scan(&prefix.clone().number(from).finish(), &prefix.end(), limit).await?;
+        let row = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            Some((last_number(key)?, String::from_utf8(value.clone()).ok()?))
+        };
+        Ok(rows.iter().filter_map(row).collect())
+    }
+
+    /// Changes after a cursor, in order: (number, case id, account).
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn changes(&self, after: u64, runs: usize) -> Result<Vec<(u64, String, String)>, StoreError> {
+        let prefix = Key::new(Kind::Changes);
+        // The cursor may stand inside a run: start with the run that holds the next number.
+        let at = prefix.clone().number(after + 1).finish();
+        let from = self.0.last_at(&prefix.clone().finish(), &at).await?.map_or(at, |(key, _)| key);
+        let mut out = Vec::new();
+        for (key, value) in self.0.scan(&from, &prefix.end(), runs).await? {
+            let first = last_number(&key).unwrap_or_default();
+            let run: ChangeRun = decode(&value)?;
+            let numbered = (first..).zip(run.changes).filter(|(n, _)| *n > after);
+            out.extend(numbered.map(|(n, c)| (n, c.case_id, c.account)));
+        }
+        Ok(out)
+    }
+
+    /// First filing under a keyed (account, LRN): log index and digest of the submission.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn lrn(&self, key: &[u8]) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        let value = self.0.get(&Key::new(Kind::Lrn).bytes(key).finish()).await?;
+        Ok(value.and_then(|v| {
+            let (index, digest) = v.split_first_chunk::<8>()?;
+            Some((u64::from_be_bytes(*index), digest.to_vec()))
+        }))
+    }
+
+    /// All work items, by id.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn work(&self, limit: usize) -> Result<Vec<WorkItem>, StoreError> {
+        let prefix = Key::new(Kind::Work);
+        let rows = self.0.scan(&prefix.clone().finish(), &prefix.end(), limit).await?;
+        rows.iter().map(|(_, v)| decode(v)).collect()
+    }
+
+    /// One work item.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn work_item(&self, id: &str) -> Result<Option<WorkItem>, StoreError> {
+        self.load(Key::new(Kind::Work).text(id).finish()).await
+    }
+
+    /// All accounts.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn accounts(&self) -> Result<Vec<v1::AccountRecord>, StoreError> {
+        self.load_all(Key::new(Kind::Account)).await
+    }
+
+    /// All peers, removed ones too.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn peers(&self) -> Result<Vec<v1::PeerRecord>, StoreError> {
+        self.load_all(Key::new(Kind::Peer)).await
+    }
+
+    /// All rulesets, by name and version.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn rulesets(&self) -> Result<Vec<StoredRuleset>, StoreError> {
+        self.load_all(Key::new(Kind::Ruleset)).await
+    }
+
+    /// Receiver's state of a peer's lane.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn lane_state(&self, peer: &str, generation: u64) -> Result<LaneState, StoreError> {
+        let key = Key::new(Kind::Receiver).text(peer).number(generation).finish();
+        let stored: Option<StoredLane> = self.load(key).await?;
+        match stored {
+            None => Ok(LaneState::default()),
+            Some(stored) => lane_from_stored(&stored).ok_or_else(|| StoreError::Value("lane state".into())),
+        }
+    }
+
+    /// Log indexes of a lane from a number on: at most `limit`.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn lane(&self, peer: &str, first: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        let prefix = Key::new(Kind::Lane).text(peer);
+        let at = prefix.clone().number(first).finish();
+        let from = self.0.last_at(&prefix.clone().finish(), &at).await?.map_or(at, |(key, _)| key);
+        let mut out = Vec::new();
+        for (key, value) in self.0.scan(&from, &prefix.end(), limit).await? {
+            let start = last_number(&key).unwrap_or_default();
+            let indexes = value.chunks_exact(8).filter_map(|c| c.try_into().ok()).map(u64::from_be_bytes);
+            out.extend((start..).zip(indexes).filter(|(n, _)| *n >= first).map(|(_, i)| i));
+            if out.len() >= limit {
+                out.truncate(limit);
+                break;
+            }
+        }
+        Ok(out)
+    }
+
+    /// A statement by where it stands.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn statement(&self, at: &Locator) -> Result<Option<Statement>, StoreError> {
+        if at.peer.is_empty() { self.own(at.number).await } else { self.heard(at).await }
+    }
+
+    /// The frame that holds a log index.
+    async fn frame_of(&self, prefix: Key, number: u64) -> Result<Option<ReadFrame>, StoreError> {
+        let at = prefix.clone().number(number).finish();
+        let Some((_, value)) = self.0.last_at(&prefix.finish(), &at).await? else { return Ok(None) };
+        let sequence = value.try_into().map(u64::from_be_bytes);
+        let sequence = sequence.map_err(|_| StoreError::Value("frame reference".into()))?;
+        self.0.frame(sequence).await.map(Some)
+    }
+
+    /// An own statement by log index; table entries and descriptors are none.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn own(&self, index: u64) -> Result<Option<Statement>, StoreError> {
+        let Some(read) = self.frame_of(Key::new(Kind::OwnFrame), index).await? else { return Ok(None) };
+        let found = read.frame.own.iter().find(|s| s.index == index);
+        Ok(found.map(|s| own_statement(&read, s)))
+    }
+
+    /// Own statements by ascending log indexes; each frame is read once.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn own_many(&self, indexes: &[u64]) -> Result<Vec<Statement>, StoreError> {
+        let mut out = Vec::with_capacity(indexes.len());
+        let mut held: Option<ReadFrame> = None;
+        for index in indexes {
+            let here = |r: &ReadFrame| r.frame.own.iter().find(|s| s.index == *index).map(|s| own_statement(r, s));
+            let found = match held.as_ref().and_then(here) {
+                Some(found) => Some(found),
+                None => {
+                    held = self.frame_of(Key::new(Kind::OwnFrame), *index).await?;
+                    held.as_ref().and_then(here)
+                }
+            };
+            out.push(found.ok_or_else(|| StoreError::Value(format!("no statement at log index {index}")))?);
+        }
+        Ok(out)
+    }
+
+    async fn heard(&self, at: &Locator) -> Result<Option<Statement>, StoreError> {
+        let prefix = Key::new(Kind::HeardFrame).text(&at.peer).number(at.generation);
+        let Some(read) = self.frame_of(prefix, at.number).await? else { return Ok(None) };
+        let page = read.frame.heard.iter().find(|p| {
+            p.peer == at.peer && (p.first..p.first + p.statements.len() as u64).contains(&at.number)
+        });
+        let Some(page) = page else { return Ok(None) };
+        let s = usize::try_from(at.number - page.first).ok().and_then(|i| page.statements.get(i));
+        Ok(s.map(|s| Statement {
+            index: s.index,
+            header: s.header.clone(),
+            parts: blobs(&read, &s.parts),
+            tombstone: Hash::from_slice(&s.tombstone),
+            warnings: s.warnings.clone(),
+            received_ms: read.frame.time_ms,
+        }))
+    }
+
+    /// Checkpoint of the newest head heard from a peer that covers a lane number, with the frame's lane state.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn subtree(&self, tree: &str, lo: u64, width: u64) -> Result<Hash, StoreError> {
+        let (level, tile, from, count) = trees::place(lo, width);
+        let bytes = self.0.get(&trees::tile_key(tree, level, tile)).await?.unwrap_or_default();
+        if (bytes.len() as u64) < (from + count) * 32 {
+            return Err(StoreError::Value(format!("tile {level}/{tile} of tree {tree:?} is too short")));
+        }
+        Ok(trees::root_of(&bytes, from, count))
+    }
+
+    /// Hashes of the compact range `[lo, hi)` of a tree.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn range(&self, tree: &str, lo: u64, hi: u64) -> Result<Vec<Hash>, StoreError> {
+        let mut out = Vec::new();
+        for (a, b) in compact_range(lo, hi) {
+            out.push(self.subtree(tree, a, b - a).await?);
+        }
+        Ok(out)
+    }
+
+    /// Inclusion path of a leaf in the first `size` leaves of a tree.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn inclusion(&self, tree: &str, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
+        let mut out = Vec::new();
+        for sibling in inclusion_plan(index, size) {
+            let mut nodes = Vec::new();
+            for (a, b) in sibling {
+                nodes.push(self.subtree(tree, a, b - a).await?);
+            }
+            out.push(join(&nodes));
+        }
+        Ok(out)
+    }
+
+    /// Frontier of the first `size` leaves of a tree.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn frontier(&self, tree: &str, size: u64) -> Result<Frontier, StoreError> {
+        let hashes = self.range(tree, 0, size).await?;
+        let mut frontier = Frontier::default();
+        frontier.extend(size, &hashes).map_err(|e| StoreError::Value(e.to_string()))?;
+        Ok(frontier)
+    }
+
+    /// Frontier of the own log.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn log_frontier(&self, size: TreeSize) -> Result<Frontier, StoreError> {
+        self.frontier(LOG_TREE, size.0).await
+    }
+}
+
+fn blobs(read: &ReadFrame, parts: &[ewtp_proto::store::v1::BlobRef]) -> Vec<(String, Vec<u8>)> {
+    parts.iter().filter_map(|p| Some((p.name.clone(), read.blob(p)?.to_vec()))).collect()
+}
+
+fn own_statement(read: &ReadFrame, s: &OwnStatement) -> Statement {
+    Statement {
+        index: s.index,
+        header: s.header.clone(),
+        parts: blobs(read, &s.parts),
+        tombstone: None,
+        warnings: s.warnings.clone(),
+        received_ms: read.frame.time_ms,
+    }
+}
+
+/// A receiver's state as frames hold it.
+#[must_use]
+pub fn lane_to_stored(state: &LaneState) -> StoredLane {
+    let nodes = |f: &Frontier| {
+        let node = |(width, hash): &(u64, Hash)| ewtp_proto::store::v1::FrontierNode {
+            width: *width,
+            hash: hash.0.to_vec(),
+        };
+        f.nodes().iter().map(node).collect()
+    };
+    StoredLane {
+        head_size: state.head_size.0,
+        head_root: state.head_root.0.to_vec(),
+        log: nodes(&state.log),
+        cursor: state.cursor,
+        lane: nodes(&state.lane),
+        slot_plus_one: state.slot.map_or(0, |s| u32::from(s) + 1),
+        depth: u32::from(state.depth),
+        lane_size: state.lane_size,
+        lane_root: state.lane_root.0.to_vec(),
+    }
+}
+
+fn lane_from_stored(stored: &StoredLane) -> Option<LaneState> {
+    let frontier = |nodes: &[ewtp_proto::store::v1::FrontierNode]| {
+        let nodes = nodes.iter().map(|n| Some((n.width, Hash::from_slice(&n.hash)?))).collect::<Option<Vec<_>>>()?;
+        Frontier::from_nodes(nodes)
+    };
+    Some(LaneState {
+        head_size: TreeSize(stored.head_size),
+        head_root: Hash::from_slice(&stored.head_root)?,
+        log: frontier(&stored.log)?,
+        cursor: stored.cursor,
+        lane: frontier(&stored.lane)?,
+        slot: stored.slot_plus_one.checked_sub(1).and_then(|s| u16::try_from(s).ok()),
+        depth: u8::try_from(stored.depth).ok()?,
+        lane_size: stored.lane_size,
+        lane_root: Hash::from_slice(&stored.lane_root)?,
+    })
+}
