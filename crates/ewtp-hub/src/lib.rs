@@ -1,1 +1,38 @@
+//! The hub: one daemon of one agency.
+//!
+//! ```text
+//! account ─Submit─▶ intake ─┐                        ┌─▶ journal frame + fdatasync (the commit point)
+//! peer's lane ─▶ receiver ──┼─▶ committer (1 writer) ┼─▶ state
+//! inbox ─▶ desk ────────────┘   one signature a batch└─▶ durable head ─▶ answers, own lanes, watchers
+//! ```
+//!
+//! Invariant: nothing is answered or shown before its commit returned; the committer is the store's only writer.
+//! One file is one task; `services/` has one file per gRPC service; `hub` builds and drains them all.
 
+pub mod clock;
+pub mod config;
+pub mod init;
+
+pub mod committer;
+pub mod desk;
+pub mod directory;
+pub mod draft;
+pub mod intake;
+pub mod lane_server;
+pub mod limits;
+pub mod listener;
+pub mod metrics;
+pub mod page_wire;
+pub mod prove;
+pub mod public;
+pub mod receiver;
+pub mod statement_check;
+pub mod tasks;
+
+pub mod casebook;
+pub mod client;
+pub mod hub;
+mod services;
+
+pub use config::Config;
+pub use hub::{Hub, HubError, run_daemon};

@@ -318,7 +318,9 @@ fn parse_descriptors(body: &str) -> Option<Vec<DescriptorRef>> {
 }
 
 impl LanePath {
-    fn to_text(&self) -> String {
+    /// Body of a receipt's lane section.
+    #[must_use]
+    pub fn to_text(&self) -> String {
         let mut out = String::new();
         // Writing into a String can't fail.
         let _ = writeln!(out, "peer {}\nslot {}", self.peer, self.slot);
@@ -339,7 +341,9 @@ impl LanePath {
         out
     }
 
-    fn parse(body: &str) -> Option<Self> {
+    /// Parses the body of a lane section.
+    #[must_use]
+    pub fn parse(body: &str) -> Option<Self> {
         let mut lines = body.strip_suffix('\n')?.split('\n').peekable();
         let mut value = |name: &str| lines.next_if(|l| word(l) == name).map(argument);
         let peer = value("peer")?.parse().ok()?;

@@ -1,0 +1,512 @@
+//! The committer: the one task that writes the log and the store.
+//!
+//! drafts and pages ─▶ bounded queues ─▶ batch ─▶ indexes, lane numbers, table ─▶ sign ─▶ `Store::commit` ─▶ answers, lanes
+//!
+//! Invariant: nothing is answered or shown before its commit returned (protocol.md, "Saying something", 3). A failed
+//! commit leaves the disk in doubt: the task ends, the hub stops, start-up reads what is true.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ewtp_log::hash::leaf_hash;
+use ewtp_log::lane::{DEPTH_MIN, LaneTable, Slot, depth_for, lane_leaf};
+use ewtp_log::note::NoteSigner;
+use ewtp_log::statement::{Header, commitment, format_time};
+use ewtp_log::tree::Frontier;
+use ewtp_log::{Checkpoint, Hash, HubId, LogIndex, Origin, TreeSize};
+use ewtp_proto::store::v1::{
+    BlobRef, Frame, HeardStatement, LaneAddress, Locator, LogHead, OwnStatement, SlotState, WorkItem,
+};
+use ewtp_store::{Store, StoreError, Views};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::directory::{Directory, SharedDirectory};
+use crate::draft::{Draft, DraftError, FilingAt, Logged, NewStatement, PagePlan};
+
+/// A draft and who waits for its outcome.
+pub struct Pending {
+    draft: Draft,
+    reply: oneshot::Sender<Result<Logged, DraftError>>,
+}
+
+/// Hands drafts to the committer; one per source, each with a share of its own.
+#[derive(Clone)]
+pub struct Submitter {
+    queue: mpsc::Sender<Pending>,
+    limit: usize,
+}
+
+impl Submitter {
+    /// Waits for room, then for the outcome: for sources that may be slowed.
+    ///
+    /// # Errors
+    /// [`DraftError`].
+    pub async fn submit(&self, draft: Draft) -> Result<Logged, DraftError> {
+        let (reply, outcome) = oneshot::channel();
+        self.queue.send(Pending { draft, reply }).await.map_err(|_| DraftError::InDoubt)?;
+        outcome.await.map_err(|_| DraftError::InDoubt)?
+    }
+
+    /// Refuses at once where the queue is full: for single calls.
+    ///
+    /// # Errors
+    /// [`DraftError::Busy`] and the rest.
+    pub async fn try_submit(&self, draft: Draft) -> Result<Logged, DraftError> {
+        let (reply, outcome) = oneshot::channel();
+        self.queue.try_send(Pending { draft, reply }).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => DraftError::Busy { limit: self.limit },
+            mpsc::error::TrySendError::Closed(_) => DraftError::InDoubt,
+        })?;
+        outcome.await.map_err(|_| DraftError::InDoubt)?
+    }
+
+    /// Drafts that wait.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.limit - self.queue.capacity()
+    }
+}
+
+/// The newest durable head: every reader reads at or below it.
+#[derive(Clone, Debug, Default)]
+pub struct DurableHead {
+    /// Size and root.
+    pub size: u64,
+    /// Root of the log.
+    pub root: Option<Hash>,
+    /// Signed note.
+    pub checkpoint: Arc<str>,
+    /// Depth of its lane table.
+    pub depth: u8,
+    /// Slots under it.
+    pub slots: Arc<Vec<Slot>>,
+    /// Logged time of its newest statement, Unix milliseconds.
+    pub time_ms: u64,
+    /// Counts commits, so that watchers wake also where the log did not grow.
+    pub commits: u64,
+}
+
+/// Frontiers of a lane that the hub says.
+struct LaneOut {
+    slot: u16,
+    frontier: Frontier,
+}
+
+/// Keys and names of the log.
+pub struct LogIdentity {
+    /// Hub.
+    pub hub: HubId,
+    /// Origin of the generation.
+    pub origin: Origin,
+    /// Signs checkpoints.
+    pub signer: NoteSigner,
+    /// Blinds slots.
+    pub slot_key: [u8; 32],
+}
+
+/// Why the committer stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The store failed: nothing more is acknowledged.
+    #[error("nothing more can be stored: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Owns the tree head; nobody else can extend the log.
+pub struct Committer {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    identity: Arc<LogIdentity>,
+    directory: SharedDirectory,
+    head: watch::Sender<DurableHead>,
+    batch_max: usize,
+    log: Frontier,
+    lanes: BTreeMap<HubId, LaneOut>,
+    depth: u8,
+    last_ms: u64,
+    /// Entries that open the log: descriptors that are not logged yet.
+    raw_entries: Vec<Hash>,
+}
+
+/// A frame in the making.
+#[derive(Default)]
+struct Plan {
+    frame: Frame,
+    blobs: Vec<u8>,
+    lrns: HashMap<[u8; 32], (u64, [u8; 32])>,
+    consumed: HashSet<String>,
+    touched: HashSet<String>,
+    pages: HashSet<HubId>,
+    reload: bool,
+    outcomes: Vec<(oneshot::Sender<Result<Logged, DraftError>>, Result<Logged, DraftError>)>,
+}
+
+impl Committer {
+    /// Takes up where the store stands. `raw_entries` are logged first, if the log is empty.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        identity: Arc<LogIdentity>,
+        directory: SharedDirectory,
+        batch_max: usize,
+        raw_entries: Vec<Hash>,
+    ) -> Result<(Self, watch::Receiver<DurableHead>), StoreError> {
+        let views = Views(&*store);
+        let stored = views.head().await?;
+        let mut lanes = BTreeMap::new();
+        let mut log = Frontier::default();
+        let (mut depth, mut last_ms) = (DEPTH_MIN, 0);
+        let mut durable = DurableHead { depth, ..Default::default() };
+        if let Some(head) = &stored {
+            log = views.log_frontier(TreeSize(head.size)).await?;
+            depth = u8::try_from(head.depth).unwrap_or(DEPTH_MIN);
+            last_ms = head.time_ms;
+            let mut slots = Vec::new();
+            for s in &head.slots {
+                let peer: HubId = s.peer.parse().map_err(|_| StoreError::Value("slot".into()))?;
+                let slot = u16::try_from(s.slot).map_err(|_| StoreError::Value("slot".into()))?;
+                let frontier = views.frontier(&s.peer, s.lane_size).await?;
+                slots.push(Slot { slot, peer: peer.clone(), lane_size: s.lane_size, lane_root: frontier.root() });
+                lanes.insert(peer, LaneOut { slot, frontier });
+            }
+            durable = DurableHead {
+                size: head.size,
+                root: Hash::from_slice(&head.root),
+                checkpoint: String::from_utf8_lossy(&head.checkpoint).into(),
+                depth,
+                slots: Arc::new(slots),
+                time_ms: head.time_ms,
+                commits: 0,
+            };
+        }
+        let raw_entries = if log.size() == 0 { raw_entries } else { Vec::new() };
+        let (head, watcher) = watch::channel(durable);
+        let me = Self { store, clock, identity, directory, head, batch_max, log, lanes, depth, last_ms, raw_entries };
+        Ok((me, watcher))
+    }
+
+    /// Two queues and their submitters: accounts, and the hub's own tasks (pages, desk, operators).
+    #[must_use]
+    pub fn queues(limit: usize) -> ([Submitter; 2], [mpsc::Receiver<Pending>; 2]) {
+        let (accounts, a) = mpsc::channel(limit);
+        let (own, b) = mpsc::channel(limit);
+        ([Submitter { queue: accounts, limit }, Submitter { queue: own, limit }], [a, b])
+    }
+
+    /// Runs until `stop` fires and what was accepted is logged.
+    ///
+    /// # Errors
+    /// [`CommitError`] if a commit failed: the hub has to stop.
+    pub async fn run(
+        mut self,
+        mut queues: [mpsc::Receiver<Pending>; 2],
+        stop: CancellationToken,
+    ) -> Result<(), CommitError> {
+        let share = self.batch_max.div_ceil(2);
+        let mut batch: Vec<Pending> = Vec::with_capacity(self.batch_max);
+        let mut open = [true, true];
+        while open[0] || open[1] {
+            let [accounts, own] = &mut queues;
+            let first = tokio::select! {
+                () = stop.cancelled(), if !accounts.is_closed() => {
+                    accounts.close();
+                    own.close();
+                    None
+                }
+                one = own.recv(), if open[1] => {
+                    open[1] = one.is_some();
+                    one
+                }
+                one = accounts.recv(), if open[0] => {
+                    open[0] = one.is_some();
+                    one
+                }
+            };
+            batch.extend(first);
+            // Take what waits as well, each source up to its share: one sync serves all.
+            for (queue, share) in [(own, share), (accounts, self.batch_max)] {
+                while batch.len() < share
+                    && let Ok(pending) = queue.try_recv()
+                {
+                    batch.push(pending);
+                }
+            }
+            if !batch.is_empty() {
+                self.commit(std::mem::take(&mut batch)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs what opens the log, so that an empty log is never served.
+    ///
+    /// # Errors
+    /// [`CommitError`].
+    pub async fn open_log(&mut self, first: Vec<Draft>) -> Result<(), CommitError> {
+        let pending = first.into_iter().map(|draft| Pending { draft, reply: oneshot::channel().0 }).collect();
+        self.commit(pending).await
+    }
+
+    async fn commit(&mut self, batch: Vec<Pending>) -> Result<(), CommitError> {
+        let started = std::time::Instant::now();
+        let mut plan = Plan::default();
+        self.last_ms = self.last_ms.max(self.clock.now_ms());
+        let before = (self.log.clone(), self.raw_entries.len());
+        plan.frame.raw_entries = self.raw_entries.drain(..).map(|h| h.0.to_vec()).collect();
+        for entry in &plan.frame.raw_entries {
+            self.log.push_leaf(leaf_hash(entry));
+        }
+        for pending in batch {
+            let outcome = match self.admit(&plan, &pending.draft).await? {
+                Ok(()) => self.plan(&mut plan, pending.draft),
+                Err(refused) => Err(refused),
+            };
+            plan.outcomes.push((pending.reply, outcome));
+        }
+        let empty = plan.frame.own.is_empty()
+            && plan.frame.heard.is_empty()
+            && plan.frame.work_made.is_empty()
+            && plan.frame.work_consumed.is_empty();
+        if empty && before.1 == 0 {
+            plan.outcomes.into_iter().for_each(|(reply, outcome)| drop(reply.send(outcome)));
+            return Ok(());
+        }
+        let frame = &mut plan.frame;
+        frame.sequence = self.store.next_sequence();
+        frame.time_ms = self.last_ms;
+        let durable = if frame.own.is_empty() && frame.raw_entries.is_empty() {
+            let mut same = self.head.borrow().clone();
+            same.commits += 1;
+            same
+        } else {
+            self.close_batch(frame)
+        };
+        let statements = frame.own.len();
+        self.store.commit(std::mem::take(&mut plan.frame), std::mem::take(&mut plan.blobs)).await?;
+        // Durable from here on: only now may anybody see it.
+        if plan.reload {
+            self.directory.store(Arc::new(Directory::load(&*self.store).await?));
+        }
+        crate::metrics::committed(statements, started.elapsed());
+        self.head.send_replace(durable);
+        for (reply, outcome) in plan.outcomes {
+            // A caller that left can ask again by LRN.
+            let _ = reply.send(outcome);
+        }
+        Ok(())
+    }
+
+    /// Checks a draft's preconditions against the store and what this batch has planned already.
+    async fn admit(&self, plan: &Plan, draft: &Draft) -> Result<Result<(), DraftError>, StoreError> {
+        let views = Views(&*self.store);
+        for id in &draft.consumes {
+            if plan.consumed.contains(id) || views.work_item(id).await?.is_none() {
+                return Ok(Err(DraftError::WorkGone(id.clone())));
+            }
+        }
+        for (case, seen) in &draft.revisions {
+            let now = views.case(case).await?.map_or(0, |c| c.revision) + u64::from(plan.touched.contains(case));
+            if now != *seen {
+                return Ok(Err(DraftError::CaseMoved { case: case.clone(), seen: *seen, now }));
+            }
+        }
+        if let Some(claim) = &draft.lrn {
+            let planned = plan.lrns.get(&claim.key).map(|(i, d)| (*i, d.to_vec()));
+            let taken = match planned {
+                Some(planned) => Some(planned),
+                None => views.lrn(&claim.key).await?,
+            };
+            if let Some((index, digest)) = taken {
+                return Ok(Err(DraftError::LrnTaken { index, same: digest == claim.digest }));
+            }
+        }
+        if let Some(page) = &draft.page {
+            let state = views.lane_state(page.peer.as_str(), page.generation).await?;
+            let next = state.cursor == page.cursor_before && state.head_size.0 == page.head_before;
+            if !next || plan.pages.contains(&page.peer) {
+                return Ok(Err(DraftError::PageStale));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn plan(&mut self, plan: &mut Plan, mut draft: Draft) -> Result<Logged, DraftError> {
+        // All headers are written before anything moves: a draft is logged whole or not at all.
+        let time = format_time(self.last_ms);
+        let write = |s: &NewStatement| {
+            let header = Header {
+                hub: self.identity.hub.to_string(),
+                origin: self.identity.origin.to_string(),
+                nonce: s.nonce,
+                id: s.id.clone(),
+                time: time.clone(),
+                refs: s.refs.clone(),
+                parts: s.digests(),
+                later: Vec::new(),
+            };
+            header.to_text().map_err(|e| DraftError::Header(e.to_string()))
+        };
+        let headers = draft.statements.iter().map(write).collect::<Result<Vec<_>, _>>()?;
+        let mut logged = Vec::with_capacity(headers.len());
+        for (header, statement) in headers.into_iter().zip(std::mem::take(&mut draft.statements)) {
+            logged.push(self.plan_statement(plan, header, statement));
+        }
+        if let Some(claim) = &draft.lrn
+            && let (Some(own), Some((index, _))) = (plan.frame.own.last_mut(), logged.last())
+        {
+            own.lrn_key = claim.key.to_vec();
+            own.submission_digest = claim.digest.to_vec();
+            plan.lrns.insert(claim.key, (*index, claim.digest));
+        }
+        for id in draft.consumes {
+            plan.consumed.insert(id.clone());
+            plan.frame.work_consumed.push(id);
+        }
+        for work in draft.makes {
+            let filing = match work.filing {
+                FilingAt::Known(at) => at,
+                FilingAt::ThisDraft(n) => Locator {
+                    number: logged.get(n).map_or(0, |(index, _)| *index),
+                    ..Default::default()
+                },
+            };
+            plan.frame.work_made.push(WorkItem {
+                id: work.id,
+                case_id: work.case_id,
+                filing_id: work.filing_id,
+                filing_version: work.filing_version,
+                filing: Some(filing),
+                made_ms: self.last_ms,
+                officer_reason: work.officer_reason,
+                waits_until_ms: work.waits_until_ms,
+                waits_for: Vec::new(),
+            });
+        }
+        plan.touched.extend(draft.revisions.into_iter().map(|(case, _)| case));
+        if let Some(page) = draft.page {
+            plan_page(plan, *page);
+        }
+        Ok(Logged { statements: logged, log_size: 0, time_ms: self.last_ms })
+    }
+
+    fn plan_statement(&mut self, plan: &mut Plan, header: String, s: NewStatement) -> (u64, Hash) {
+        let index = self.log.size();
+        let commitment = commitment(header.as_bytes());
+        self.log.push_leaf(leaf_hash(&commitment.0));
+        plan.reload |= matches!(s.id.kind.as_str(), "account" | "peer" | "ruleset");
+        if s.id.kind == "peer" {
+            self.open_lane(&s);
+        }
+        let mut audience = Vec::with_capacity(s.audience.len());
+        for peer in &s.audience {
+            // A peer without a lane was removed since the draft was made: it is told nothing more.
+            let Some(lane) = self.lanes.get_mut(peer) else { continue };
+            lane.frontier.push_leaf(lane_leaf(LogIndex(index), &commitment));
+            audience.push(LaneAddress { peer: peer.to_string(), number: lane.frontier.size() });
+        }
+        let parts = s.parts.iter().map(|(name, blob)| lay_out(&mut plan.blobs, name, blob)).collect();
+        plan.frame.own.push(OwnStatement {
+            index,
+            header: header.into_bytes(),
+            parts,
+            audience,
+            lrn_key: Vec::new(),
+            submission_digest: Vec::new(),
+            account: s.account,
+            warnings: s.warnings,
+            not_connected: s.not_connected,
+        });
+        (index, commitment)
+    }
+
+    /// A new peer's lane begins with the table that ends this batch.
+    fn open_lane(&mut self, s: &NewStatement) {
+        use ewtp_proto::Message as _;
+        let internal = s.parts.iter().find(|(name, _)| name == "internal");
+        let record = internal
+            .and_then(|(name, blob)| ewtp_log::statement::open_part(name, blob).ok())
+            .and_then(|content| ewtp_proto::v1::PeerRecord::decode(content).ok());
+        if let Some(record) = record
+            && let (Ok(peer), Ok(slot)) = (record.hub.parse::<HubId>(), u16::try_from(record.slot))
+        {
+            self.lanes.entry(peer).or_insert_with(|| LaneOut { slot, frontier: Frontier::default() });
+        }
+    }
+
+    /// Ends the batch: lane table, root, one signature.
+    fn close_batch(&mut self, frame: &mut Frame) -> DurableHead {
+        self.depth = depth_for(self.lanes.len(), self.depth);
+        let slots: Vec<Slot> = self
+            .lanes
+            .iter()
+            .map(|(peer, lane)| Slot {
+                slot: lane.slot,
+                peer: peer.clone(),
+                lane_size: lane.frontier.size(),
+                lane_root: lane.frontier.root(),
+            })
+            .collect();
+        let table_index = LogIndex(self.log.size());
+        let table = LaneTable::new(&self.identity.slot_key, table_index, self.depth, &slots).entry();
+        self.log.push_leaf(leaf_hash(&table.0));
+        let (size, root) = (TreeSize(self.log.size()), self.log.root());
+        let text = Checkpoint { origin: self.identity.origin.to_string(), size, root }.to_text();
+        let checkpoint = self.identity.signer.sign(&text);
+        frame.head = Some(LogHead {
+            size: size.0,
+            root: root.0.to_vec(),
+            checkpoint: checkpoint.clone().into_bytes(),
+            table_entry: table.0.to_vec(),
+            depth: u32::from(self.depth),
+            slots: slots
+                .iter()
+                .map(|s| SlotState {
+                    slot: u32::from(s.slot),
+                    peer: s.peer.to_string(),
+                    lane_size: s.lane_size,
+                    lane_root: s.lane_root.0.to_vec(),
+                })
+                .collect(),
+            time_ms: self.last_ms,
+            generation: self.identity.origin.generation(),
+        });
+        DurableHead {
+            size: size.0,
+            root: Some(root),
+            checkpoint: checkpoint.into(),
+            depth: self.depth,
+            slots: Arc::new(slots),
+            time_ms: self.last_ms,
+            commits: self.head.borrow().commits + 1,
+        }
+    }
+}
+
+fn lay_out(area: &mut Vec<u8>, name: &str, blob: &[u8]) -> BlobRef {
+    let offset = area.len() as u32;
+    area.extend_from_slice(blob);
+    BlobRef { name: name.to_owned(), offset, length: blob.len() as u32, crc: crc32fast::hash(blob) }
+}
+
+fn plan_page(plan: &mut Plan, mut page: PagePlan) {
+    for (statement, blobs) in page.page.statements.iter_mut().zip(&page.blobs) {
+        statement.parts = blobs.iter().map(|(name, blob)| lay_out(&mut plan.blobs, name, blob)).collect();
+    }
+    plan.pages.insert(page.peer);
+    plan.frame.heard.push(page.page);
+}
+
+/// A heard statement without its blobs, which the committer lays out.
+#[must_use]
+pub fn heard(index: u64, header: Vec<u8>, tombstone: Vec<u8>) -> HeardStatement {
+    HeardStatement { index, header, tombstone, ..Default::default() }
+}
+
+/// How long a caller that was told *busy* should wait.
+pub const BUSY_RETRY: Duration = Duration::from_millis(50);

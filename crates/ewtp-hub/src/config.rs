@@ -1,0 +1,255 @@
+//! Configuration: TOML, then environment variables `EWTP_…` (`__` between sections) on top. Each key is explained in
+//! `config/hub.toml`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ewtp_log::HubId;
+use ewtp_trade::CodeLists;
+use ewtp_trade::lists::ListKind;
+use figment::Figment;
+use figment::providers::{Env, Format as _, Toml};
+use serde::{Deserialize, Serialize};
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A key is missing, unknown or of the wrong type.
+    #[error("configuration {path}: {problem}")]
+    Read {
+        /// File.
+        path: String,
+        /// What figment says.
+        problem: String,
+    },
+    /// A value is not allowed.
+    #[error("configuration: {key} = {value:?}; allowed: {allowed}")]
+    Value {
+        /// Key.
+        key: &'static str,
+        /// Value.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+}
+
+/// The configuration of a hub.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Hub id.
+    pub hub: String,
+    /// Directory of keys, descriptor, journal and state. Relative paths start at the configuration file.
+    pub data_dir: PathBuf,
+    /// Listeners.
+    pub listen: Listen,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Logging.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// Code lists.
+    #[serde(default)]
+    pub code_lists: Lists,
+    /// Assessment.
+    #[serde(default)]
+    pub desk: DeskConfig,
+}
+
+/// Addresses.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Peers.
+    pub federation: SocketAddr,
+    /// Accounts.
+    pub clients: SocketAddr,
+    /// Read-only HTTP.
+    pub public: SocketAddr,
+    /// Serve metrics on the public listener.
+    #[serde(default = "yes")]
+    pub metrics: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Bounds, each with a default.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections per listener.
+    pub connections: usize,
+    /// Milliseconds for a handshake.
+    pub handshake_ms: u64,
+    /// Bytes of a message.
+    pub message_bytes: usize,
+    /// Drafts that wait for the committer, per source.
+    pub queue: usize,
+    /// Filings per second and account.
+    pub filings_per_second: u32,
+    /// Filings in one go before that rate holds.
+    pub filings_burst: u32,
+    /// Log entries per day and account; appending is irrevocable.
+    pub daily_log_budget: u64,
+    /// Statements in one batch.
+    pub batch: usize,
+    /// Milliseconds that a page may wait for company while the lane is busy.
+    pub linger_ms: u64,
+    /// Seconds in which everything has to be drained at the end.
+    pub stop_seconds: u64,
+    /// Milliseconds that a peer's clock may be off before it is said so.
+    pub clock_tolerance_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            handshake_ms: 5_000,
+            message_bytes: 4 << 20,
+            queue: 2048,
+            filings_per_second: 20_000,
+            filings_burst: 40_000,
+            daily_log_budget: 5_000_000,
+            batch: 512,
+            linger_ms: 5,
+            stop_seconds: 10,
+            clock_tolerance_ms: 60_000,
+        }
+    }
+}
+
+/// Logging.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `human` or `json`.
+    pub format: String,
+    /// A filter such as `info` or `ewtp_hub=debug`.
+    pub level: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: "human".into(), level: "info".into() }
+    }
+}
+
+/// A code list file and its edition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListFile {
+    /// CSV with a column `code`, `hscode` or `CommonCode`.
+    pub file: PathBuf,
+    /// Edition as filings name it.
+    pub edition: String,
+}
+
+/// Code lists; the built-in excerpts stand in for those that are absent.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lists {
+    /// Harmonized System.
+    pub hs: Option<ListFile>,
+    /// UN/ECE Recommendation 20.
+    pub units: Option<ListFile>,
+    /// UN/ECE Recommendation 21.
+    pub packages: Option<ListFile>,
+    /// UN/LOCODE.
+    pub locodes: Option<ListFile>,
+}
+
+/// Assessment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeskConfig {
+    /// Work items decided in one go.
+    pub batch: usize,
+    /// Hold work back instead of deciding it: a degraded mode for maintenance of rulesets.
+    pub paused: bool,
+}
+
+impl Default for DeskConfig {
+    fn default() -> Self {
+        Self { batch: 256, paused: false }
+    }
+}
+
+impl Config {
+    /// Reads a file and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let read = |problem: String| ConfigError::Read { path: path.display().to_string(), problem };
+        if !path.exists() {
+            return Err(read("there is no such file; make one with: ewtp hub init".into()));
+        }
+        let figment = Figment::from(Toml::file_exact(path)).merge(Env::prefixed("EWTP_").ignore(&["corpus", "profile"]).split("__"));
+        let mut config: Self = figment.extract().map_err(|e| read(e.to_string()))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        config.data_dir = base.join(&config.data_dir);
+        let lists = &mut config.code_lists;
+        for list in [&mut lists.hs, &mut lists.units, &mut lists.packages, &mut lists.locodes].into_iter().flatten() {
+            list.file = base.join(&list.file);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let bad = |key, value: String, allowed: &str| ConfigError::Value { key, value, allowed: allowed.into() };
+        self.hub_id()?;
+        if !matches!(self.log.format.as_str(), "human" | "json") {
+            return Err(bad("log.format", self.log.format.clone(), "human or json"));
+        }
+        for (key, value) in [
+            ("limits.connections", self.limits.connections),
+            ("limits.queue", self.limits.queue),
+            ("limits.batch", self.limits.batch),
+            ("desk.batch", self.desk.batch),
+        ] {
+            if !(1..=1_000_000).contains(&value) {
+                return Err(bad(key, value.to_string(), "1 to 1000000"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The hub's id.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn hub_id(&self) -> Result<HubId, ConfigError> {
+        let bad = |e: ewtp_log::id::NameError| ConfigError::Value {
+            key: "hub",
+            value: self.hub.clone(),
+            allowed: e.allowed.into(),
+        };
+        self.hub.parse().map_err(bad)
+    }
+
+    /// Reads the code lists.
+    ///
+    /// # Errors
+    /// A file that can't be read or holds no codes.
+    pub fn code_lists(&self) -> Result<CodeLists, ConfigError> {
+        let mut lists = CodeLists::default();
+        for (kind, file) in [
+            (ListKind::Hs, &self.code_lists.hs),
+            (ListKind::Units, &self.code_lists.units),
+            (ListKind::Packages, &self.code_lists.packages),
+            (ListKind::Locodes, &self.code_lists.locodes),
+        ] {
+            let Some(file) = file else { continue };
+            let read = |problem: String| ConfigError::Read { path: file.file.display().to_string(), problem };
+            let text = std::fs::read_to_string(&file.file).map_err(|e| read(e.to_string()))?;
+            lists.load(kind, &file.edition, &text).map_err(|e| read(e.to_string()))?;
+        }
+        Ok(lists)
+    }
+}

@@ -1,0 +1,334 @@
+//! The desk: assesses what the inbox holds. Reads facts, decides purely, and drafts what follows; the work item is the
+//! precondition, so one piece of work has one result whatever crashed or was cancelled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ewtp_clearance::decide::{Decided, Input, Outcome, decide};
+use ewtp_clearance::{Facts, Ruleset};
+use ewtp_log::{Hash, Header};
+use ewtp_proto::store::v1::{CaseRecord, WorkItem};
+use ewtp_proto::v1;
+use ewtp_store::{StoreError, Views};
+use tokio_util::sync::CancellationToken;
+
+use crate::casebook::filing_of;
+use crate::draft::{Draft, DraftError, FilingAt, NewStatement, WorkPlan};
+use crate::hub::Shared;
+
+/// How often deadlines are looked at while nothing happens.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Why the desk stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error("no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// Runs until `stop` fires.
+///
+/// # Errors
+/// [`DeskError`].
+pub async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), DeskError> {
+    let mut head = shared.head.clone();
+    loop {
+        let busy = if shared.config.desk.paused { false } else { round(&shared).await? };
+        if busy && !stop.is_cancelled() {
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            changed = head.changed() => if changed.is_err() { return Ok(()) },
+            () = tokio::time::sleep(TICK) => {}
+        }
+    }
+}
+
+/// Takes what can be decided now; true if there may be more.
+async fn round(shared: &Shared) -> Result<bool, DeskError> {
+    let now_ms = shared.clock.now_ms();
+    let items = Views(&*shared.store).work(shared.config.desk.batch * 4).await?;
+    let overdue = |w: &WorkItem| w.waits_until_ms != 0 && w.waits_until_ms < now_ms;
+    let ready = |w: &WorkItem| w.officer_reason.is_empty() && (w.waits_until_ms == 0 || overdue(w));
+    let ready: Vec<WorkItem> = items.into_iter().filter(ready).take(shared.config.desk.batch).collect();
+    let mut outcomes = Vec::with_capacity(ready.len());
+    for item in &ready {
+        let draft = if overdue(item) { overdue_draft(item, now_ms)? } else { assess(shared, item).await? };
+        outcomes.push(shared.own.submit(draft));
+    }
+    let full = ready.len() == shared.config.desk.batch;
+    for (item, outcome) in ready.iter().zip(join_all(outcomes).await) {
+        match outcome {
+            Ok(_) => {}
+            Err(DraftError::InDoubt) => return Ok(false), // the hub is stopping
+            // Whatever made it stale also made the work that replaces it.
+            Err(error) => tracing::debug!(work = %item.id, %error, "work was overtaken"),
+        }
+    }
+    Ok(full)
+}
+
+/// Awaits all, in order: the committer answers them in one batch.
+async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut pinned: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut outputs: Vec<Option<F::Output>> = pinned.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        let mut pending = false;
+        for (future, output) in pinned.iter_mut().zip(outputs.iter_mut()).filter(|(_, o)| o.is_none()) {
+            match future.as_mut().poll(cx) {
+                std::task::Poll::Ready(value) => *output = Some(value),
+                std::task::Poll::Pending => pending = true,
+            }
+        }
+        if pending { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
+}
+
+/// What is assessed: the filing with its facts.
+struct Dossier {
+    case: CaseRecord,
+    filing: v1::Filing,
+    core: v1::FilingCore,
+    commitment: Hash,
+    filed_at: String,
+    at_ms: i64,
+}
+
+async fn dossier(shared: &Shared, item: &WorkItem) -> Result<Option<Dossier>, StoreError> {
+    let views = Views(&*shared.store);
+    let Some(case) = views.case(&item.case_id).await? else { return Ok(None) };
+    let Some(record) = case.filings.iter().find(|f| f.filing_id == item.filing_id).cloned() else { return Ok(None) };
+    if record.version != item.filing_version {
+        return Ok(None);
+    }
+    let Some(statement) = views.statement(&record.at.clone().unwrap_or_default()).await? else { return Ok(None) };
+    let filing = filing_of(&statement);
+    let Some(core) = filing.core.clone() else { return Ok(None) };
+    let at_ms = Header::parse(&statement.header).ok().and_then(|h| h.time_ms()).unwrap_or(record.logged_ms);
+    Ok(Some(Dossier {
+        filing,
+        core,
+        commitment: statement.commitment(),
+        filed_at: record.hub,
+        at_ms: i64::try_from(at_ms).unwrap_or(i64::MAX),
+        case,
+    }))
+}
+
+/// Answers given to the requests about this version, by question.
+async fn answers(shared: &Shared, case: &CaseRecord, item: &WorkItem) -> Result<BTreeMap<String, String>, StoreError> {
+    let mut out = BTreeMap::new();
+    let about = |r: &&ewtp_proto::store::v1::RequestRecord| {
+        r.filing_id == item.filing_id && r.filing_version == item.filing_version
+    };
+    for request in case.requests.iter().filter(about) {
+        let Some(at) = &request.answer else { continue };
+        let Some(statement) = Views(&*shared.store).statement(at).await? else { continue };
+        let given = statement.part::<v1::InfoAnswerTrader>("trader").unwrap_or_default();
+        out.extend(given.answers.into_iter().map(|a| (a.code, a.value)));
+    }
+    Ok(out)
+}
+
+async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
+    let mut draft = Draft { consumes: vec![item.id.clone()], ..Draft::default() };
+    let Some(dossier) = dossier(shared, item).await? else { return Ok(draft) };
+    let answers = answers(shared, &dossier.case, item).await?;
+    let facts = Facts::of_filing(&dossier.filing, dossier.at_ms, answers);
+    let directory = shared.directory.load();
+    let Some(public) = directory.ruleset_at(dossier.at_ms, false) else {
+        officer(&mut draft, item, &dossier, "no public ruleset is in force; publish one: ewtp ruleset publish")?;
+        return Ok(draft);
+    };
+    let confidential = directory.ruleset_at(dossier.at_ms, true);
+    let rulesets: Vec<&Ruleset> =
+        std::iter::once(&**public).chain(confidential.map(|c| &**c)).collect();
+    let basis = shared.basis();
+    let input = Input {
+        kind: dossier.core.r#type(),
+        facts: &facts,
+        public,
+        confidential: confidential.map(|c| &**c),
+    };
+    let audience = shared.audience_of(&dossier.filed_at);
+    match decide(input) {
+        Outcome::Officer(errors) => officer(&mut draft, item, &dossier, &errors.join("; "))?,
+        Outcome::Ask(questions) => {
+            let wait = u64::from(public.answer_within_hours) * 3_600_000;
+            let deadline = shared.clock.now_ms() + wait;
+            ask(&mut draft, item, &dossier, questions, &rulesets, basis, deadline, audience)?;
+        }
+        Outcome::Decided(decisions) => {
+            for decided in decisions {
+                crate::metrics::decided(decided.code.as_str_name());
+                let statement = decision(&dossier, item, decided, &rulesets, &facts, basis.clone())?;
+                draft.statements.push(NewStatement { audience: audience.clone(), ..statement });
+            }
+        }
+    }
+    Ok(draft)
+}
+
+fn ruleset_refs(rulesets: &[&Ruleset]) -> Vec<v1::RulesetRef> {
+    let reference = |r: &&Ruleset| v1::RulesetRef {
+        name: r.name.clone(),
+        version: r.version,
+        digest: r.digest.0.to_vec(),
+        confidential: r.confidential,
+    };
+    rulesets.iter().map(reference).collect()
+}
+
+/// Numbers of decisions and requests on one filing, per hub: version × 1000 + effect × 100 + count keeps them apart.
+fn number(case: &CaseRecord, filing_id: &str, effect: i32) -> u64 {
+    let before = case.decisions.iter().filter(|d| d.filing_id == filing_id && d.effect == effect).count();
+    let effect = u64::try_from(effect).unwrap_or_default();
+    before as u64 * 10 + effect
+}
+
+fn decision(
+    dossier: &Dossier,
+    item: &WorkItem,
+    decided: Decided,
+    rulesets: &[&Ruleset],
+    facts: &Facts,
+    basis: v1::Basis,
+) -> Result<NewStatement, getrandom::Error> {
+    let public = rulesets.first();
+    let validity = public.map_or(0, |r| i64::from(r.validity_days)) * 86_400_000;
+    let mut earlier = dossier.case.decisions.iter().rev();
+    let supersedes =
+        earlier.find(|d| d.filing_id == item.filing_id && d.effect == decided.effect as i32).map(|d| d.commitment.clone());
+    let core = v1::DecisionCore {
+        case_id: item.case_id.clone(),
+        filing_id: item.filing_id.clone(),
+        filing_version: item.filing_version,
+        filing: dossier.commitment.0.to_vec(),
+        effect: decided.effect as i32,
+        code: decided.code as i32,
+        rulesets: ruleset_refs(rulesets),
+        valid_from_ms: dossier.at_ms,
+        valid_until_ms: dossier.at_ms.saturating_add(validity),
+        source: v1::DecisionSource::Rules as i32,
+        supersedes: supersedes.unwrap_or_default(),
+        basis: Some(basis),
+        insufficient_scope: decided.insufficient_scope,
+        legal_basis: public.map(|r| r.legal_basis.clone()).unwrap_or_default(),
+        deadline_ms: 0,
+        conditions: Vec::new(),
+    };
+    let trader = v1::DecisionTrader {
+        reasons: decided.reasons,
+        needed: decided.needed,
+        estimate: decided.estimate,
+        rules_fired: decided.rules_fired,
+        facts: facts.to_json(),
+    };
+    let authority = v1::DecisionAuthority {
+        reasons: decided.authority_reasons,
+        rules_fired: decided.authority_rules_fired,
+        draw: None,
+    };
+    let internal = v1::DecisionInternal { facts: facts.to_json(), ..Default::default() };
+    let mut statement =
+        NewStatement::new("decision", &item.filing_id, number(&dossier.case, &item.filing_id, decided.effect as i32))?
+            .part("core", &core)?
+            .part("trader", &trader)?
+            .part("authority", &authority)?
+            .part("internal", &internal)?;
+    statement.refs.push(dossier.commitment);
+    Ok(statement)
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one field of the request")]
+fn ask(
+    draft: &mut Draft,
+    item: &WorkItem,
+    dossier: &Dossier,
+    questions: Vec<v1::Question>,
+    rulesets: &[&Ruleset],
+    basis: v1::Basis,
+    deadline_ms: u64,
+    audience: Vec<ewtp_log::HubId>,
+) -> Result<(), getrandom::Error> {
+    let about = |r: &&ewtp_proto::store::v1::RequestRecord| r.filing_id == item.filing_id;
+    let number = dossier.case.requests.iter().filter(about).count() as u64 + 1;
+    let core = v1::InfoRequestCore {
+        case_id: item.case_id.clone(),
+        filing_id: item.filing_id.clone(),
+        filing_version: item.filing_version,
+        filing: dossier.commitment.0.to_vec(),
+        code: v1::InfoRequestCode::Rfi as i32,
+        deadline_ms: i64::try_from(deadline_ms).unwrap_or(i64::MAX),
+        rulesets: ruleset_refs(rulesets),
+        basis: Some(basis),
+    };
+    let mut statement = NewStatement::new("info-request", &item.filing_id, number)?
+        .part("core", &core)?
+        .part("trader", &v1::InfoRequestTrader { questions })?
+        .part("authority", &v1::DecisionAuthority::default())?
+        .part("internal", &v1::DecisionInternal::default())?;
+    statement.refs.push(dossier.commitment);
+    statement.audience = audience;
+    draft.statements.push(statement);
+    let same_version = |r: &&ewtp_proto::store::v1::RequestRecord| {
+        r.filing_id == item.filing_id && r.filing_version == item.filing_version
+    };
+    let round = dossier.case.requests.iter().filter(same_version).count() + 1;
+    draft.makes.push(follow_up(item, format!("{}/{}/{round}", item.filing_id, item.filing_version), "", deadline_ms));
+    Ok(())
+}
+
+fn follow_up(item: &WorkItem, id: String, officer_reason: &str, waits_until_ms: u64) -> WorkPlan {
+    WorkPlan {
+        id,
+        case_id: item.case_id.clone(),
+        filing_id: item.filing_id.clone(),
+        filing_version: item.filing_version,
+        filing: FilingAt::Known(item.filing.clone().unwrap_or_default()),
+        officer_reason: officer_reason.to_owned(),
+        waits_until_ms,
+    }
+}
+
+/// What can't be evaluated is an event and an officer's task, never a *no*.
+fn officer(draft: &mut Draft, item: &WorkItem, dossier: &Dossier, why: &str) -> Result<(), getrandom::Error> {
+    let statement = event(item, v1::EventCode::RuleError, dossier.at_ms, why)?;
+    draft.statements.push(statement);
+    draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
+    Ok(())
+}
+
+/// A time-out is an event with a code, never silence.
+fn overdue_draft(item: &WorkItem, now_ms: u64) -> Result<Draft, getrandom::Error> {
+    let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    let statement = event(item, v1::EventCode::AnswerOverdue, at_ms, "no answer within the deadline")?;
+    let made = follow_up(item, format!("{}o", item.id), "no answer within the deadline", 0);
+    Ok(Draft { statements: vec![statement], consumes: vec![item.id.clone()], makes: vec![made], ..Draft::default() })
+}
+
+fn event(item: &WorkItem, code: v1::EventCode, time_ms: i64, why: &str) -> Result<NewStatement, getrandom::Error> {
+    let hub = item.case_id.split('-').next().unwrap_or_default();
+    let core = v1::EventCore {
+        code: code as i32,
+        selector: Some(v1::EventSelector { by: Some(v1::event_selector::By::CaseId(item.case_id.clone())) }),
+        effect: v1::Effect::Unspecified as i32,
+        time_ms,
+        filing_id: item.filing_id.clone(),
+        office: String::new(),
+    };
+    let internal = v1::DecisionInternal { rule_errors: vec![why.to_owned()], ..Default::default() };
+    NewStatement::new("event", &crate::clock::new_id(hub)?, 1)?
+        .part("core", &core)?
+        .part("trader", &v1::EventTrader::default())?
+        .part("authority", &v1::DecisionAuthority::default())?
+        .part("internal", &internal)
+}

@@ -1,0 +1,128 @@
+//! Who is who, as the log says: accounts, peers and rulesets, in a snapshot that readers swap in whole.
+//!
+//! The committer reloads it after each commit that changed one of them; nobody else writes. Requests look their caller up
+//! in it each time, so a revoked credential opens nothing from that moment on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use ewtp_clearance::Ruleset;
+use ewtp_log::HubId;
+use ewtp_proto::v1::{AccountRecord, PeerRecord, PeerState, Role};
+use ewtp_store::{Store, StoreError, Views};
+use ewtp_trust::Chain;
+
+/// A pinned peer.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Id.
+    pub hub: HubId,
+    /// As logged.
+    pub record: PeerRecord,
+    /// Verified descriptors.
+    pub chain: Chain,
+}
+
+impl Peer {
+    /// Whether lanes run.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        matches!(self.record.state(), PeerState::Active | PeerState::Quarantined)
+    }
+
+    /// Territories that it speaks for.
+    #[must_use]
+    pub fn speaks_for(&self, country: &str) -> bool {
+        self.chain.newest().territories.iter().any(|t| t == country)
+    }
+}
+
+/// A snapshot.
+#[derive(Default)]
+pub struct Directory {
+    /// Accounts by id.
+    pub accounts: BTreeMap<String, Arc<AccountRecord>>,
+    by_spki: HashMap<[u8; 32], Arc<AccountRecord>>,
+    /// Peers by id, removed ones too.
+    pub peers: BTreeMap<HubId, Arc<Peer>>,
+    peers_by_spki: HashMap<[u8; 32], Arc<Peer>>,
+    /// All versions of all rulesets.
+    pub rulesets: Vec<Arc<Ruleset>>,
+}
+
+/// A directory that is swapped whole.
+pub type SharedDirectory = Arc<ArcSwap<Directory>>;
+
+impl Directory {
+    /// Reads the snapshot from the store.
+    ///
+    /// # Errors
+    /// Reading; a peer whose chain no longer verifies.
+    pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let views = Views(store);
+        let mut directory = Self::default();
+        for account in views.accounts().await? {
+            let account = Arc::new(account);
+            for credential in account.credentials.iter().filter(|c| !c.revoked && !account.closed) {
+                if let Ok(spki) = <[u8; 32]>::try_from(credential.spki_sha256.as_slice()) {
+                    directory.by_spki.insert(spki, Arc::clone(&account));
+                }
+            }
+            directory.accounts.insert(account.id.clone(), account);
+        }
+        for record in views.peers().await? {
+            let chain = Chain::verify(&record.descriptors).map_err(|e| StoreError::Value(e.to_string()))?;
+            let peer = Arc::new(Peer { hub: chain.hub().clone(), record, chain });
+            if peer.is_active() {
+                for pin in &peer.chain.newest().tls_pins {
+                    directory.peers_by_spki.insert(*pin, Arc::clone(&peer));
+                }
+            }
+            directory.peers.insert(peer.hub.clone(), peer);
+        }
+        for stored in views.rulesets().await? {
+            match Ruleset::parse(&stored.text) {
+                Ok(ruleset) => directory.rulesets.push(Arc::new(ruleset)),
+                Err(faults) => {
+                    return Err(StoreError::Value(format!("ruleset with {} faults", faults.len())));
+                }
+            }
+        }
+        Ok(directory)
+    }
+
+    /// Account of a credential that is neither revoked nor of a closed account.
+    #[must_use]
+    pub fn account(&self, spki: &[u8; 32]) -> Option<&Arc<AccountRecord>> {
+        self.by_spki.get(spki)
+    }
+
+    /// Active peer with this TLS key.
+    #[must_use]
+    pub fn peer_by_key(&self, spki: &[u8; 32]) -> Option<&Arc<Peer>> {
+        self.peers_by_spki.get(spki)
+    }
+
+    /// Active peer that speaks for a country.
+    #[must_use]
+    pub fn peer_for(&self, country: &str) -> Option<&Arc<Peer>> {
+        self.peers.values().find(|p| p.is_active() && p.speaks_for(country))
+    }
+
+    /// Ruleset in force at an instant: the newest version of the visibility asked for.
+    #[must_use]
+    pub fn ruleset_at(&self, at_ms: i64, confidential: bool) -> Option<&Arc<Ruleset>> {
+        let in_force = |r: &&Arc<Ruleset>| r.confidential == confidential && r.in_force(r.day_of(at_ms));
+        self.rulesets.iter().filter(in_force).max_by_key(|r| (r.valid_from, r.version))
+    }
+}
+
+/// Whether an account has one of these roles.
+#[must_use]
+pub fn has_role(account: &AccountRecord, roles: &[Role]) -> bool {
+    account.roles().any(|r| roles.contains(&r))
+}
+
+/// Roles that see all cases of the hub, with every part.
+pub const AGENCY_ROLES: &[Role] = &[Role::Officer, Role::System, Role::Operator, Role::Auditor];

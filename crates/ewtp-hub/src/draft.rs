@@ -1,0 +1,189 @@
+//! Drafts: what a source wants said, with the preconditions under which it may be. Parts are sealed here, so that they
+//! are final before the queue.
+
+use ewtp_log::statement::{StatementId, part_digest, seal_part};
+use ewtp_log::{Hash, HubId};
+use ewtp_proto::Message;
+use ewtp_proto::store::v1::{HeardPage, Locator};
+use ewtp_proto::v1::Finding;
+
+use crate::clock::random;
+
+/// A statement to be said.
+#[derive(Clone, Debug)]
+pub struct NewStatement {
+    /// Kind, subject, number.
+    pub id: StatementId,
+    /// Statements that it answers or replaces.
+    pub refs: Vec<Hash>,
+    /// Sealed parts: name and blob.
+    pub parts: Vec<(String, Vec<u8>)>,
+    /// Peers that it is said to.
+    pub audience: Vec<HubId>,
+    /// Account that it comes from, for filings.
+    pub account: String,
+    /// Warnings kept with it.
+    pub warnings: Vec<Finding>,
+    /// The destination has no hub.
+    pub not_connected: bool,
+    /// 16 random bytes.
+    pub nonce: [u8; 16],
+}
+
+impl NewStatement {
+    /// A statement without parts.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn new(kind: &str, subject: &str, number: u64) -> Result<Self, getrandom::Error> {
+        Ok(Self {
+            id: StatementId { kind: kind.to_owned(), subject: subject.to_owned(), number },
+            refs: Vec::new(),
+            parts: Vec::new(),
+            audience: Vec::new(),
+            account: String::new(),
+            warnings: Vec::new(),
+            not_connected: false,
+            nonce: random()?,
+        })
+    }
+
+    /// Adds a part with a fresh salt. All parts of a kind are written, empty if need be.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn part(mut self, name: &str, content: &impl Message) -> Result<Self, getrandom::Error> {
+        let blob = seal_part(name, &content.encode_to_vec(), random()?);
+        self.parts.push((name.to_owned(), blob));
+        Ok(self)
+    }
+
+    /// Name and digest of each part, as the header lists them.
+    #[must_use]
+    pub fn digests(&self) -> Vec<(String, Hash)> {
+        self.parts.iter().map(|(name, blob)| (name.clone(), part_digest(name, blob))).collect()
+    }
+}
+
+/// Work that a draft makes.
+#[derive(Clone, Debug)]
+pub struct WorkPlan {
+    /// Id.
+    pub id: String,
+    /// Case.
+    pub case_id: String,
+    /// Filing.
+    pub filing_id: String,
+    /// Its version.
+    pub filing_version: u32,
+    /// Where the filing stands.
+    pub filing: FilingAt,
+    /// Only an officer may take it; why.
+    pub officer_reason: String,
+    /// Waits for an answer until then, Unix milliseconds; 0 if it can be decided now.
+    pub waits_until_ms: u64,
+}
+
+/// Where a filing stands.
+#[derive(Clone, Debug)]
+pub enum FilingAt {
+    /// It is the n-th statement of this very draft.
+    ThisDraft(usize),
+    /// Known already.
+    Known(Locator),
+}
+
+/// A claim to an LRN.
+#[derive(Clone, Debug)]
+pub struct LrnClaim {
+    /// Keyed hash of account and LRN.
+    pub key: [u8; 32],
+    /// Digest of the submission.
+    pub digest: [u8; 32],
+}
+
+/// What a source wants said, all or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// Statements, in order.
+    pub statements: Vec<NewStatement>,
+    /// Work items that must be open; they are consumed.
+    pub consumes: Vec<String>,
+    /// Cases and the revision that was seen.
+    pub revisions: Vec<(String, u64)>,
+    /// LRN that must be unused.
+    pub lrn: Option<LrnClaim>,
+    /// Work made.
+    pub makes: Vec<WorkPlan>,
+    /// A verified page that this draft commits; its cursor must be the next.
+    pub page: Option<Box<PagePlan>>,
+}
+
+/// A verified page on its way into a frame.
+#[derive(Clone, Debug)]
+pub struct PagePlan {
+    /// Peer.
+    pub peer: HubId,
+    /// Generation.
+    pub generation: u64,
+    /// Cursor before the page.
+    pub cursor_before: u64,
+    /// Head size before the page.
+    pub head_before: u64,
+    /// As the frame holds it; blobs are laid out by the committer.
+    pub page: HeardPage,
+    /// Blobs of each statement, in the order of its parts.
+    pub blobs: Vec<Vec<(String, Vec<u8>)>>,
+}
+
+/// What became of a draft's statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// Log index and commitment of each statement.
+    pub statements: Vec<(u64, Hash)>,
+    /// Size of the log under which they are durable.
+    pub log_size: u64,
+    /// Logged time, Unix milliseconds.
+    pub time_ms: u64,
+}
+
+/// Why a draft was not logged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DraftError {
+    /// The queue is full.
+    #[error("{limit} drafts wait already; try again in a moment")]
+    Busy {
+        /// Bound of the queue.
+        limit: usize,
+    },
+    /// Its work was done by another.
+    #[error("the work item {0} is gone: somebody else dealt with it")]
+    WorkGone(String),
+    /// The case moved on.
+    #[error("the case {case} is at revision {now}, not at {seen}")]
+    CaseMoved {
+        /// Case.
+        case: String,
+        /// Seen.
+        seen: u64,
+        /// Now.
+        now: u64,
+    },
+    /// The LRN is taken.
+    #[error("the LRN is used already by log entry {index}")]
+    LrnTaken {
+        /// The first filing.
+        index: u64,
+        /// The same bytes.
+        same: bool,
+    },
+    /// The page doesn't follow on what is held.
+    #[error("the page is not the next one")]
+    PageStale,
+    /// A header can't be written.
+    #[error("the statement can't be written: {0}")]
+    Header(String),
+    /// The task ended between queue and commit.
+    #[error("outcome unknown; submit the same bytes again: if they were logged, their receipt comes back")]
+    InDoubt,
+}

@@ -1,0 +1,57 @@
+//! Prometheus metrics: names and places in one file.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+/// Installs the recorder once per process.
+pub fn install() -> Option<&'static PrometheusHandle> {
+    HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().ok()).as_ref()
+}
+
+/// One commit.
+pub fn committed(statements: usize, took: Duration) {
+    metrics::counter!("ewtp_statements_logged_total").increment(statements as u64);
+    metrics::histogram!("ewtp_commit_seconds").record(took.as_secs_f64());
+}
+
+/// A filing was accepted.
+pub fn accepted() {
+    metrics::counter!("ewtp_filings_accepted_total").increment(1);
+}
+
+/// A filing was refused; the reason is the first violation's code.
+pub fn refused(reason: &str) {
+    metrics::counter!("ewtp_refused_total", "reason" => reason.to_owned()).increment(1);
+}
+
+/// A decision was logged.
+pub fn decided(code: &'static str) {
+    metrics::counter!("ewtp_decisions_total", "code" => code).increment(1);
+}
+
+/// A page was verified and committed.
+pub fn page_verified(peer: &str, statements: usize) {
+    metrics::counter!("ewtp_pages_verified_total", "peer" => peer.to_owned()).increment(1);
+    metrics::counter!("ewtp_statements_heard_total", "peer" => peer.to_owned()).increment(statements as u64);
+}
+
+/// A page was refused.
+pub fn page_refused(peer: &str, code: &'static str) {
+    metrics::counter!("ewtp_pages_refused_total", "peer" => peer.to_owned(), "code" => code).increment(1);
+}
+
+/// Lag of a lane in statements and seconds.
+pub fn lane_lag(peer: &str, direction: &'static str, statements: u64, seconds: f64) {
+    let peer = peer.to_owned();
+    metrics::gauge!("ewtp_lane_lag_statements", "peer" => peer.clone(), "direction" => direction).set(statements as f64);
+    metrics::gauge!("ewtp_lane_lag_seconds", "peer" => peer, "direction" => direction).set(seconds);
+}
+
+/// Depth of the queues before the committer.
+pub fn queue_depth(queue: &'static str, depth: usize) {
+    metrics::gauge!("ewtp_queue_depth", "queue" => queue).set(depth as f64);
+}

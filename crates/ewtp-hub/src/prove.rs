@@ -1,0 +1,209 @@
+//! Receipts: for own statements from the own log; for heard ones with a proof that the hub that said them gives.
+
+use std::sync::Arc;
+
+use ewtp_log::lane::{LaneTable, slot_blind};
+use ewtp_log::proof::TlogProof;
+use ewtp_log::receipt::{LaneEntry, LanePath, Receipt};
+use ewtp_log::{Hash, HubId, LaneNumber, LogIndex};
+use ewtp_proto::store::v1::Locator;
+use ewtp_proto::v1;
+use ewtp_proto::v1::federation_service_client::FederationServiceClient;
+use ewtp_store::{Statement, StoreError, Views};
+
+use crate::casebook::Viewer;
+use crate::client;
+use crate::hub::Shared;
+
+/// Whether the lane path is wanted: it shows that lane's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneWanted {
+    /// Leave it out.
+    No,
+    /// Add it.
+    Yes,
+}
+
+/// Why no receipt could be given.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The statement isn't here.
+    #[error("this hub holds no such statement of that case")]
+    Unknown,
+    /// The issuer can't be asked.
+    #[error("the proof has to come from {hub}, which can't be reached now: {problem}")]
+    Issuer {
+        /// Who said the statement.
+        hub: String,
+        /// Why.
+        problem: String,
+    },
+}
+
+/// Inclusion of a log entry under the durable head.
+async fn log_proof(shared: &Shared, index: u64) -> Result<TlogProof, StoreError> {
+    let head = shared.head.borrow().clone();
+    let path = Views(&*shared.store).inclusion("", index, head.size).await?;
+    Ok(TlogProof { extra: None, index, path, checkpoint: head.checkpoint.to_string() })
+}
+
+/// The lane path of a statement under the durable head; `None` where the peer has no lane or the statement isn't in it.
+async fn lane_path(shared: &Shared, peer: &HubId, number: u64) -> Result<Option<LanePath>, StoreError> {
+    let head = shared.head.borrow().clone();
+    let views = Views(&*shared.store);
+    let Some(slot) = head.slots.iter().find(|s| s.peer == *peer && number <= s.lane_size) else { return Ok(None) };
+    let Some(index) = views.lane(peer.as_str(), number, 1).await?.first().copied() else { return Ok(None) };
+    let Some(statement) = views.own(index).await? else { return Ok(None) };
+    let table_index = LogIndex(head.size.saturating_sub(1));
+    let key = &shared.identity.slot_key;
+    let table = LaneTable::new(key, table_index, head.depth, &head.slots);
+    Ok(Some(LanePath {
+        peer: peer.clone(),
+        slot: slot.slot,
+        blind: slot_blind(key, table_index, slot.slot),
+        size: slot.lane_size,
+        root: slot.lane_root,
+        table: table.path(slot.slot),
+        log: views.inclusion("", table_index.0, head.size).await?,
+        entry: Some(LaneEntry {
+            number: LaneNumber(number),
+            index: LogIndex(index),
+            commitment: statement.commitment(),
+            path: views.inclusion(peer.as_str(), number - 1, slot.lane_size).await?,
+        }),
+    }))
+}
+
+/// Proof texts for a peer that holds the statement at `number` of its lane. They hold no content.
+///
+/// # Errors
+/// Reading.
+pub async fn proof_for_peer(
+    shared: &Shared,
+    peer: &HubId,
+    number: u64,
+    index: u64,
+    lane: LaneWanted,
+) -> Result<Option<v1::GetProofResponse>, StoreError> {
+    let held = Views(&*shared.store).lane(peer.as_str(), number, 1).await?;
+    if number == 0 || held.first() != Some(&index) {
+        return Ok(None);
+    }
+    let lane = match lane {
+        LaneWanted::Yes => lane_path(shared, peer, number).await?.map(|l| l.to_text()),
+        LaneWanted::No => None,
+    };
+    let log = log_proof(shared, index).await?.to_text();
+    Ok(Some(v1::GetProofResponse { log, lane: lane.unwrap_or_default() }))
+}
+
+fn shown_parts(statement: &Statement, viewer: Viewer, wanted: &[String]) -> Vec<(String, Vec<u8>)> {
+    let shown = |name: &str| viewer.sees(name) && (wanted.is_empty() || wanted.iter().any(|w| w == name));
+    statement.parts.iter().filter(|(name, _)| shown(name)).cloned().collect()
+}
+
+/// Receipt of an own statement, with its lane path to `peer` if given and wanted.
+///
+/// # Errors
+/// Reading.
+pub async fn own_receipt(
+    shared: &Arc<Shared>,
+    index: u64,
+    peer: Option<&HubId>,
+    lane: LaneWanted,
+) -> Result<Option<String>, StoreError> {
+    receipt_of_own(shared, index, Viewer::Trader, &[], peer.filter(|_| lane == LaneWanted::Yes)).await
+}
+
+/// Receipt of an own statement as a viewer may have it.
+///
+/// # Errors
+/// Reading.
+pub async fn receipt_of_own(
+    shared: &Shared,
+    index: u64,
+    viewer: Viewer,
+    wanted: &[String],
+    peer: Option<&HubId>,
+) -> Result<Option<String>, StoreError> {
+    let views = Views(&*shared.store);
+    let Some(statement) = views.own(index).await? else { return Ok(None) };
+    let lane = match peer {
+        Some(peer) => match lane_number(shared, peer, index).await? {
+            Some(number) => lane_path(shared, peer, number).await?,
+            None => None,
+        },
+        None => None,
+    };
+    let receipt = Receipt {
+        header: String::from_utf8_lossy(&statement.header).into_owned(),
+        parts: shown_parts(&statement, viewer, wanted),
+        attachments: Vec::new(),
+        log: log_proof(shared, index).await?,
+        lane,
+        descriptors: vec![shared.chain.load().newest_ref()],
+    };
+    Ok(Some(receipt.to_text()))
+}
+
+/// Lane number of a log index: lanes are in order of addressing, so it is searched from the end.
+async fn lane_number(shared: &Shared, peer: &HubId, index: u64) -> Result<Option<u64>, StoreError> {
+    let head = shared.head.borrow().clone();
+    let Some(slot) = head.slots.iter().find(|s| s.peer == *peer) else { return Ok(None) };
+    let views = Views(&*shared.store);
+    let mut end = slot.lane_size;
+    while end > 0 {
+        let first = end.saturating_sub(1023).max(1);
+        let indexes = views.lane(peer.as_str(), first, 1024).await?;
+        if let Some(at) = indexes.iter().position(|i| *i == index) {
+            return Ok(Some(first + at as u64));
+        }
+        end = first - 1;
+    }
+    Ok(None)
+}
+
+/// Receipt of a statement heard from a peer, with that peer's proof.
+///
+/// # Errors
+/// [`ReceiptError`].
+pub async fn receipt_of_heard(
+    shared: &Shared,
+    at: &Locator,
+    viewer: Viewer,
+    wanted: &[String],
+    lane: LaneWanted,
+) -> Result<(String, String), ReceiptError> {
+    let statement = Views(&*shared.store).statement(at).await?.ok_or(ReceiptError::Unknown)?;
+    let issuer = |problem: String| ReceiptError::Issuer { hub: at.peer.clone(), problem };
+    let hub: HubId = at.peer.parse().map_err(|_| ReceiptError::Unknown)?;
+    let peer = shared.directory.load().peers.get(&hub).cloned().ok_or(ReceiptError::Unknown)?;
+    let channel = client::dial_peer(&shared.tls, &peer.chain).await.map_err(|e| issuer(e.to_string()))?;
+    let request = v1::GetProofRequest {
+        lane_number: at.number,
+        log_index: statement.index,
+        with_lane: lane == LaneWanted::Yes,
+    };
+    let proof = FederationServiceClient::new(channel).get_proof(request).await;
+    let proof = proof.map_err(|s| issuer(s.message().to_owned()))?.into_inner();
+    let receipt = Receipt {
+        header: String::from_utf8_lossy(&statement.header).into_owned(),
+        parts: shown_parts(&statement, viewer, wanted),
+        attachments: Vec::new(),
+        log: TlogProof::parse(&proof.log).map_err(|e| issuer(e.to_string()))?,
+        lane: LanePath::parse(&proof.lane),
+        descriptors: vec![peer.chain.newest_ref()],
+    };
+    // A receipt that would not verify is not given out: better to hear it now than in court.
+    receipt.verify(&peer.chain.receipt_trust()).map_err(|e| issuer(e.to_string()))?;
+    Ok((receipt.to_text(), peer.chain.to_file()))
+}
+
+/// A statement's commitment as people write it.
+#[must_use]
+pub fn commitment_text(commitment: &[u8]) -> String {
+    Hash::from_slice(commitment).map(Hash::to_hex).unwrap_or_default()
+}

@@ -1,0 +1,49 @@
+//! The public listener: read-only HTTP for health, metrics and descriptors.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Router, serve};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::hub::Shared;
+
+/// Serves until `stop` fires.
+///
+/// # Errors
+/// Serving.
+pub async fn run(socket: TcpListener, shared: Arc<Shared>, stop: CancellationToken) -> Result<(), std::io::Error> {
+    let mut router = Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/descriptors", get(descriptors));
+    if shared.config.listen.metrics {
+        router = router.route("/metrics", get(metrics));
+    }
+    serve(socket, router.with_state(shared)).with_graceful_shutdown(async move { stop.cancelled().await }).await
+}
+
+async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    if shared.ready.load(Ordering::Relaxed) {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or stopping\n")
+    }
+}
+
+async fn descriptors(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/jsonl")], shared.chain.load().to_file())
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    crate::metrics::queue_depth("accounts", shared.accounts.depth());
+    crate::metrics::queue_depth("own", shared.own.depth());
+    let text = crate::metrics::install().map(metrics_exporter_prometheus::PrometheusHandle::render);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.unwrap_or_default())
+}

@@ -1,0 +1,336 @@
+//! Hears one peer: dials, subscribes, verifies each page against the frontiers, judges its statements, and commits page,
+//! cursor, head and the work that they make as one frame.
+//!
+//! Whatever ends a stream, the next one starts at the cursor: at-least-once delivery, exactly-once effect.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ewtp_log::page::{EntryBody, LaneState, LaneTrust, Page, PageVerdict, verify_page};
+use ewtp_log::statement::commitment;
+use ewtp_log::{HubId, LaneNumber};
+use ewtp_proto::store::v1::{HeardPage, Locator};
+use ewtp_proto::v1;
+use ewtp_proto::v1::federation_service_client::FederationServiceClient;
+use ewtp_proto::v1::subscribe_response::Message as Said;
+use ewtp_store::{StoreError, Views};
+use ewtp_store::views::lane_to_stored;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::{self, DialError};
+use crate::committer::heard;
+use crate::directory::Peer;
+use crate::draft::{Draft, DraftError, FilingAt, NewStatement, PagePlan, WorkPlan};
+use crate::hub::Shared;
+use crate::page_wire;
+use crate::statement_check::{Judge, Said as Meaning, Verdict};
+
+/// First and longest pause before a peer is dialled again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamEnded {
+    /// Dialling.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The call.
+    #[error("the stream ended: {code}: {message}")]
+    Call {
+        /// gRPC code.
+        code: String,
+        /// What the peer said.
+        message: String,
+    },
+    /// A page was refused.
+    #[error("page refused: {0}; nothing of it is stored, the subscription restarts at the cursor by itself; if this recurs, call the peer's operator")]
+    Page(#[from] ewtp_log::page::PageRefusal),
+    /// The committer.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The peer closed it.
+    #[error("the peer closed the stream")]
+    Closed,
+    /// The pinned chain has no log in use.
+    #[error("the peer's descriptor names no log")]
+    NoLog,
+    /// No randomness.
+    #[error("no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// How a peer's lane stands, for operators and metrics.
+#[derive(Default)]
+pub struct Progress {
+    /// A stream is open.
+    pub connected: std::sync::atomic::AtomicBool,
+    /// Statements heard.
+    pub cursor: AtomicU64,
+    /// Statements owed under the last head.
+    pub owed: AtomicU64,
+    /// Pages verified.
+    pub pages: AtomicU64,
+    /// Last error.
+    pub last_error: Mutex<String>,
+}
+
+/// Runs until `stop` fires; errors of the peer are retried, errors of the own store end the hub.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn run(
+    shared: Arc<Shared>,
+    hub: HubId,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) -> Result<(), StoreError> {
+    let mut pause = RETRY.0;
+    while !stop.is_cancelled() {
+        let Some(peer) = shared.directory.load().peers.get(&hub).filter(|p| p.is_active()).cloned() else {
+            return Ok(());
+        };
+        let ended = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            ended = stream(&shared, &peer, &progress) => ended,
+        };
+        let was_connected = progress.connected.swap(false, Ordering::Relaxed);
+        match ended {
+            Err(StreamEnded::Store(e)) => return Err(e),
+            Err(StreamEnded::Draft(DraftError::InDoubt)) => return Ok(()), // the hub is stopping
+            Ok(()) => {}
+            Err(error) => {
+                let text = error.to_string();
+                let mut last = progress.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+                if *last != text {
+                    tracing::warn!(peer = %hub, %error, "lane interrupted");
+                    *last = text;
+                }
+            }
+        }
+        pause = if was_connected { RETRY.0 } else { (pause * 2).min(RETRY.1) };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    Ok(())
+}
+
+async fn stream(shared: &Shared, peer: &Peer, progress: &Progress) -> Result<(), StreamEnded> {
+    let origin = peer.chain.origin().ok_or(StreamEnded::NoLog)?.clone();
+    let generation = origin.generation();
+    let mut state = Views(&*shared.store).lane_state(peer.hub.as_str(), generation).await?;
+    let channel = client::dial_peer(&shared.tls, &peer.chain).await?;
+    let mut client = FederationServiceClient::new(channel)
+        .max_decoding_message_size(ewtp_log::page::PAGE_BYTES_MAX * 2);
+    let request = v1::SubscribeRequest {
+        cursor: state.cursor,
+        head_size: state.head_size.0,
+        generation,
+        descriptor_version: u32::try_from(peer.chain.newest().version).unwrap_or(u32::MAX),
+        protocol: 1,
+    };
+    let call = |s: tonic::Status| StreamEnded::Call { code: format!("{:?}", s.code()), message: s.message().into() };
+    let mut pages = client.subscribe(request).await.map_err(call)?.into_inner();
+    progress.connected.store(true, Ordering::Relaxed);
+    while let Some(message) = pages.message().await.map_err(call)? {
+        match message.message {
+            Some(Said::Page(page)) => {
+                let page = page_wire::from_wire(page)?;
+                on_page(shared, peer, &origin, &mut state, page, progress).await?;
+            }
+            Some(Said::Descriptors(_) | Said::Cosigned(_)) | None => {}
+        }
+    }
+    Err(StreamEnded::Closed)
+}
+
+async fn on_page(
+    shared: &Shared,
+    peer: &Peer,
+    origin: &ewtp_log::Origin,
+    state: &mut LaneState,
+    page: Page,
+    progress: &Progress,
+) -> Result<(), StreamEnded> {
+    let keys = peer.chain.log_keys(shared.clock.now_ms());
+    let trust = LaneTrust { me: &shared.identity.hub, origin, log_keys: &keys };
+    let next = match verify_page(state, &page, &trust) {
+        Ok(PageVerdict::Accept(next)) => *next,
+        Ok(PageVerdict::Drop) => return Ok(()),
+        Err(refusal) => {
+            crate::metrics::page_refused(peer.hub.as_str(), refusal.code());
+            return Err(refusal.into());
+        }
+    };
+    let statements = page.entries.len();
+    let draft = draft_of(shared, peer, state, &next, page).await?;
+    shared.own.submit(draft).await?;
+    *state = next;
+    progress.cursor.store(state.cursor, Ordering::Relaxed);
+    progress.owed.store(state.lane_size - state.cursor, Ordering::Relaxed);
+    progress.pages.fetch_add(1, Ordering::Relaxed);
+    shared.pages_verified.fetch_add(1, Ordering::Relaxed);
+    crate::metrics::page_verified(peer.hub.as_str(), statements);
+    crate::metrics::lane_lag(peer.hub.as_str(), "in", state.lane_size - state.cursor, 0.0);
+    Ok(())
+}
+
+/// The frame that a page becomes: statements with their verdicts, acknowledgements of those not honoured, and work.
+async fn draft_of(
+    shared: &Shared,
+    peer: &Peer,
+    before: &LaneState,
+    after: &LaneState,
+    page: Page,
+) -> Result<Draft, StreamEnded> {
+    let generation = peer.chain.origin().map_or(1, |o| o.generation());
+    let own = shared.own_descriptor();
+    let judge = Judge {
+        peer,
+        me: &shared.identity.hub,
+        territories: &own.territories,
+        lists: &shared.lists,
+        store: &*shared.store,
+        now_ms: shared.clock.now_ms(),
+    };
+    let checkpoint = page.head.as_ref().map(|h| h.checkpoint.clone()).unwrap_or_default();
+    let mut draft = Draft::default();
+    let (mut statements, mut blobs, mut pending) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rounds = BTreeMap::new();
+    for (number, entry) in (page.first.0..).zip(page.entries) {
+        let verdict = judge.judge(&entry, &pending).await?;
+        if let Meaning::Filing(core) = &verdict.said {
+            pending.push(core.case_id.clone());
+        }
+        work(shared, peer, LaneNumber(number), generation, &verdict, &mut draft, &mut rounds).await?;
+        if !verdict.not_honoured.is_empty() {
+            acknowledge(peer, &entry, &verdict, &mut draft)?;
+        }
+        let mut held = match entry.body {
+            EntryBody::Statement { header, parts } => {
+                blobs.push(parts);
+                heard(entry.index.0, header, Vec::new())
+            }
+            EntryBody::Tombstone(hash) => {
+                blobs.push(Vec::new());
+                heard(entry.index.0, Vec::new(), hash.0.to_vec())
+            }
+        };
+        held.not_honoured = verdict.not_honoured;
+        held.warnings = verdict.warnings;
+        statements.push(held);
+    }
+    draft.page = Some(Box::new(PagePlan {
+        peer: peer.hub.clone(),
+        generation,
+        cursor_before: before.cursor,
+        head_before: before.head_size.0,
+        page: HeardPage {
+            peer: peer.hub.to_string(),
+            generation,
+            first: page.first.0,
+            statements,
+            state: Some(lane_to_stored(after)),
+            checkpoint,
+        },
+        blobs,
+    }));
+    Ok(draft)
+}
+
+async fn work(
+    shared: &Shared,
+    peer: &Peer,
+    number: LaneNumber,
+    generation: u64,
+    verdict: &Verdict,
+    draft: &mut Draft,
+    rounds: &mut BTreeMap<String, ()>,
+) -> Result<(), StoreError> {
+    match &verdict.said {
+        Meaning::Nothing => {}
+        Meaning::Filing(core) => draft.makes.push(WorkPlan {
+            id: format!("{}/{}/0", core.filing_id, core.version),
+            case_id: core.case_id.clone(),
+            filing_id: core.filing_id.clone(),
+            filing_version: core.version,
+            filing: FilingAt::Known(Locator { peer: peer.hub.to_string(), generation, number: number.0 }),
+            officer_reason: String::new(),
+            waits_until_ms: 0,
+        }),
+        Meaning::Answer(core) => {
+            let Some((consumed, made)) = answered_work(shared, core).await? else { return Ok(()) };
+            if rounds.insert(consumed.clone(), ()).is_none() {
+                draft.consumes.push(consumed);
+                draft.makes.push(made);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The waiting work item that an answer wakes, and the item that follows it. The first answer counts.
+///
+/// # Errors
+/// Reading.
+pub(crate) async fn answered_work(
+    shared: &Shared,
+    core: &v1::InfoAnswerCore,
+) -> Result<Option<(String, WorkPlan)>, StoreError> {
+    let views = Views(&*shared.store);
+    let Some(case) = views.case(&core.case_id).await? else { return Ok(None) };
+    let same = |r: &&ewtp_proto::store::v1::RequestRecord| {
+        r.filing_id == core.filing_id && r.filing_version == core.filing_version
+    };
+    let Some(round) = case.requests.iter().filter(same).position(|r| r.commitment == core.request) else {
+        return Ok(None);
+    };
+    let id = format!("{}/{}/{}", core.filing_id, core.filing_version, round + 1);
+    // An answer that comes after the deadline finds the officer's item in its place.
+    for id in [id.clone(), format!("{id}o")] {
+        let Some(item) = views.work_item(&id).await? else { continue };
+        let made = WorkPlan {
+            id: format!("{}/{}/{}a", core.filing_id, core.filing_version, round + 1),
+            case_id: item.case_id,
+            filing_id: item.filing_id,
+            filing_version: item.filing_version,
+            filing: FilingAt::Known(item.filing.unwrap_or_default()),
+            officer_reason: String::new(),
+            waits_until_ms: 0,
+        };
+        return Ok(Some((id, made)));
+    }
+    Ok(None)
+}
+
+/// An acknowledgement is never acknowledged.
+fn acknowledge(
+    peer: &Peer,
+    entry: &ewtp_log::page::PageEntry,
+    verdict: &Verdict,
+    draft: &mut Draft,
+) -> Result<(), getrandom::Error> {
+    let EntryBody::Statement { header, parts } = &entry.body else { return Ok(()) };
+    let kind = ewtp_log::Header::parse(header).map(|h| h.id.kind).unwrap_or_default();
+    if kind == "ack" {
+        return Ok(());
+    }
+    let commitment = commitment(header);
+    let core = v1::AckCore {
+        commitment: commitment.0.to_vec(),
+        log_index: entry.index.0,
+        reasons: verdict.not_honoured.clone(),
+        case_id: crate::casebook::case_id_of(&kind, parts).unwrap_or_default(),
+        kind,
+    };
+    let mut statement = NewStatement::new("ack", &commitment.to_hex(), 1)?.part("core", &core)?;
+    statement.audience.push(peer.hub.clone());
+    draft.statements.push(statement);
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! What peers call.
+
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use ewtp_proto::v1;
+use ewtp_proto::v1::federation_service_server::FederationService;
+use ewtp_proto::v1::subscribe_response::Message;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{caller, status};
+use crate::committer::DurableHead;
+use crate::directory::Peer;
+use crate::hub::Shared;
+use crate::lane_server::{LaneServer, Position};
+use crate::prove::{LaneWanted, proof_for_peer};
+
+pub(super) struct Federation {
+    pub(super) shared: Arc<Shared>,
+}
+
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn peer<T>(shared: &Shared, request: &Request<T>) -> Result<Arc<Peer>, Status> {
+    let caller = caller(request)?;
+    let known = shared.directory.load().peer_by_key(&caller.spki).cloned();
+    known.ok_or_else(|| Status::unauthenticated("this key is of no active peer"))
+}
+
+fn later(what: &str) -> Status {
+    Status::unimplemented(format!("{what} is laid out in ewtp/1 and not offered by this version"))
+}
+
+/// One subscription.
+struct Lane {
+    shared: Arc<Shared>,
+    server: LaneServer,
+    at: Position,
+    /// Head under which the backlog is said.
+    under: DurableHead,
+    watch: tokio::sync::watch::Receiver<DurableHead>,
+    sent_partial: bool,
+}
+
+impl Lane {
+    async fn next(&mut self) -> Result<Option<v1::Page>, Status> {
+        loop {
+            let peer = self.shared.directory.load().peers.get(&self.server.peer).cloned();
+            let Some(peer) = peer.filter(|p| p.is_active()) else { return Ok(None) };
+            let scope = peer.record.scope.clone().unwrap_or_default();
+            let page = self.server.next_page(&mut self.at, &self.under, &scope).await;
+            if let Some(page) = page.map_err(|e| status::store(&e))? {
+                self.note_progress();
+                self.sent_partial = true;
+                return Ok(Some(crate::page_wire::to_wire(page)));
+            }
+            if self.sent_partial {
+                // Busy lane: company for the next page costs the receiver fewer frames.
+                tokio::time::sleep(Duration::from_millis(self.shared.config.limits.linger_ms)).await;
+                self.sent_partial = false;
+            }
+            let newest = self.watch.borrow_and_update().clone();
+            if newest.size > self.under.size {
+                self.under = newest;
+                continue;
+            }
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return Ok(None),
+                changed = self.watch.changed() => if changed.is_err() { return Ok(None) },
+            }
+        }
+    }
+
+    /// What this peer asked past, for the lag that operators see.
+    fn note_progress(&self) {
+        let mut served = self.shared.served.lock().unwrap_or_else(PoisonError::into_inner);
+        served.insert(self.server.peer.clone(), self.at.cursor);
+    }
+}
+
+#[tonic::async_trait]
+impl FederationService for Federation {
+    type SubscribeStream = Responses<v1::SubscribeResponse>;
+    type DeliverStream = Responses<v1::DeliverResponse>;
+    type FetchPartStream = Responses<v1::FetchPartResponse>;
+
+    async fn subscribe(
+        &self,
+        request: Request<v1::SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let peer = peer(&self.shared, &request)?;
+        let request = request.into_inner();
+        let generation = self.shared.identity.origin.generation();
+        if request.generation != generation {
+            let message = format!("generation {} is not the one in use; it is {generation}", request.generation);
+            return Err(status::field("generation", message));
+        }
+        let mut watch = self.shared.head.clone();
+        let under = watch.borrow_and_update().clone();
+        let said = under.slots.iter().find(|s| s.peer == peer.hub).map_or(0, |s| s.lane_size);
+        if request.cursor > said || request.head_size > under.size {
+            // The subscriber holds more than this hub ever made durable: this store is older than what it has said.
+            tracing::error!(peer = %peer.hub, holds = request.cursor, said, "the peer holds more than this log");
+            return Err(Status::data_loss("you hold more of this lane than this hub does; its operator has to look"));
+        }
+        let lane = Lane {
+            server: LaneServer {
+                store: Arc::clone(&self.shared.store),
+                identity: Arc::clone(&self.shared.identity),
+                peer: peer.hub.clone(),
+            },
+            shared: Arc::clone(&self.shared),
+            at: Position { cursor: request.cursor, head_size: request.head_size },
+            under,
+            watch,
+            sent_partial: false,
+        };
+        lane.note_progress();
+        let own = self.shared.chain.load_full();
+        let mut newer = None;
+        if own.newest().version > u64::from(request.descriptor_version) {
+            let chain = v1::DescriptorChain { hub: own.hub().to_string(), envelopes: own.envelopes().to_vec() };
+            newer = Some(v1::SubscribeResponse { message: Some(Message::Descriptors(chain)) });
+        }
+        let stream = futures_util::stream::unfold((lane, newer), |(mut lane, newer)| async move {
+            if let Some(first) = newer {
+                return Some((Ok(first), (lane, None)));
+            }
+            match lane.next().await {
+                Ok(Some(page)) => {
+                    Some((Ok(v1::SubscribeResponse { message: Some(Message::Page(page)) }), (lane, None)))
+                }
+                Ok(None) => None,
+                Err(status) => Some((Err(status), (lane, None))),
+            }
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn deliver(
+        &self,
+        _: Request<Streaming<v1::DeliverRequest>>,
+    ) -> Result<Response<Self::DeliverStream>, Status> {
+        Err(later("Deliver"))
+    }
+
+    async fn fetch_part(
+        &self,
+        _: Request<v1::FetchPartRequest>,
+    ) -> Result<Response<Self::FetchPartStream>, Status> {
+        Err(later("FetchPart"))
+    }
+
+    async fn get_descriptors(
+        &self,
+        request: Request<v1::GetDescriptorsRequest>,
+    ) -> Result<Response<v1::GetDescriptorsResponse>, Status> {
+        peer(&self.shared, &request)?;
+        let wanted = request.into_inner().hub;
+        let own = self.shared.chain.load_full();
+        let directory = self.shared.directory.load_full();
+        let chains = std::iter::once(&*own).chain(directory.peers.values().map(|p| &p.chain));
+        let chains = chains.filter(|c| wanted.is_empty() || c.hub().as_str() == wanted);
+        let wire = |c: &ewtp_trust::Chain| v1::DescriptorChain {
+            hub: c.hub().to_string(),
+            envelopes: c.envelopes().to_vec(),
+        };
+        Ok(Response::new(v1::GetDescriptorsResponse { chains: chains.map(wire).collect() }))
+    }
+
+    async fn get_proof(
+        &self,
+        request: Request<v1::GetProofRequest>,
+    ) -> Result<Response<v1::GetProofResponse>, Status> {
+        let peer = peer(&self.shared, &request)?;
+        let request = request.into_inner();
+        let lane = if request.with_lane { LaneWanted::Yes } else { LaneWanted::No };
+        let proof = proof_for_peer(&self.shared, &peer.hub, request.lane_number, request.log_index, lane).await;
+        let proof = proof.map_err(|e| status::store(&e))?;
+        proof.map(Response::new).ok_or_else(|| Status::not_found("your lane holds no such statement"))
+    }
+
+    async fn get_head(&self, request: Request<v1::GetHeadRequest>) -> Result<Response<v1::GetHeadResponse>, Status> {
+        peer(&self.shared, &request)?;
+        let origin = request.into_inner().origin;
+        if !origin.is_empty() && origin != self.shared.identity.origin.as_str() {
+            return Err(later("the head of another log"));
+        }
+        let checkpoint = self.shared.head.borrow().checkpoint.as_bytes().to_vec();
+        Ok(Response::new(v1::GetHeadResponse { checkpoint, consistency: Vec::new() }))
+    }
+
+    async fn add_checkpoint(
+        &self,
+        _: Request<v1::AddCheckpointRequest>,
+    ) -> Result<Response<v1::AddCheckpointResponse>, Status> {
+        Err(later("AddCheckpoint"))
+    }
+}

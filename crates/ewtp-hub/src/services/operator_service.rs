@@ -1,0 +1,361 @@
+//! What operators call. Their acts are statements without audience: nothing lives in the state alone.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use ewtp_clearance::Ruleset;
+use ewtp_log::Hash;
+use ewtp_proto::v1;
+use ewtp_proto::v1::operator_service_server::OperatorService;
+use ewtp_store::Views;
+use ewtp_trade::scope;
+use ewtp_trust::Chain;
+use ewtp_trust::descriptor::Environment;
+use tonic::{Request, Response, Status};
+
+use super::{account, status};
+use crate::clock::random;
+use crate::directory::has_role;
+use crate::draft::{Draft, NewStatement};
+use crate::hub::Shared;
+
+pub(super) struct Operator {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Operator {
+    fn operator<T>(&self, request: &Request<T>) -> Result<Arc<v1::AccountRecord>, Status> {
+        let account = account(&self.shared, request)?;
+        if has_role(&account, &[v1::Role::Operator]) {
+            Ok(account)
+        } else {
+            Err(Status::permission_denied("this call needs the role operator"))
+        }
+    }
+
+    async fn say(&self, statement: NewStatement) -> Result<(), Status> {
+        let draft = Draft { statements: vec![statement], ..Draft::default() };
+        self.shared.own.submit(draft).await.map(drop).map_err(|e| status::draft(&e))
+    }
+}
+
+fn random_failed(e: getrandom::Error) -> Status {
+    Status::internal(e.to_string())
+}
+
+fn account_id_is_valid(id: &str) -> bool {
+    (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+#[tonic::async_trait]
+impl OperatorService for Operator {
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        self.operator(&request)?;
+        let shared = &self.shared;
+        let views = Views(&*shared.store);
+        let counters = views.counters().await.map_err(|e| status::store(&e))?;
+        let work = views.work(100_000).await.map_err(|e| status::store(&e))?;
+        let with_officer = work.iter().filter(|w| !w.officer_reason.is_empty()).count() as u64;
+        let head = shared.head.borrow().clone();
+        let own = shared.own_descriptor();
+        let environment = match own.environment {
+            Environment::Test => v1::Environment::Test,
+            Environment::Live => v1::Environment::Live,
+        };
+        let ready = shared.ready.load(Ordering::Relaxed);
+        let warnings = shared.warnings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        Ok(Response::new(v1::GetStatusResponse {
+            hub: shared.identity.hub.to_string(),
+            environment: environment as i32,
+            state: if ready { "serving" } else { "starting or stopping" }.into(),
+            origin: shared.identity.origin.to_string(),
+            log_size: head.size,
+            root: head.root.unwrap_or(Hash::EMPTY_ROOT).0.to_vec(),
+            said: counters.said,
+            heard: counters.heard,
+            cases: counters.cases,
+            inbox: work.len() as u64 - with_officer,
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime_s: shared.started.elapsed().as_secs(),
+            pages_verified: shared.pages_verified.load(Ordering::Relaxed),
+            officer_tasks: with_officer,
+            warnings,
+            descriptor_version: u32::try_from(own.version).unwrap_or(u32::MAX),
+        }))
+    }
+
+    async fn get_head(
+        &self,
+        request: Request<v1::OperatorServiceGetHeadRequest>,
+    ) -> Result<Response<v1::OperatorServiceGetHeadResponse>, Status> {
+        self.operator(&request)?;
+        let checkpoint = self.shared.head.borrow().checkpoint.as_bytes().to_vec();
+        Ok(Response::new(v1::OperatorServiceGetHeadResponse { checkpoint }))
+    }
+
+    async fn put_account(
+        &self,
+        request: Request<v1::PutAccountRequest>,
+    ) -> Result<Response<v1::PutAccountResponse>, Status> {
+        self.operator(&request)?;
+        let request = request.into_inner();
+        if !account_id_is_valid(&request.id) {
+            return Err(status::field("id", "an account id is 1-32 of a-z 0-9 -".into()));
+        }
+        let _one_at_a_time = self.shared.acts.lock().await;
+        let directory = self.shared.directory.load_full();
+        let before = directory.accounts.get(&request.id);
+        let mut record = before.map_or_else(
+            || v1::AccountRecord { id: request.id.clone(), ..Default::default() },
+            |a| (**a).clone(),
+        );
+        for credential in &request.add_credentials {
+            let spki: [u8; 32] = credential
+                .spki_sha256
+                .as_slice()
+                .try_into()
+                .map_err(|_| status::field("add_credentials", "an SPKI digest has 32 bytes".into()))?;
+            if directory.account(&spki).is_some() {
+                return Err(status::field("add_credentials", "this key is of an account already".into()));
+            }
+            record.credentials.push(credential.clone());
+        }
+        for credential in &mut record.credentials {
+            credential.revoked |= request.revoke_credentials.contains(&credential.spki_sha256);
+        }
+        if !request.name.is_empty() {
+            record.name = request.name;
+        }
+        if !request.roles.is_empty() {
+            record.roles = request.roles;
+        }
+        record.registered_ids.extend(request.registered_ids);
+        record.closed |= request.close;
+        record.version += 1;
+        if record.roles.is_empty() {
+            return Err(status::field("roles", "an account has at least one role".into()));
+        }
+        let statement = NewStatement::new("account", &record.id, u64::from(record.version))
+            .and_then(|s| s.part("core", &v1::RulesetCore::default()))
+            .and_then(|s| s.part("internal", &record))
+            .map_err(random_failed)?;
+        self.say(statement).await?;
+        Ok(Response::new(v1::PutAccountResponse { account: Some(record) }))
+    }
+
+    async fn list_accounts(
+        &self,
+        request: Request<v1::ListAccountsRequest>,
+    ) -> Result<Response<v1::ListAccountsResponse>, Status> {
+        self.operator(&request)?;
+        let directory = self.shared.directory.load_full();
+        let accounts = directory.accounts.values().map(|a| (**a).clone()).collect();
+        Ok(Response::new(v1::ListAccountsResponse { accounts }))
+    }
+
+    async fn add_peer(&self, request: Request<v1::AddPeerRequest>) -> Result<Response<v1::AddPeerResponse>, Status> {
+        self.operator(&request)?;
+        let request = request.into_inner();
+        let chain = Chain::verify(&request.descriptors).map_err(|e| status::field("descriptors", e.to_string()))?;
+        let expected = Hash::from_slice(&request.fingerprint)
+            .ok_or_else(|| status::field("fingerprint", "a fingerprint has 32 bytes".into()))?;
+        chain.expect_fingerprint(&expected).map_err(|e| status::field("fingerprint", e.to_string()))?;
+        let scope = request
+            .scope
+            .ok_or_else(|| status::field("scope", "a peer needs a data scope; there is no default".into()))?;
+        scope::check(&scope).map_err(|e| status::field("scope", e.to_string()))?;
+        let own = self.shared.own_descriptor();
+        let newest = chain.newest();
+        if *chain.hub() == self.shared.identity.hub {
+            return Err(status::field("descriptors", "this is the hub's own descriptor".into()));
+        }
+        if newest.environment != own.environment {
+            let message = format!("the peer is {}, this hub is {}: they never mix", newest.environment, own.environment);
+            return Err(status::field("descriptors", message));
+        }
+        let _one_at_a_time = self.shared.acts.lock().await;
+        let directory = self.shared.directory.load_full();
+        let others = directory.peers.values().filter(|p| p.hub != *chain.hub()).map(|p| p.chain.newest());
+        let taken = others.chain([&own]).find(|d| d.territories.iter().any(|t| newest.territories.contains(t)));
+        if let Some(other) = taken {
+            let message = format!("{} speaks for the same territory already", other.hub);
+            return Err(status::field("descriptors", message));
+        }
+        let before = directory.peers.get(chain.hub()).map(|p| p.record.clone());
+        if before.as_ref().is_some_and(|b| b.state() != v1::PeerState::Removed) {
+            return Err(Status::already_exists(format!("{} is a peer already; see: ewtp peer show", chain.hub())));
+        }
+        let slot = match &before {
+            Some(before) => before.slot,
+            None => unused_slot(&directory).map_err(random_failed)?,
+        };
+        let record = v1::PeerRecord {
+            hub: chain.hub().to_string(),
+            descriptors: chain.envelopes().to_vec(),
+            scope: Some(scope),
+            state: v1::PeerState::Active as i32,
+            version: before.map_or(1, |b| b.version + 1),
+            reason: "added by the operator".into(),
+            slot,
+            fingerprint: request.fingerprint,
+        };
+        self.say_peer(&record).await?;
+        Ok(Response::new(v1::AddPeerResponse { peer: Some(record) }))
+    }
+
+    async fn set_peer_state(
+        &self,
+        request: Request<v1::SetPeerStateRequest>,
+    ) -> Result<Response<v1::SetPeerStateResponse>, Status> {
+        self.operator(&request)?;
+        let request = request.into_inner();
+        let state = request.state();
+        if !matches!(state, v1::PeerState::Active | v1::PeerState::Suspended | v1::PeerState::Removed) {
+            return Err(status::field("state", "active, suspended or removed".into()));
+        }
+        let _one_at_a_time = self.shared.acts.lock().await;
+        let directory = self.shared.directory.load_full();
+        let peer = directory.peers.values().find(|p| p.hub.as_str() == request.hub);
+        let peer = peer.ok_or_else(|| Status::not_found(format!("{} is no peer; see: ewtp peer list", request.hub)))?;
+        if peer.record.state() == v1::PeerState::Removed {
+            return Err(Status::failed_precondition("a removed peer is added again: ewtp peer add"));
+        }
+        let record = v1::PeerRecord {
+            state: state as i32,
+            reason: request.reason,
+            version: peer.record.version + 1,
+            ..peer.record.clone()
+        };
+        self.say_peer(&record).await?;
+        Ok(Response::new(v1::SetPeerStateResponse { peer: Some(record) }))
+    }
+
+    async fn list_peers(
+        &self,
+        request: Request<v1::ListPeersRequest>,
+    ) -> Result<Response<v1::ListPeersResponse>, Status> {
+        self.operator(&request)?;
+        let directory = self.shared.directory.load_full();
+        let head = self.shared.head.borrow().clone();
+        let mut peers = Vec::new();
+        for peer in directory.peers.values() {
+            let progress = {
+                let all = self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner);
+                all.get(&peer.hub).cloned().unwrap_or_default()
+            };
+            let said = head.slots.iter().find(|s| s.peer == peer.hub).map_or(0, |s| s.lane_size);
+            let asked = {
+                let served = self.shared.served.lock().unwrap_or_else(PoisonError::into_inner);
+                served.get(&peer.hub).copied().unwrap_or_default()
+            };
+            let lag_ms = self.oldest_unsaid(peer.hub.as_str(), asked, said).await?;
+            crate::metrics::lane_lag(peer.hub.as_str(), "out", said.saturating_sub(asked), lag_ms as f64 / 1000.0);
+            peers.push(v1::PeerStatus {
+                peer: Some(peer.record.clone()),
+                lane_out: said,
+                lane_out_lag: said.saturating_sub(asked),
+                lane_in: progress.cursor.load(Ordering::Relaxed),
+                lane_in_lag: progress.owed.load(Ordering::Relaxed),
+                connected: progress.connected.load(Ordering::Relaxed),
+                lag_ms,
+                last_error: progress.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            });
+        }
+        Ok(Response::new(v1::ListPeersResponse { peers }))
+    }
+
+    async fn publish_ruleset(
+        &self,
+        request: Request<v1::PublishRulesetRequest>,
+    ) -> Result<Response<v1::PublishRulesetResponse>, Status> {
+        let account = self.operator(&request)?;
+        let text = request.into_inner().text;
+        let ruleset = match Ruleset::parse(&text) {
+            Ok(ruleset) => ruleset,
+            Err(violations) => {
+                return Ok(Response::new(v1::PublishRulesetResponse { ruleset: None, violations }));
+            }
+        };
+        let _one_at_a_time = self.shared.acts.lock().await;
+        let directory = self.shared.directory.load_full();
+        let newest = directory.rulesets.iter().filter(|r| r.name == ruleset.name).map(|r| r.version).max();
+        let due = newest.map_or(1, |v| v + 1);
+        if ruleset.version != due {
+            let message = format!("version {} of {}; due: {due}", ruleset.version, ruleset.name);
+            return Err(status::field("version", message));
+        }
+        let core = v1::RulesetCore {
+            name: ruleset.name.clone(),
+            version: ruleset.version,
+            digest: ruleset.digest.0.to_vec(),
+            confidential: ruleset.confidential,
+            text: if ruleset.confidential { String::new() } else { text.clone() },
+            valid_from: ruleset.valid_from.to_string(),
+            time_zone: ruleset.time_zone_name.clone(),
+        };
+        let internal = v1::RulesetInternal {
+            text: if ruleset.confidential { text } else { String::new() },
+            account: account.id.clone(),
+        };
+        let statement = NewStatement::new("ruleset", &ruleset.name, u64::from(ruleset.version))
+            .and_then(|s| s.part("core", &core))
+            .and_then(|s| s.part("internal", &internal))
+            .map_err(random_failed)?;
+        self.say(statement).await?;
+        let ruleset = v1::RulesetRef {
+            name: ruleset.name,
+            version: ruleset.version,
+            digest: ruleset.digest.0.to_vec(),
+            confidential: ruleset.confidential,
+        };
+        Ok(Response::new(v1::PublishRulesetResponse { ruleset: Some(ruleset), violations: Vec::new() }))
+    }
+
+    async fn list_rulesets(
+        &self,
+        request: Request<v1::ListRulesetsRequest>,
+    ) -> Result<Response<v1::ListRulesetsResponse>, Status> {
+        self.operator(&request)?;
+        let all = Views(&*self.shared.store).rulesets().await.map_err(|e| status::store(&e))?;
+        let rulesets = all.into_iter().filter_map(|r| r.core).collect();
+        Ok(Response::new(v1::ListRulesetsResponse { rulesets }))
+    }
+}
+
+impl Operator {
+    async fn say_peer(&self, record: &v1::PeerRecord) -> Result<(), Status> {
+        let statement = NewStatement::new("peer", &record.hub, u64::from(record.version))
+            .and_then(|s| s.part("core", &v1::RulesetCore::default()))
+            .and_then(|s| s.part("internal", record))
+            .map_err(random_failed)?;
+        self.say(statement).await
+    }
+
+    /// Age of the oldest statement that a peer has not asked past, milliseconds.
+    async fn oldest_unsaid(&self, peer: &str, asked: u64, said: u64) -> Result<u64, Status> {
+        if asked >= said {
+            return Ok(0);
+        }
+        let views = Views(&*self.shared.store);
+        let index = views.lane(peer, asked + 1, 1).await.map_err(|e| status::store(&e))?;
+        let Some(index) = index.first() else { return Ok(0) };
+        let statement = views.own(*index).await.map_err(|e| status::store(&e))?;
+        let now = self.shared.clock.now_ms();
+        Ok(statement.map_or(0, |s| now.saturating_sub(s.received_ms)))
+    }
+}
+
+/// A slot that nobody ever had, at random among those of the depth in use.
+fn unused_slot(directory: &crate::directory::Directory) -> Result<u32, getrandom::Error> {
+    let used: Vec<u32> = directory.peers.values().map(|p| p.record.slot).collect();
+    let depth = ewtp_log::lane::depth_for(used.len() + 1, ewtp_log::lane::DEPTH_MIN);
+    loop {
+        let slot = u32::from(u16::from_be_bytes(random()?)) & ((1 << depth) - 1);
+        if !used.contains(&slot) {
+            return Ok(slot);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The one place that knows gRPC codes: how errors of the inside become statuses, with `google.rpc` details.
+
+use std::time::Duration;
+
+use ewtp_store::StoreError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::committer::BUSY_RETRY;
+use crate::draft::DraftError;
+use crate::intake::IntakeError;
+use crate::limits::OverLimit;
+use crate::prove::ReceiptError;
+
+fn retry(code: Code, message: String, after: Duration) -> Status {
+    Status::with_error_details(code, message, ErrorDetails::with_retry_info(Some(after)))
+}
+
+/// The hub's own store failed: nothing that the caller can mend.
+pub(super) fn store(error: &StoreError) -> Status {
+    tracing::error!(%error, "reading the store failed");
+    Status::internal("the hub can't read its store; its operator has to look")
+}
+
+pub(super) fn draft(error: &DraftError) -> Status {
+    let message = error.to_string();
+    match error {
+        DraftError::Busy { .. } => retry(Code::ResourceExhausted, message, BUSY_RETRY),
+        DraftError::InDoubt => Status::unavailable(message),
+        DraftError::WorkGone(_) | DraftError::CaseMoved { .. } | DraftError::PageStale => Status::aborted(message),
+        DraftError::LrnTaken { .. } => Status::already_exists(message),
+        DraftError::Header(_) => Status::invalid_argument(message),
+    }
+}
+
+pub(super) fn intake(error: &IntakeError) -> Status {
+    match error {
+        IntakeError::Draft(e) => draft(e),
+        IntakeError::Store(e) => store(e),
+        IntakeError::Random(e) => Status::internal(e.to_string()),
+    }
+}
+
+pub(super) fn limit(error: OverLimit) -> Status {
+    let message = error.to_string();
+    match error {
+        OverLimit::Rate { retry_after, .. } => retry(Code::ResourceExhausted, message, retry_after),
+        OverLimit::Daily { .. } => {
+            let mut details = ErrorDetails::new();
+            details.add_quota_failure_violation("account", "daily_log_budget");
+            Status::with_error_details(Code::ResourceExhausted, message, details)
+        }
+    }
+}
+
+pub(super) fn receipt(error: &ReceiptError) -> Status {
+    match error {
+        ReceiptError::Store(e) => store(e),
+        ReceiptError::Unknown => Status::not_found(error.to_string()),
+        ReceiptError::Issuer { .. } => Status::unavailable(error.to_string()),
+    }
+}
+
+pub(super) fn field(name: &str, message: String) -> Status {
+    let details = ErrorDetails::with_bad_request_violation(name, message.clone());
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}

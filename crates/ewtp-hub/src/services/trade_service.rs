@@ -1,0 +1,359 @@
+//! What accounts call.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use ewtp_proto::store::v1::CaseRecord;
+use ewtp_proto::v1;
+use ewtp_proto::v1::trade_service_server::TradeService;
+use ewtp_store::Views;
+use futures_util::StreamExt as _;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{account, status};
+use crate::casebook::{Casebook, Viewer, summary};
+use crate::directory::{AGENCY_ROLES, has_role};
+use crate::hub::Shared;
+use crate::intake::{self, Pace};
+use crate::prove::{LaneWanted, receipt_of_heard, receipt_of_own};
+
+/// Items of one stream that are in work at once.
+const STREAM_IN_FLIGHT: usize = 512;
+/// Most rows of a page.
+const PAGE_SIZE_MAX: usize = 1000;
+/// Rows looked at for one page; filters that match little return early with a token.
+const ROWS_SCANNED_MAX: usize = 20_000;
+
+pub(super) struct Trade {
+    pub(super) shared: Arc<Shared>,
+}
+
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn viewer(account: &v1::AccountRecord) -> Viewer {
+    if has_role(account, AGENCY_ROLES) { Viewer::Agency } else { Viewer::Trader }
+}
+
+fn may_file(account: &v1::AccountRecord) -> Result<(), Status> {
+    if has_role(account, &[v1::Role::Trader, v1::Role::Platform]) {
+        Ok(())
+    } else {
+        Err(Status::permission_denied("filing needs the role trader or platform"))
+    }
+}
+
+fn later(what: &str) -> Status {
+    Status::unimplemented(format!("{what} is laid out in ewtp/1 and not offered by this version"))
+}
+
+fn languages<T>(request: &Request<T>) -> Vec<String> {
+    let header = request.metadata().get("accept-language").and_then(|v| v.to_str().ok()).unwrap_or("en");
+    let tag = |t: &str| t.split(';').next().unwrap_or_default().trim().to_owned();
+    header.split(',').take(8).map(tag).filter(|t| !t.is_empty()).collect()
+}
+
+impl Trade {
+    async fn record(&self, account: &v1::AccountRecord, id: &str) -> Result<CaseRecord, Status> {
+        let record = Views(&*self.shared.store).case(id).await.map_err(|e| status::store(&e))?;
+        let seen = |c: &CaseRecord| viewer(account) == Viewer::Agency || c.account == account.id;
+        // A case of somebody else and no case at all look the same.
+        record.filter(seen).ok_or_else(|| Status::not_found(format!("you have no case {id}")))
+    }
+}
+
+#[tonic::async_trait]
+impl TradeService for Trade {
+    type SubmitStreamStream = Responses<v1::SubmitStreamResponse>;
+    type WatchCasesStream = Responses<v1::WatchCasesResponse>;
+
+    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        may_file(&account)?;
+        self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
+        let outcome = intake::submit(&self.shared, &account.id, request.into_inner(), Pace::Refuse).await;
+        outcome.map(Response::new).map_err(|e| status::intake(&e))
+    }
+
+    async fn submit_stream(
+        &self,
+        request: Request<Streaming<v1::SubmitStreamRequest>>,
+    ) -> Result<Response<Self::SubmitStreamStream>, Status> {
+        let account = account(&self.shared, &request)?;
+        may_file(&account)?;
+        let (shared, spki) = (Arc::clone(&self.shared), super::caller(&request)?.spki);
+        let one = move |item: Result<v1::SubmitStreamRequest, Status>| {
+            let (shared, id) = (Arc::clone(&shared), account.id.clone());
+            async move {
+                let item = item?;
+                // Looked up per item: a credential that is revoked meanwhile files nothing more.
+                if shared.directory.load().account(&spki).is_none() {
+                    return Err(Status::unauthenticated("the credential was revoked"));
+                }
+                let now_ms = shared.clock.now_ms();
+                while let Err(limit) = shared.limits.take(&id, now_ms.max(shared.clock.now_ms())) {
+                    match limit {
+                        // A stream is slowed, not refused: HTTP/2 flow control reaches the sender.
+                        crate::limits::OverLimit::Rate { retry_after, .. } => tokio::time::sleep(retry_after).await,
+                        daily @ crate::limits::OverLimit::Daily { .. } => return Err(status::limit(daily)),
+                    }
+                }
+                let outcome = intake::submit(&shared, &id, item.request.unwrap_or_default(), Pace::Wait).await;
+                let response = outcome.map_err(|e| status::intake(&e))?;
+                Ok(v1::SubmitStreamResponse { sequence: item.sequence, response: Some(response) })
+            }
+        };
+        let responses = request.into_inner().map(one).buffer_unordered(STREAM_IN_FLIGHT);
+        let stop = self.shared.stop.clone();
+        Ok(Response::new(Box::pin(responses.take_until(async move { stop.cancelled().await }))))
+    }
+
+    async fn answer_information_request(
+        &self,
+        request: Request<v1::AnswerInformationRequestRequest>,
+    ) -> Result<Response<v1::AnswerInformationRequestResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        may_file(&account)?;
+        self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
+        let outcome = intake::answer(&self.shared, &account.id, request.into_inner()).await;
+        outcome.map(Response::new).map_err(|e| status::intake(&e))
+    }
+
+    async fn get_case(&self, request: Request<v1::GetCaseRequest>) -> Result<Response<v1::GetCaseResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        let languages = languages(&request);
+        let record = self.record(&account, &request.into_inner().case_id).await?;
+        let directory = self.shared.directory.load_full();
+        let book = Casebook {
+            store: &*self.shared.store,
+            directory: &directory,
+            viewer: viewer(&account),
+            languages,
+            hub: self.shared.identity.hub.to_string(),
+        };
+        let case = book.case(&record).await.map_err(|e| status::store(&e))?;
+        Ok(Response::new(v1::GetCaseResponse { case: Some(case) }))
+    }
+
+    async fn list_cases(
+        &self,
+        request: Request<v1::ListCasesRequest>,
+    ) -> Result<Response<v1::ListCasesResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        let request = request.into_inner();
+        let size = match request.page_size as usize {
+            0 => 100,
+            n => n.min(PAGE_SIZE_MAX),
+        };
+        let mut from = match request.page_token.as_str() {
+            "" => 0,
+            token => token.parse().map_err(|_| status::field("page_token", "take it from the last response".into()))?,
+        };
+        let whose = (viewer(&account) == Viewer::Trader).then_some(account.id.as_str());
+        let views = Views(&*self.shared.store);
+        let (mut cases, mut scanned) = (Vec::new(), 0);
+        loop {
+            let ids = views.case_ids(whose, from, size).await.map_err(|e| status::store(&e))?;
+            let more = ids.len() == size;
+            for (ordinal, id) in ids {
+                from = ordinal + 1;
+                scanned += 1;
+                if let Some(record) = views.case(&id).await.map_err(|e| status::store(&e))? {
+                    let row = summary(&record);
+                    if matches(&request, &row) {
+                        cases.push(row);
+                    }
+                }
+                if cases.len() == size {
+                    break;
+                }
+            }
+            if !more && cases.len() < size {
+                return Ok(Response::new(v1::ListCasesResponse { cases, next_page_token: String::new() }));
+            }
+            if cases.len() == size || scanned >= ROWS_SCANNED_MAX {
+                return Ok(Response::new(v1::ListCasesResponse { cases, next_page_token: from.to_string() }));
+            }
+        }
+    }
+
+    async fn watch_cases(
+        &self,
+        request: Request<v1::WatchCasesRequest>,
+    ) -> Result<Response<Self::WatchCasesStream>, Status> {
+        let account = account(&self.shared, &request)?;
+        let watch = Watch {
+            shared: Arc::clone(&self.shared),
+            head: self.shared.head.clone(),
+            account,
+            cursor: request.into_inner().cursor,
+            waiting: VecDeque::new(),
+        };
+        let stream = futures_util::stream::unfold(watch, |mut watch| async move {
+            match watch.next().await {
+                Ok(Some(change)) => Some((Ok(change), watch)),
+                Ok(None) => None,
+                Err(status) => Some((Err(status), watch)),
+            }
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<v1::GetReceiptRequest>,
+    ) -> Result<Response<v1::GetReceiptResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        let request = request.into_inner();
+        let viewer = viewer(&account);
+        let own_chain = self.shared.chain.load().to_file();
+        if !request.ruleset.is_empty() {
+            return self.ruleset_receipt(&request, viewer, own_chain).await;
+        }
+        let record = self.record(&account, &request.case_id).await?;
+        let at = locate(&record, &request.commitment)
+            .ok_or_else(|| Status::not_found("the case holds no statement with that commitment"))?;
+        let lane = if request.with_lane { LaneWanted::Yes } else { LaneWanted::No };
+        if at.peer.is_empty() {
+            let directory = self.shared.directory.load_full();
+            let peer = directory.peers.keys().find(|p| lane == LaneWanted::Yes && *p == &other_hub(&record, &self.shared));
+            let receipt = receipt_of_own(&self.shared, at.number, viewer, &request.parts, peer).await;
+            let receipt = receipt.map_err(|e| status::store(&e))?;
+            let receipt = receipt.ok_or_else(|| Status::not_found("no such statement"))?;
+            return Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors: own_chain }));
+        }
+        let outcome = receipt_of_heard(&self.shared, &at, viewer, &request.parts, lane).await;
+        let (receipt, descriptors) = outcome.map_err(|e| status::receipt(&e))?;
+        Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors }))
+    }
+
+    async fn get_ruleset(
+        &self,
+        request: Request<v1::GetRulesetRequest>,
+    ) -> Result<Response<v1::GetRulesetResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        let request = request.into_inner();
+        let all = Views(&*self.shared.store).rulesets().await.map_err(|e| status::store(&e))?;
+        let agency = viewer(&account) == Viewer::Agency;
+        let fits = |core: &v1::RulesetCore| {
+            core.name == request.name
+                && (request.version == 0 || core.version == request.version)
+                && (agency || !core.confidential)
+        };
+        let found = all.into_iter().filter(|r| r.core.as_ref().is_some_and(fits)).next_back();
+        let found = found.and_then(|r| r.core.map(|c| (c, r.text)));
+        let (core, text) = found.ok_or_else(|| Status::not_found("no such public ruleset"))?;
+        Ok(Response::new(v1::GetRulesetResponse { text, digest: core.digest, version: core.version }))
+    }
+
+    async fn invalidate(
+        &self,
+        _: Request<v1::InvalidateRequest>,
+    ) -> Result<Response<v1::InvalidateResponse>, Status> {
+        Err(later("Invalidate"))
+    }
+
+    async fn adopt(&self, _: Request<v1::AdoptRequest>) -> Result<Response<v1::AdoptResponse>, Status> {
+        Err(later("Adopt"))
+    }
+
+    async fn put_mandate(
+        &self,
+        _: Request<v1::PutMandateRequest>,
+    ) -> Result<Response<v1::PutMandateResponse>, Status> {
+        Err(later("PutMandate"))
+    }
+
+    async fn report_event(
+        &self,
+        _: Request<v1::ReportEventRequest>,
+    ) -> Result<Response<v1::ReportEventResponse>, Status> {
+        Err(later("ReportEvent"))
+    }
+
+    async fn upload_attachment(
+        &self,
+        _: Request<Streaming<v1::UploadAttachmentRequest>>,
+    ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
+        Err(later("UploadAttachment"))
+    }
+}
+
+impl Trade {
+    async fn ruleset_receipt(
+        &self,
+        request: &v1::GetReceiptRequest,
+        viewer: Viewer,
+        descriptors: String,
+    ) -> Result<Response<v1::GetReceiptResponse>, Status> {
+        let all = Views(&*self.shared.store).rulesets().await.map_err(|e| status::store(&e))?;
+        let named = |c: &v1::RulesetCore| c.name == request.ruleset && c.version == request.ruleset_version;
+        let found = all.into_iter().find(|r| r.core.as_ref().is_some_and(named));
+        let found = found.ok_or_else(|| Status::not_found("no such ruleset"))?;
+        let receipt = receipt_of_own(&self.shared, found.log_index, viewer, &request.parts, None).await;
+        let receipt = receipt.map_err(|e| status::store(&e))?.unwrap_or_default();
+        Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors }))
+    }
+}
+
+/// The other hub of a case: whose lane a receipt's path is about.
+fn other_hub(record: &CaseRecord, shared: &Shared) -> ewtp_log::HubId {
+    let me = shared.identity.hub.as_str();
+    let hubs = record.filings.iter().flat_map(|f| [f.hub.as_str(), f.assessed_by.as_str()]);
+    let other = hubs.filter(|h| *h != me).find_map(|h| h.parse().ok());
+    other.unwrap_or_else(|| shared.identity.hub.clone())
+}
+
+fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<ewtp_proto::store::v1::Locator> {
+    let filings = record.filings.iter().map(|f| (&f.commitment, &f.at));
+    let decisions = record.decisions.iter().map(|d| (&d.commitment, &d.at));
+    let requests = record.requests.iter().map(|r| (&r.commitment, &r.at));
+    let answers = record.requests.iter().map(|r| (&r.answer_commitment, &r.answer));
+    let events = record.events.iter().map(|e| (&e.commitment, &e.at));
+    let mut all = filings.chain(decisions).chain(requests).chain(answers).chain(events);
+    all.find(|(c, _)| c.as_slice() == commitment && !commitment.is_empty()).and_then(|(_, at)| at.clone())
+}
+
+fn matches(request: &v1::ListCasesRequest, row: &v1::CaseSummary) -> bool {
+    let is = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
+    (request.states.is_empty() || request.states.contains(&row.state))
+        && is(&request.filed_at, &row.filed_at)
+        && is(&request.lrn, &row.lrn)
+        && (is(&request.reference, &row.mrn) || is(&request.reference, &row.ucr))
+}
+
+/// One watcher.
+struct Watch {
+    shared: Arc<Shared>,
+    head: tokio::sync::watch::Receiver<crate::committer::DurableHead>,
+    account: Arc<v1::AccountRecord>,
+    cursor: u64,
+    waiting: VecDeque<(u64, String)>,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Result<Option<v1::WatchCasesResponse>, Status> {
+        let all = viewer(&self.account) == Viewer::Agency;
+        loop {
+            if let Some((number, id)) = self.waiting.pop_front() {
+                let views = Views(&*self.shared.store);
+                let record = views.case(&id).await.map_err(|e| status::store(&e))?;
+                return Ok(Some(v1::WatchCasesResponse { cursor: number, case: record.as_ref().map(summary) }));
+            }
+            self.head.mark_unchanged();
+            let changes = Views(&*self.shared.store).changes(self.cursor, 64).await;
+            let changes = changes.map_err(|e| status::store(&e))?;
+            if let Some((last, _, _)) = changes.last() {
+                self.cursor = *last;
+                let mine = changes.into_iter().filter(|(_, _, owner)| all || *owner == self.account.id);
+                self.waiting.extend(mine.map(|(number, id, _)| (number, id)));
+                continue;
+            }
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return Ok(None),
+                changed = self.head.changed() => if changed.is_err() { return Ok(None) },
+            }
+        }
+    }
+}

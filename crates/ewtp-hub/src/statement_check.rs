@@ -1,0 +1,247 @@
+//! Statement checks: what a peer said is judged one by one after its page was proven. None of them stops a lane; a
+//! statement that fails is stored, marked *not honoured* with all reasons, and answered.
+
+use ewtp_log::HubId;
+use ewtp_log::page::{EntryBody, PageEntry};
+use ewtp_log::statement::{Header, open_part};
+use ewtp_proto::store::v1::CaseRecord;
+use ewtp_proto::{Message, v1};
+use ewtp_store::{Store, StoreError, Views};
+use ewtp_trade::CodeLists;
+use ewtp_trade::finding::{Say, finding};
+
+use crate::directory::Peer;
+
+/// What a statement turned out to be.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Why it is not honoured; empty if it is.
+    pub not_honoured: Vec<v1::Finding>,
+    /// Warnings of a filing.
+    pub warnings: Vec<v1::Finding>,
+    /// What it said.
+    pub said: Said,
+}
+
+/// What an honoured statement means for the hub's work.
+#[derive(Clone, Debug, Default)]
+pub enum Said {
+    /// Nothing to do.
+    #[default]
+    Nothing,
+    /// A filing to assess.
+    Filing(Box<v1::FilingCore>),
+    /// An answer to a request of ours.
+    Answer(v1::InfoAnswerCore),
+}
+
+/// Judges statements of one peer.
+pub struct Judge<'a> {
+    /// Who said them.
+    pub peer: &'a Peer,
+    /// Own id.
+    pub me: &'a HubId,
+    /// Territories that this hub speaks for.
+    pub territories: &'a [String],
+    /// Code lists, for warnings.
+    pub lists: &'a CodeLists,
+    /// Store.
+    pub store: &'a dyn Store,
+    /// Unix milliseconds, to alarm alone.
+    pub now_ms: u64,
+}
+
+struct Reasons(Vec<v1::Finding>);
+
+impl Reasons {
+    fn add(&mut self, code: &'static str, path: &str, value: &str, allowed: &str) {
+        self.0.push(finding(path, value, Say { code, allowed, fix: "say it again, corrected, as a new version" }));
+    }
+
+    fn unless(&mut self, holds: bool, code: &'static str, path: &str, value: &str, allowed: &str) {
+        if !holds {
+            self.add(code, path, value, allowed);
+        }
+    }
+}
+
+impl Judge<'_> {
+    /// Judges one entry of a proven page. `pending` are cases that earlier entries of the same page open.
+    ///
+    /// # Errors
+    /// Reading the store.
+    pub async fn judge(&self, entry: &PageEntry, pending: &[String]) -> Result<Verdict, StoreError> {
+        let mut reasons = Reasons(Vec::new());
+        let mut verdict = Verdict::default();
+        let EntryBody::Statement { header, parts } = &entry.body else { return Ok(verdict) };
+        let header = match Header::parse(header) {
+            Ok(header) => header,
+            Err(e) => {
+                reasons.add("header", "header", "", &e.to_string());
+                verdict.not_honoured = reasons.0;
+                return Ok(verdict);
+            }
+        };
+        self.envelope(&header, &mut reasons);
+        let content = Parts { parts };
+        match header.id.kind.as_str() {
+            "filing" => self.filing(&header, &content, &mut reasons, &mut verdict).await?,
+            "decision" => {
+                if let Some(core) = content.core::<v1::DecisionCore>(&mut reasons) {
+                    self.about(&core.case_id, &core.filing_id, Assessor::Peer, pending, &mut reasons).await?;
+                    reasons.unless(core.effect != 0, "effect", "core.effect", "0", "an effect");
+                    reasons.unless(core.code != 0, "decision-code", "core.code", "0", "a decision code");
+                }
+            }
+            "info-request" => {
+                if let Some(core) = content.core::<v1::InfoRequestCore>(&mut reasons) {
+                    self.about(&core.case_id, &core.filing_id, Assessor::Peer, pending, &mut reasons).await?;
+                }
+            }
+            "info-answer" => {
+                if let Some(core) = content.core::<v1::InfoAnswerCore>(&mut reasons) {
+                    self.about(&core.case_id, &core.filing_id, Assessor::Anyone, pending, &mut reasons).await?;
+                    verdict.said = Said::Answer(core);
+                }
+            }
+            "ack" => drop(content.core::<v1::AckCore>(&mut reasons)),
+            "event" => drop(content.core::<v1::EventCore>(&mut reasons)),
+            "account" | "peer" | "ruleset" => {
+                reasons.add("kind-internal", "id", &header.id.kind, "kinds that one hub says to another");
+            }
+            _ => {} // a later version's kind: kept, proven, shown as unknown
+        }
+        if !reasons.0.is_empty() {
+            verdict.said = Said::Nothing;
+        }
+        verdict.not_honoured = reasons.0;
+        Ok(verdict)
+    }
+
+    fn envelope(&self, header: &Header, reasons: &mut Reasons) {
+        reasons.unless(header.hub == self.peer.hub.as_str(), "hub", "hub", &header.hub, self.peer.hub.as_str());
+        let origin = self.peer.chain.origin().map_or("", |o| o.as_str());
+        reasons.unless(header.origin == origin, "origin", "origin", &header.origin, origin);
+        match header.time_ms() {
+            None => reasons.add("time", "time", &header.time, "an instant of the calendar"),
+            Some(ms) => {
+                let expires = self.peer.chain.newest().expires_ms;
+                reasons.unless(ms < expires, "descriptor-expired", "time", &header.time, "before the descriptor's end");
+            }
+        }
+    }
+
+    async fn filing(
+        &self,
+        header: &Header,
+        content: &Parts<'_>,
+        reasons: &mut Reasons,
+        verdict: &mut Verdict,
+    ) -> Result<(), StoreError> {
+        let Some(core) = content.core::<v1::FilingCore>(reasons) else { return Ok(()) };
+        let own_prefix = format!("{}-", self.peer.hub);
+        reasons.unless(
+            core.filing_id.starts_with(&own_prefix) && core.filing_id == header.id.subject,
+            "filing-id",
+            "core.filing_id",
+            &core.filing_id,
+            "an id of the hub that files, as in the header",
+        );
+        reasons.unless(
+            u64::from(core.version) == header.id.number,
+            "version",
+            "core.version",
+            &core.version.to_string(),
+            "the number in the header",
+        );
+        let known = Views(self.store).case(&core.case_id).await?;
+        let may_open = core.case_id.starts_with(&own_prefix);
+        reasons.unless(
+            known.is_some() || may_open,
+            "case",
+            "core.case_id",
+            &core.case_id,
+            "a case that both hubs know, or one of the hub that files",
+        );
+        if let Some(case) = &known {
+            let before = case.filings.iter().find(|f| f.filing_id == core.filing_id);
+            let due = before.map_or(1, |f| f.version + 1);
+            reasons.unless(core.version == due, "version", "core.version", &core.version.to_string(), &due.to_string());
+            let foreign = before.is_some_and(|f| f.hub != self.peer.hub.as_str());
+            reasons.unless(!foreign, "rights", "core.filing_id", &core.filing_id, "a filing of the hub that says it");
+        }
+        let items_ok = !core.items.is_empty() && core.items.len() <= ewtp_trade::check::ITEMS_MAX;
+        reasons.unless(items_ok, "items", "core.items", &core.items.len().to_string(), "1 to 999 items");
+        for (i, item) in core.items.iter().enumerate() {
+            let hs = item.commodity_code.is_empty() || ewtp_trade::codes::hs_syntax(&item.commodity_code);
+            let path = format!("core.items[{i}].commodity_code");
+            reasons.unless(hs, "commodity-code", &path, &item.commodity_code, "6 to 10 digits");
+        }
+        let filing = v1::Filing {
+            core: Some(core.clone()),
+            goods: content.get("goods"),
+            value: content.get("value"),
+            parties: content.get("parties"),
+            ..Default::default()
+        };
+        verdict.warnings = ewtp_trade::check::warnings_of(&filing, self.lists);
+        let ours = self.territories.iter().any(|t| *t == core.country_of_destination);
+        if core.r#type() == v1::FilingType::Advance && ours && core.assessed_by == self.me.as_str() {
+            verdict.said = Said::Filing(Box::new(core));
+        }
+        Ok(())
+    }
+
+    /// Checks that a statement is about a case and filing that this hub knows, and that the peer may say it.
+    async fn about(
+        &self,
+        case_id: &str,
+        filing_id: &str,
+        who: Assessor,
+        pending: &[String],
+        reasons: &mut Reasons,
+    ) -> Result<(), StoreError> {
+        if pending.iter().any(|id| id == case_id) {
+            return Ok(());
+        }
+        let case: Option<CaseRecord> = Views(self.store).case(case_id).await?;
+        let Some(case) = case else {
+            reasons.add("case-unknown", "core.case_id", case_id, "a case that this hub knows");
+            return Ok(());
+        };
+        let Some(filing) = case.filings.iter().find(|f| f.filing_id == filing_id) else {
+            reasons.add("filing-unknown", "core.filing_id", filing_id, "a filing of that case");
+            return Ok(());
+        };
+        if who == Assessor::Peer {
+            let may = filing.assessed_by == self.peer.hub.as_str();
+            reasons.unless(may, "rights", "hub", self.peer.hub.as_str(), "the hub that assesses the filing");
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Assessor {
+    Peer,
+    Anyone,
+}
+
+struct Parts<'a> {
+    parts: &'a [(String, Vec<u8>)],
+}
+
+impl Parts<'_> {
+    fn get<M: Message + Default>(&self, name: &str) -> Option<M> {
+        let (_, blob) = self.parts.iter().find(|(n, _)| n == name)?;
+        M::decode(open_part(name, blob).ok()?).ok()
+    }
+
+    fn core<M: Message + Default>(&self, reasons: &mut Reasons) -> Option<M> {
+        let core = self.get("core");
+        if core.is_none() {
+            reasons.add("schema", "core", "", "a part core of the kind's schema, inside the data scope");
+        }
+        core
+    }
+}
