@@ -16,7 +16,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     let descriptors = protox::compile(files, [&root])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    let encoded = descriptors.encode_to_vec();
+    pbjson_build::Builder::new()
+        .register_descriptors(&encoded)?
+        .preserve_proto_field_names()
+        .btree_map([".ewtp.v1"])
+        .build(&[".ewtp.v1"])?;
+    std::fs::write(out.join("descriptors.bin"), encoded)?;
     tonic_prost_build::configure()
         .bytes(".ewtp.v1.PartBlob.blob")
         .btree_map(".")

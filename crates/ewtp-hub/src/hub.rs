@@ -301,7 +301,11 @@ impl Hub {
     }
 }
 
-fn lock(files: &Files) -> Result<File, HubError> {
+/// Takes the lock of a data directory.
+///
+/// # Errors
+/// [`HubError::Locked`] while a hub runs there.
+pub fn lock(files: &Files) -> Result<File, HubError> {
     let path = files.lock();
     let io = |source| HubError::Io { path: path.display().to_string(), source };
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;

@@ -1,1 +1,43 @@
-fn main() {}
+//! `ewtp`: the command line of operators and traders.
+//!
+//! Only data goes to standard output; progress, questions and errors go to standard error. Exit codes: 0 done,
+//! 1 refused or not verified, 2 wrong call, 3 the hub can't be reached, 4 something here failed.
+
+mod args;
+mod commands;
+mod demo;
+mod error;
+mod output;
+mod profile;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = output::Output::new(cli.json);
+    let outcome = match cli.command {
+        Command::Hub(command) => commands::hub::run(command, &cli.profile, &out),
+        Command::Peer(command) => commands::peer::run(command, &cli.profile, &out),
+        Command::Account(command) => commands::account::run(command, &cli.profile, &out),
+        Command::Ruleset(command) => commands::ruleset::run(command, &cli.profile, &out),
+        Command::Declare(command) => commands::declare::run(&command, &cli.profile, &out),
+        Command::Import(command) => commands::import::run(&command, &cli.profile, &out),
+        Command::Case(command) => commands::case::run(command, &cli.profile, &out),
+        Command::Receipt(command) => commands::receipt::run(command, &cli.profile, &out),
+        Command::Log(command) => commands::log::run(&command, &cli.profile, &out),
+        Command::Store(command) => commands::store::run(&command, &out),
+        Command::Demo(command) => demo::run(&command, &out),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            out.error(&error);
+            error.exit_code()
+        }
+    }
+}

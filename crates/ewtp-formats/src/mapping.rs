@@ -1,0 +1,243 @@
+//! Mappings: how the columns of a table become the elements of filings.
+//!
+//! Whatever a mapping fills from a constant, a lookup or another element's column is marked *synthesised* in every filing:
+//! what is mandatory is not weakened, and nobody takes a filler for a declaration.
+
+use std::collections::BTreeMap;
+
+use ewtp_proto::v1;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Why a mapping was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MappingError {
+    /// Not TOML of a mapping.
+    #[error("mapping: {0}")]
+    Syntax(String),
+    /// An element has no source, or two.
+    #[error("mapping: {path}: give exactly one of column, copy, constant")]
+    Source {
+        /// Element.
+        path: String,
+    },
+    /// A path can't be an element.
+    #[error("mapping: {0} is no path such as core.items[0].origin")]
+    Path(String),
+}
+
+/// Why a row was rejected before it was filed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// The table lacks a column.
+    #[error("the table has no column {column:?}, which {path} needs")]
+    Column {
+        /// Element.
+        path: String,
+        /// Missing column.
+        column: String,
+    },
+    /// A value isn't in the lookup.
+    #[error("{path}: {value:?} is not in the lookup; allowed: {allowed}")]
+    Lookup {
+        /// Element.
+        path: String,
+        /// Value seen.
+        value: String,
+        /// Keys of the lookup.
+        allowed: String,
+    },
+    /// The elements don't make a filing.
+    #[error("the elements don't make a filing: {0}")]
+    Filing(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    #[serde(default)]
+    element: BTreeMap<String, RawElement>,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+struct RawElement {
+    column: Option<String>,
+    copy: Option<String>,
+    constant: Option<toml::Value>,
+    lookup: Option<BTreeMap<String, String>>,
+    prefix: Option<String>,
+    prefix_column: Option<String>,
+    default: Option<String>,
+}
+
+enum Source {
+    /// The element's own column.
+    Column(String),
+    /// Another element's column.
+    Copy(String),
+    /// The same in every row.
+    Constant(Value),
+}
+
+struct Element {
+    path: String,
+    steps: Vec<Step>,
+    source: Source,
+    lookup: Option<BTreeMap<String, String>>,
+    prefix: String,
+    prefix_column: Option<String>,
+    default: Option<String>,
+}
+
+#[derive(Clone)]
+enum Step {
+    Field(String),
+    Index(usize),
+}
+
+/// A checked mapping.
+pub struct Mapping {
+    /// Name.
+    pub name: String,
+    elements: Vec<Element>,
+}
+
+impl Mapping {
+    /// Parses TOML.
+    ///
+    /// # Errors
+    /// [`MappingError`].
+    pub fn parse(text: &str) -> Result<Self, MappingError> {
+        let raw: Raw = toml::from_str(text).map_err(|e| MappingError::Syntax(e.to_string()))?;
+        let elements = raw.element.into_iter().map(|(path, e)| element(path, e)).collect::<Result<_, _>>()?;
+        Ok(Self { name: raw.name, elements })
+    }
+
+    /// Makes a filing of one row.
+    ///
+    /// # Errors
+    /// [`RowError`].
+    pub fn filing(&self, columns: &BTreeMap<String, usize>, row: &csv::StringRecord) -> Result<v1::Filing, RowError> {
+        let mut tree = Value::Object(serde_json::Map::new());
+        let mut synthesised = Vec::new();
+        for element in &self.elements {
+            let (value, made_up) = element.value(columns, row)?;
+            if value == Value::String(String::new()) {
+                continue;
+            }
+            if made_up {
+                synthesised.push(element.path.clone());
+            }
+            put(&mut tree, &element.steps, value);
+        }
+        let mut filing: v1::Filing = serde_json::from_value(tree).map_err(|e| RowError::Filing(e.to_string()))?;
+        if let Some(core) = &mut filing.core {
+            core.synthesised = synthesised;
+        }
+        Ok(filing)
+    }
+}
+
+fn element(path: String, raw: RawElement) -> Result<Element, MappingError> {
+    let source = match (raw.column, raw.copy, raw.constant) {
+        (Some(column), None, None) => Source::Column(column),
+        (None, Some(column), None) => Source::Copy(column),
+        (None, None, Some(constant)) => {
+            Source::Constant(serde_json::to_value(constant).map_err(|e| MappingError::Syntax(e.to_string()))?)
+        }
+        _ => return Err(MappingError::Source { path }),
+    };
+    let steps = steps(&path).ok_or_else(|| MappingError::Path(path.clone()))?;
+    let prefix = raw.prefix.unwrap_or_default();
+    Ok(Element {
+        path,
+        steps,
+        source,
+        lookup: raw.lookup,
+        prefix,
+        prefix_column: raw.prefix_column,
+        default: raw.default,
+    })
+}
+
+/// `core.items[0].origin` as steps.
+fn steps(path: &str) -> Option<Vec<Step>> {
+    let mut out = Vec::new();
+    for piece in path.split('.') {
+        let (field, index) = match piece.split_once('[') {
+            Some((field, rest)) => (field, Some(rest.strip_suffix(']')?.parse::<usize>().ok()?)),
+            None => (piece, None),
+        };
+        if field.is_empty() || index.is_some_and(|i| i > 998) {
+            return None;
+        }
+        out.push(Step::Field(field.to_owned()));
+        out.extend(index.map(Step::Index));
+    }
+    Some(out)
+}
+
+fn put(tree: &mut Value, steps: &[Step], value: Value) {
+    match steps.split_first() {
+        None => *tree = value,
+        Some((Step::Field(field), rest)) => {
+            if !tree.is_object() {
+                *tree = Value::Object(serde_json::Map::new());
+            }
+            if let Value::Object(map) = tree {
+                put(map.entry(field.clone()).or_insert(Value::Null), rest, value);
+            }
+        }
+        Some((Step::Index(index), rest)) => {
+            if !tree.is_array() {
+                *tree = Value::Array(Vec::new());
+            }
+            if let Value::Array(list) = tree {
+                while list.len() <= *index {
+                    list.push(Value::Null);
+                }
+                if let Some(slot) = list.get_mut(*index) {
+                    put(slot, rest, value);
+                }
+            }
+        }
+    }
+}
+
+impl Element {
+    /// The value, and whether it was made up.
+    fn value(&self, columns: &BTreeMap<String, usize>, row: &csv::StringRecord) -> Result<(Value, bool), RowError> {
+        let cell = |column: &str| {
+            let at = columns.get(column).ok_or_else(|| RowError::Column {
+                path: self.path.clone(),
+                column: column.to_owned(),
+            })?;
+            Ok(row.get(*at).unwrap_or_default().trim().to_owned())
+        };
+        let (raw, made_up) = match &self.source {
+            Source::Constant(value) => return Ok((value.clone(), true)),
+            Source::Column(column) => (cell(column)?, false),
+            Source::Copy(column) => (cell(column)?, true),
+        };
+        let (raw, made_up) = match (&self.lookup, raw.is_empty(), &self.default) {
+            (_, true, Some(default)) => return Ok((Value::String(default.clone()), true)),
+            (_, true, None) => return Ok((Value::String(String::new()), false)),
+            (Some(lookup), false, _) => match lookup.get(&raw) {
+                Some(found) => (found.clone(), true),
+                None => {
+                    let allowed = lookup.keys().cloned().collect::<Vec<_>>().join(", ");
+                    return Err(RowError::Lookup { path: self.path.clone(), value: raw, allowed });
+                }
+            },
+            (None, false, _) => (raw, made_up),
+        };
+        let before = match &self.prefix_column {
+            Some(column) => cell(column)?,
+            None => String::new(),
+        };
+        let prefixed = !self.prefix.is_empty() || !before.is_empty();
+        Ok((Value::String(format!("{before}{}{raw}", self.prefix)), made_up || prefixed))
+    }
+}

@@ -1,0 +1,359 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Operators and traders at an eWTP hub.
+#[derive(Parser)]
+#[command(name = "ewtp", version, after_help = "Exit codes: 0 done, 1 refused or not verified, 2 wrong call, 3 the hub can't be reached, 4 something here failed.")]
+pub(crate) struct Cli {
+    /// Profile file with address, certificate and the hub's key.
+    #[arg(long, global = true, env = "EWTP_PROFILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// One JSON document or line instead of a table.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make, run and look at a hub.
+    #[command(subcommand)]
+    Hub(HubCommand),
+    /// Peers: other countries' hubs.
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Accounts and their credentials.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Rulesets that decide.
+    #[command(subcommand)]
+    Ruleset(RulesetCommand),
+    /// File export and advance from one document.
+    Declare(Declare),
+    /// File the rows of a table through the bulk stream.
+    Import(Import),
+    /// Cases: list, show, follow, answer, replay.
+    #[command(subcommand)]
+    Case(CaseCommand),
+    /// Receipts: export and verify offline.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// The hub's log.
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// A stopped hub's store.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Three hubs on this machine play a story from filing to proof.
+    Demo(Demo),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum HubCommand {
+    /// Make keys, descriptor, first operator and configuration in a new directory.
+    Init(HubInit),
+    /// Run the daemon (the same as `ewtpd`).
+    Run {
+        /// Configuration file.
+        #[arg(long, default_value = "hub.toml")]
+        config: PathBuf,
+        /// Check configuration and keys, then stop.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Print the hub's descriptor file and fingerprint.
+    Descriptor {
+        /// Directory of the hub.
+        #[arg(long, default_value = ".")]
+        dir: PathBuf,
+    },
+    /// How the hub is.
+    Status,
+}
+
+#[derive(Args)]
+pub(crate) struct HubInit {
+    /// New directory.
+    pub(crate) dir: PathBuf,
+    /// Hub id: CC or CC-NAME.
+    #[arg(long)]
+    pub(crate) hub: String,
+    /// Public URL of the log, for ever: https://host.with.a.dot/path without a port.
+    #[arg(long)]
+    pub(crate) log_url: String,
+    /// Host or address where others reach this hub.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: String,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) listen: String,
+    /// First of three ports: federation, clients, public.
+    #[arg(long, default_value_t = 7443)]
+    pub(crate) port: u16,
+    /// Territories that it speaks for; the hub's country if none is given.
+    #[arg(long)]
+    pub(crate) territory: Vec<String>,
+    /// Whom others call.
+    #[arg(long, default_value = "")]
+    pub(crate) contact: String,
+    /// Live instead of test: statements have legal effect.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// File with the root key's passphrase; asked on the terminal if absent.
+    #[arg(long)]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PeerCommand {
+    /// Pin a peer by its descriptor file.
+    Add {
+        /// Descriptor file.
+        descriptor: PathBuf,
+        /// Fingerprint that the peer's operator read out.
+        #[arg(long)]
+        fingerprint: String,
+        /// What it may be shown: acdd, full, or a TOML file with name, parts, kinds, hs_prefixes, legal_basis.
+        #[arg(long)]
+        scope: String,
+    },
+    /// All peers and their lanes.
+    List,
+    /// One peer.
+    Show {
+        /// Hub id.
+        hub: String,
+    },
+    /// Pause a peer.
+    Suspend {
+        /// Hub id.
+        hub: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Go on with a suspended peer.
+    Resume {
+        /// Hub id.
+        hub: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Remove a peer; its connections end.
+    Remove {
+        /// Hub id.
+        hub: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum RoleArg {
+    Trader,
+    Platform,
+    Officer,
+    System,
+    Operator,
+    Auditor,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Open an account, make its key and certificate, and write a profile for it.
+    Add {
+        /// Account id, 1-32 of a-z 0-9 -.
+        id: String,
+        /// Name.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// Roles.
+        #[arg(long, required = true)]
+        role: Vec<RoleArg>,
+        /// Registered party ids.
+        #[arg(long)]
+        registered_id: Vec<String>,
+        /// Directory for key, certificate and profile; `<id>` if absent.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// All accounts.
+    List,
+    /// One account.
+    Show {
+        /// Account id.
+        id: String,
+    },
+    /// Revoke a credential, at once.
+    Revoke {
+        /// Account id.
+        id: String,
+        /// SPKI digest, hexadecimal, as `account show` prints it.
+        spki: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum RulesetCommand {
+    /// Check a ruleset and publish it.
+    Publish {
+        /// TOML file.
+        file: PathBuf,
+    },
+    /// All rulesets.
+    List,
+    /// Print a ruleset.
+    Show {
+        /// Name.
+        name: String,
+        /// Version; the newest if absent.
+        #[arg(long, default_value_t = 0)]
+        version: u32,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FilingKind {
+    Export,
+    Advance,
+}
+
+#[derive(Args)]
+pub(crate) struct Declare {
+    /// Document: TOML or JSON with the fields of `ewtp.v1.Filing`.
+    pub(crate) document: PathBuf,
+    /// Which filings to send; both if absent.
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<FilingKind>,
+}
+
+#[derive(Args)]
+pub(crate) struct Import {
+    /// Table: CSV with a header.
+    pub(crate) csv: PathBuf,
+    /// Mapping file.
+    #[arg(long)]
+    pub(crate) mapping: PathBuf,
+    /// Only rows whose column has this value: COLUMN=VALUE.
+    #[arg(long = "where")]
+    pub(crate) filter: Vec<String>,
+    /// Where bad rows go; `<csv>.rejects.csv` if absent.
+    #[arg(long)]
+    pub(crate) rejects: Option<PathBuf>,
+    /// Filings in flight at once.
+    #[arg(long, default_value_t = 512)]
+    pub(crate) in_flight: usize,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CaseCommand {
+    /// List cases.
+    List {
+        /// States such as cleared, do_not_load, pending.
+        #[arg(long)]
+        state: Vec<String>,
+        /// Hub of filing.
+        #[arg(long)]
+        filed_at: Option<String>,
+        /// LRN.
+        #[arg(long)]
+        lrn: Option<String>,
+        /// Most rows; all if absent.
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Show one case.
+    Show {
+        /// Case id, or an LRN.
+        case: String,
+    },
+    /// Follow changes; resumable.
+    Watch {
+        /// Cursor of the last change seen.
+        #[arg(long, default_value_t = 0)]
+        cursor: u64,
+        /// Stop after this many changes.
+        #[arg(long)]
+        count: Option<usize>,
+    },
+    /// Answer what the destination asks.
+    Answer {
+        /// Case id, or an LRN.
+        case: String,
+        /// CODE=TEXT, once per question.
+        #[arg(required = true)]
+        answers: Vec<String>,
+    },
+    /// Decide again here, from receipts, and compare.
+    Replay {
+        /// Case id, or an LRN.
+        case: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ReceiptCommand {
+    /// Write the receipts of a case, and the issuers' descriptors.
+    Export {
+        /// Case id, or an LRN.
+        case: String,
+        /// Directory to write to.
+        #[arg(long, default_value = ".")]
+        out: PathBuf,
+        /// Add the lane path: it shows how many statements that peer was sent.
+        #[arg(long)]
+        with_lane: bool,
+    },
+    /// Verify a receipt offline, from it and the issuer's descriptors alone.
+    Verify {
+        /// Receipt file.
+        receipt: PathBuf,
+        /// Descriptor file of the issuer.
+        #[arg(long)]
+        descriptor: PathBuf,
+        /// Fingerprint that the issuer's operator read out.
+        #[arg(long)]
+        fingerprint: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LogCommand {
+    /// Print the newest durable head, a signed checkpoint.
+    Head,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Rebuild the state beside the one in use and compare every key and value.
+    Check {
+        /// Directory of the hub.
+        #[arg(long, default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Delete the state and build it from the journal.
+    Rebuild {
+        /// Directory of the hub.
+        #[arg(long, default_value = ".")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// Keep the directory of the hubs and print how to go on with them.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Directory to use; a temporary one if absent.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Filings that wait for the destination while it is down.
+    #[arg(long, default_value_t = 400)]
+    pub(crate) backlog: u32,
+}

@@ -1,0 +1,13 @@
+//! One file per group of commands.
+
+pub(crate) mod account;
+pub(crate) mod case;
+pub(crate) mod declare;
+pub(crate) mod hub;
+pub(crate) mod import;
+pub(crate) mod log;
+pub(crate) mod peer;
+pub(crate) mod receipt;
+pub(crate) mod replay;
+pub(crate) mod ruleset;
+pub(crate) mod store;

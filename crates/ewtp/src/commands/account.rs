@@ -1,0 +1,123 @@
+//! `ewtp account`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ewtp_log::Hash;
+use ewtp_proto::v1;
+use ewtp_tls::TlsIdentity;
+use serde_json::json;
+
+use crate::args::{AccountCommand, RoleArg};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::profile::Profile;
+use crate::session::{Session, block_on};
+
+pub(crate) fn run(command: AccountCommand, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+    let profile = profile.as_deref();
+    block_on(async {
+        match command {
+            AccountCommand::Add { id, name, role, registered_id, out: dir } => {
+                let roles = role.into_iter().map(role_of).collect();
+                let dir = dir.unwrap_or_else(|| PathBuf::from(&id));
+                add(profile, id, name, roles, registered_id, &dir, out).await
+            }
+            AccountCommand::List => list(profile, None, out).await,
+            AccountCommand::Show { id } => list(profile, Some(&id), out).await,
+            AccountCommand::Revoke { id, spki } => revoke(profile, id, &spki, out).await,
+        }
+    })
+}
+
+fn role_of(role: RoleArg) -> i32 {
+    let role = match role {
+        RoleArg::Trader => v1::Role::Trader,
+        RoleArg::Platform => v1::Role::Platform,
+        RoleArg::Officer => v1::Role::Officer,
+        RoleArg::System => v1::Role::System,
+        RoleArg::Operator => v1::Role::Operator,
+        RoleArg::Auditor => v1::Role::Auditor,
+    };
+    role as i32
+}
+
+fn role_name(role: v1::Role) -> String {
+    role.as_str_name().trim_start_matches("ROLE_").to_ascii_lowercase()
+}
+
+async fn add(
+    profile: Option<&Path>,
+    id: String,
+    name: String,
+    roles: Vec<i32>,
+    registered_ids: Vec<String>,
+    dir: &Path,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let (own, _) = Profile::load(profile)?;
+    let session = Session::open(profile).await?;
+    std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
+    let identity = TlsIdentity::generate(&id, &[format!("{id}.invalid")])?;
+    let (certificate, key) = (format!("{id}.crt"), format!("{id}.key"));
+    identity.save(&dir.join(&certificate), &dir.join(&key))?;
+    let request = v1::PutAccountRequest {
+        id: id.clone(),
+        name,
+        roles,
+        add_credentials: vec![v1::Credential {
+            kind: v1::CredentialKind::ClientCertificate as i32,
+            spki_sha256: identity.spki().to_vec(),
+            label: "made by ewtp account add".into(),
+            revoked: false,
+        }],
+        registered_ids,
+        ..Default::default()
+    };
+    session.operator().put_account(request).await?;
+    let path = dir.join(format!("{id}.profile.toml"));
+    Profile { certificate: certificate.into(), key: key.into(), ..own }.save(&path)?;
+    let facts = [
+        ("account", id.clone()),
+        ("profile", path.display().to_string()),
+        ("key", Hash(identity.spki()).to_hex()),
+    ];
+    out.facts(&facts, &json!({"id": id, "profile": path, "spki": Hash(identity.spki()).to_hex()}));
+    out.note("Hand profile, certificate and key to the account's holder; the hub keeps the key's digest alone.");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(profile: Option<&Path>, only: Option<&str>, out: &Output) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let all = session.operator().list_accounts(v1::ListAccountsRequest {}).await?.into_inner().accounts;
+    let accounts: Vec<_> = all.into_iter().filter(|a| only.is_none_or(|id| a.id == id)).collect();
+    if let (Some(id), true) = (only, accounts.is_empty()) {
+        return Err(CliError::usage(id, "no such account", "list them: ewtp account list"));
+    }
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    for a in &accounts {
+        let roles: Vec<String> = a.roles().map(role_name).collect();
+        let hex = |c: &v1::Credential| Hash::from_slice(&c.spki_sha256).map(Hash::to_hex).unwrap_or_default();
+        let keys: Vec<String> =
+            a.credentials.iter().map(|c| if c.revoked { format!("{} (revoked)", hex(c)) } else { hex(c) }).collect();
+        let state = if a.closed { "closed" } else { "open" };
+        rows.push(vec![a.id.clone(), a.name.clone(), roles.join(", "), state.into(), keys.join("\n")]);
+        lines.push(json!({
+            "id": a.id, "name": a.name, "roles": roles, "state": state, "registered_ids": a.registered_ids,
+            "credentials": a.credentials.iter().map(|c| json!({"spki": hex(c), "revoked": c.revoked, "label": c.label})).collect::<Vec<_>>(),
+        }));
+    }
+    out.table(&["account", "name", "roles", "state", "keys"], &rows, &json!(lines));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn revoke(profile: Option<&Path>, id: String, spki: &str, out: &Output) -> Result<ExitCode, CliError> {
+    let hint = "as `ewtp account show` prints it";
+    let spki = Hash::from_hex(spki).ok_or_else(|| CliError::usage("spki", "not 64 hexadecimal digits", hint))?;
+    let session = Session::open(profile).await?;
+    let request =
+        v1::PutAccountRequest { id: id.clone(), revoke_credentials: vec![spki.0.to_vec()], ..Default::default() };
+    session.operator().put_account(request).await?;
+    out.facts(&[("revoked", spki.to_hex())], &json!({"id": id, "revoked": spki.to_hex()}));
+    Ok(ExitCode::SUCCESS)
+}

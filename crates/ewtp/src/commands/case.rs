@@ -1,0 +1,318 @@
+//! `ewtp case`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ewtp_log::Hash;
+use ewtp_proto::v1;
+use serde_json::{Value, json};
+
+use crate::args::CaseCommand;
+use crate::commands::replay;
+use crate::error::CliError;
+use crate::output::Output;
+use crate::session::{Session, block_on};
+
+pub(crate) fn run(command: CaseCommand, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+    let profile = profile.as_deref();
+    block_on(async {
+        match command {
+            CaseCommand::List { state, filed_at, lrn, limit } => {
+                let states = state.iter().map(|s| parse_state(s)).collect::<Result<Vec<_>, _>>()?;
+                let request = v1::ListCasesRequest {
+                    states,
+                    filed_at: filed_at.unwrap_or_default(),
+                    lrn: lrn.unwrap_or_default(),
+                    page_size: 1000,
+                    ..Default::default()
+                };
+                list(profile, request, limit.unwrap_or(usize::MAX), out).await
+            }
+            CaseCommand::Show { case } => show(profile, &case, out).await,
+            CaseCommand::Watch { cursor, count } => watch(profile, cursor, count, out).await,
+            CaseCommand::Answer { case, answers } => answer(profile, &case, &answers, out).await,
+            CaseCommand::Replay { case } => replay::run(profile, &case, out).await,
+        }
+    })
+}
+
+pub(crate) fn state_name(state: i32) -> String {
+    let state = v1::CaseState::try_from(state).unwrap_or_default();
+    state.as_str_name().trim_start_matches("CASE_STATE_").to_ascii_lowercase()
+}
+
+fn parse_state(text: &str) -> Result<i32, CliError> {
+    let name = format!("CASE_STATE_{}", text.to_ascii_uppercase().replace('-', "_"));
+    let hint = "pending, info_requested, cleared, cleared_conditional, do_not_load, refused, not_connected, held";
+    v1::CaseState::from_str_name(&name).map(|s| s as i32).ok_or_else(|| CliError::usage("--state", text, hint))
+}
+
+fn effect_name(effect: i32) -> String {
+    let effect = v1::Effect::try_from(effect).unwrap_or_default();
+    effect.as_str_name().trim_start_matches("EFFECT_").to_ascii_lowercase()
+}
+
+fn code_name(code: i32) -> &'static str {
+    let code = v1::DecisionCode::try_from(code).unwrap_or_default();
+    code.as_str_name().trim_start_matches("DECISION_CODE_")
+}
+
+fn money(m: Option<&v1::Money>) -> String {
+    m.map(|m| format!("{} {}", m.amount, m.currency)).unwrap_or_default()
+}
+
+/// A row with its enums as words.
+pub(crate) fn row_json(row: &v1::CaseSummary) -> Value {
+    let decisions: Vec<Value> = row
+        .decisions
+        .iter()
+        .map(|d| json!({"effect": effect_name(d.effect), "code": code_name(d.code), "hub": d.hub}))
+        .collect();
+    json!({
+        "case_id": row.case_id, "state": state_name(row.state), "filed_at": row.filed_at,
+        "destination": row.destination, "lrn": row.lrn, "mrn": row.mrn, "ucr": row.ucr,
+        "value": row.value.iter().map(|m| json!({"amount": m.amount, "currency": m.currency})).collect::<Vec<_>>(),
+        "net_mass_kg": row.net_mass_kg, "warnings": row.warnings, "synthesised": row.synthesised,
+        "decisions": decisions, "info_requests": row.info_requests, "revision": row.revision,
+        "filings": row.filings, "created_ms": row.created_ms,
+    })
+}
+
+/// All rows of a list, page by page.
+pub(crate) async fn rows(
+    session: &Session,
+    mut request: v1::ListCasesRequest,
+    limit: usize,
+) -> Result<Vec<v1::CaseSummary>, CliError> {
+    let mut all = Vec::new();
+    loop {
+        let page = session.trade().list_cases(request.clone()).await?.into_inner();
+        all.extend(page.cases);
+        if page.next_page_token.is_empty() || all.len() >= limit {
+            all.truncate(limit);
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+async fn list(
+    profile: Option<&Path>,
+    request: v1::ListCasesRequest,
+    limit: usize,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let all = rows(&session, request, limit).await?;
+    let table: Vec<Vec<String>> = all
+        .iter()
+        .map(|r| {
+            let value: Vec<String> = r.value.iter().map(|m| money(Some(m))).collect();
+            vec![
+                r.case_id.clone(),
+                r.lrn.clone(),
+                format!("{} > {}", r.filed_at, r.destination),
+                state_name(r.state),
+                value.join(", "),
+                if r.net_mass_kg.is_empty() { String::new() } else { format!("{} kg", r.net_mass_kg) },
+            ]
+        })
+        .collect();
+    let json: Vec<Value> = all.iter().map(row_json).collect();
+    out.table(&["case", "LRN", "route", "state", "value", "net mass"], &table, &json!(json));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A case by id, or by LRN.
+pub(crate) async fn find(session: &Session, name: &str) -> Result<v1::Case, CliError> {
+    let by_id = session.request(v1::GetCaseRequest { case_id: name.to_owned() });
+    let id = match session.trade().get_case(by_id).await {
+        Ok(found) => return found.into_inner().case.ok_or_else(|| no_case(name)),
+        Err(status) if status.code() == tonic::Code::NotFound => {
+            let mut rows = Vec::new();
+            for lrn in [name.to_owned(), format!("{name}/E"), format!("{name}/A")] {
+                let request = v1::ListCasesRequest { lrn, ..Default::default() };
+                rows.extend(self::rows(session, request, 2).await?);
+            }
+            match rows.as_slice() {
+                [one] => one.case_id.clone(),
+                _ => return Err(no_case(name)),
+            }
+        }
+        Err(status) => return Err(status.into()),
+    };
+    let request = session.request(v1::GetCaseRequest { case_id: id });
+    session.trade().get_case(request).await?.into_inner().case.ok_or_else(|| no_case(name))
+}
+
+fn no_case(name: &str) -> CliError {
+    CliError::usage(name, "you have no such case", "list them: ewtp case list")
+}
+
+fn instant(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|t| t.to_string()).unwrap_or_default()
+}
+
+async fn show(profile: Option<&Path>, name: &str, out: &Output) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let case = find(&session, name).await?;
+    if out.is_json() {
+        out.json_line(&serde_json::to_value(&case).unwrap_or_default());
+        return Ok(ExitCode::SUCCESS);
+    }
+    out.say(&format!("case {}: {}", case.case_id, state_name(case.state)));
+    for f in &case.filings {
+        show_filing(f, out);
+    }
+    for d in &case.decisions {
+        show_decision(d, out);
+    }
+    for r in &case.info_requests {
+        show_request(r, out);
+    }
+    for e in &case.events {
+        let core = e.core.clone().unwrap_or_default();
+        let name = core.code().as_str_name().trim_start_matches("EVENT_CODE_").to_ascii_lowercase();
+        out.say(&format!("event {name} at {}", instant(core.time_ms)));
+    }
+    for n in &case.not_honoured {
+        let reasons: Vec<String> = n.reasons.iter().map(ewtp_trade::finding::line).collect();
+        out.say(&format!("not honoured by {}: {}", n.hub, reasons.join("; ")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_filing(f: &v1::CaseFiling, out: &Output) {
+    let filing = f.filing.clone().unwrap_or_default();
+    let core = filing.core.unwrap_or_default();
+    let kind = core.r#type().as_str_name().trim_start_matches("FILING_TYPE_").to_ascii_lowercase();
+    let hub = f.statement.as_ref().map(|s| s.hub.clone()).unwrap_or_default();
+    out.say(&format!("{kind} filing {} version {} at {hub}, logged {}", core.lrn, core.version, instant(f.logged_ms)));
+    out.say(&format!("  MRN {}, UCR {}, {} to {}", core.mrn, core.ucr, core.country_of_export, core.country_of_destination));
+    out.say(&format!("  exporter {}; consignee {}", core.exporter_name, core.importer_name));
+    let goods = filing.goods.unwrap_or_default();
+    let value = filing.value.unwrap_or_default();
+    for (i, item) in core.items.iter().enumerate() {
+        let description = goods.items.get(i).map_or("(description withheld)", |g| g.description.as_str());
+        let price = value.items.get(i).map_or_else(|| "value withheld".into(), |v| money(v.value.as_ref()));
+        out.say(&format!("  {}. {} {description}, origin {}, {price}", item.number, item.commodity_code, item.origin));
+    }
+    if !f.withheld_parts.is_empty() {
+        out.say(&format!("  parts that this hub doesn't hold: {}", f.withheld_parts.join(", ")));
+    }
+    if !core.synthesised.is_empty() {
+        out.say(&format!("  synthesised: {}", core.synthesised.join(", ")));
+    }
+    for w in &f.warnings {
+        out.say(&format!("  warning {}", ewtp_trade::finding::line(w)));
+    }
+    for a in &f.assessments {
+        let state = a.state().as_str_name().trim_start_matches("ASSESSMENT_STATE_").to_ascii_lowercase();
+        let hub = if a.hub.is_empty() { "no hub yet" } else { &a.hub };
+        out.say(&format!("  {}: {state} ({hub})", effect_name(a.effect)));
+    }
+}
+
+fn show_decision(d: &v1::CaseDecision, out: &Output) {
+    let core = d.core.clone().unwrap_or_default();
+    let hub = d.statement.as_ref().map(|s| format!("{} log entry {}", s.hub, s.log_index)).unwrap_or_default();
+    out.say(&format!(
+        "decision {}: {} by {hub}, good from {} until {}",
+        effect_name(core.effect),
+        code_name(core.code),
+        instant(core.valid_from_ms),
+        instant(core.valid_until_ms)
+    ));
+    for text in &d.texts {
+        out.say(&format!("  {text}"));
+    }
+    if !core.insufficient_scope.is_empty() {
+        out.say(&format!("  insufficient scope for: {}", core.insufficient_scope.join(", ")));
+    }
+    if let Some(e) = d.trader.as_ref().and_then(|t| t.estimate.as_ref()) {
+        out.say(&format!("  duty and tax to expect: {} (for {} in {})", money(e.total.as_ref()), e.for_date, e.time_zone));
+        for line in &e.lines {
+            let what = if line.item == 0 { "consignment".into() } else { format!("item {}", line.item) };
+            out.say(&format!("    {what}: {} {} on {}: {}", line.kind, line.rate, money(line.base.as_ref()), money(line.amount.as_ref())));
+        }
+    }
+}
+
+fn show_request(r: &v1::CaseInfoRequest, out: &Output) {
+    let deadline = r.core.as_ref().map(|c| instant(c.deadline_ms)).unwrap_or_default();
+    let state = if r.answer.is_some() { "answered" } else { "open" };
+    out.say(&format!("information wanted ({state}), answer by {deadline}"));
+    let questions = r.trader.as_ref().map_or(&[][..], |t| &t.questions);
+    for (question, text) in questions.iter().zip(&r.texts) {
+        out.say(&format!("  {}: {text} [{}]", question.code, question.path));
+    }
+    for a in r.answer.iter().flat_map(|a| &a.answers) {
+        out.say(&format!("  answer {}: {}", a.code, a.value));
+    }
+    if r.answer.is_none() {
+        out.say("  answer with: ewtp case answer CASE CODE='TEXT'");
+    }
+}
+
+async fn watch(
+    profile: Option<&Path>,
+    cursor: u64,
+    count: Option<usize>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let mut changes = session.trade().watch_cases(v1::WatchCasesRequest { cursor }).await?.into_inner();
+    let mut seen = 0;
+    while let Some(change) = changes.message().await? {
+        let Some(row) = change.case else { continue };
+        if out.is_json() {
+            out.json_line(&json!({"cursor": change.cursor, "case": row_json(&row)}));
+        } else {
+            out.say(&format!("{:>8}  {}  {}  {}", change.cursor, row.case_id, row.lrn, state_name(row.state)));
+        }
+        seen += 1;
+        if count.is_some_and(|c| seen >= c) {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn answer(
+    profile: Option<&Path>,
+    name: &str,
+    answers: &[String],
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    use v1::answer_information_request_response::Result as Outcome;
+    let session = Session::open(profile).await?;
+    let case = find(&session, name).await?;
+    let open = case.info_requests.iter().find(|r| r.answer.is_none());
+    let Some(statement) = open.and_then(|r| r.statement.clone()) else {
+        return Err(CliError::usage(name, "nothing is asked", "see: ewtp case show"));
+    };
+    let parse = |text: &String| {
+        let (code, value) = text.split_once('=')?;
+        Some(v1::Answer { code: code.to_owned(), value: value.to_owned() })
+    };
+    let answers = answers.iter().map(|a| parse(a).ok_or_else(|| CliError::usage(a, "not CODE=TEXT", "see: ewtp case show")));
+    let request = v1::AnswerInformationRequestRequest {
+        case_id: case.case_id,
+        request: statement.commitment,
+        answers: answers.collect::<Result<_, _>>()?,
+    };
+    match session.trade().answer_information_request(request).await?.into_inner().result {
+        Some(Outcome::Logged(at)) => {
+            let commitment = Hash::from_slice(&at.commitment).map(Hash::to_hex).unwrap_or_default();
+            let facts = [("answer logged at", format!("{} entry {}", at.hub, at.log_index)), ("commitment", commitment.clone())];
+            out.facts(&facts, &json!({"hub": at.hub, "log_index": at.log_index, "commitment": commitment}));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Outcome::Refused(refused)) => {
+            let lines: Vec<String> = refused.violations.iter().map(ewtp_trade::finding::line).collect();
+            out.facts(&[("refused", lines.join("; "))], &json!({"refused": refused}));
+            Ok(ExitCode::from(1))
+        }
+        None => Ok(ExitCode::from(4)),
+    }
+}

@@ -1,0 +1,155 @@
+//! `ewtp hub`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ewtp_hub::clock::{Clock as _, SystemClock};
+use ewtp_hub::init::{Files, InitOptions, init};
+use ewtp_log::Hash;
+use ewtp_proto::v1;
+use ewtp_trust::Chain;
+use ewtp_trust::descriptor::Environment;
+use serde_json::json;
+
+use crate::args::{HubCommand, HubInit};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::profile::Profile;
+use crate::session::{Session, block_on};
+
+pub(crate) fn run(command: HubCommand, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+    match command {
+        HubCommand::Init(args) => init_command(&args, out),
+        HubCommand::Run { config, check } => {
+            ewtp_hub::run_daemon(&config, check)?;
+            if check {
+                out.note(&format!("{}: configuration and keys are good", config.display()));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        HubCommand::Descriptor { dir } => descriptor(&dir, out),
+        HubCommand::Status => block_on(status(profile.as_deref(), out)),
+    }
+}
+
+/// A passphrase from a file or the terminal.
+fn passphrase(file: Option<&Path>) -> Result<String, CliError> {
+    let text = match file {
+        Some(path) => std::fs::read_to_string(path).map_err(CliError::io(path))?,
+        None => {
+            let first = rpassword::prompt_password("passphrase of the root key: ");
+            let first = first.map_err(CliError::io(Path::new("terminal")))?;
+            let again = rpassword::prompt_password("again: ").map_err(CliError::io(Path::new("terminal")))?;
+            if first != again {
+                return Err(CliError::usage("passphrase", "the two differ", "type it again"));
+            }
+            first
+        }
+    };
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.chars().count() < 8 {
+        return Err(CliError::usage("passphrase", "shorter than 8 characters", "use several words"));
+    }
+    Ok(text.to_owned())
+}
+
+fn init_command(args: &HubInit, out: &Output) -> Result<ExitCode, CliError> {
+    let hub: ewtp_log::HubId =
+        args.hub.parse().map_err(|e: ewtp_log::id::NameError| CliError::usage("--hub", e.to_string(), "e.g. BE"))?;
+    let address = |offset: u16| -> Result<SocketAddr, CliError> {
+        let ip = args.listen.parse().map_err(|_| CliError::usage("--listen", "not an IP address", "e.g. 0.0.0.0"))?;
+        let port = args.port.checked_add(offset);
+        Ok(SocketAddr::new(ip, port.ok_or_else(|| CliError::usage("--port", "too large", "three ports follow on it"))?))
+    };
+    let territories =
+        if args.territory.is_empty() { vec![hub.country().to_owned()] } else { args.territory.clone() };
+    let listen = [address(0)?, address(1)?, address(2)?];
+    let options = InitOptions {
+        hub: hub.clone(),
+        environment: if args.live { Environment::Live } else { Environment::Test },
+        log_url: args.log_url.clone(),
+        endpoint: format!("{}:{}", args.host, listen[0].port()),
+        names: vec![args.host.clone(), "localhost".into()],
+        listen,
+        territories,
+        contact: args.contact.clone(),
+        passphrase: passphrase(args.passphrase_file.as_deref())?,
+        now_ms: SystemClock.now_ms(),
+    };
+    let made = init(&args.dir, &options)?;
+    let profile = Profile {
+        address: format!("{}:{}", args.host, listen[1].port()),
+        server_pin: ewtp_log::base64::encode(&made.server_spki),
+        certificate: "operator.crt".into(),
+        key: "operator.key".into(),
+        languages: "en".into(),
+    };
+    let profile_path = args.dir.join("operator.profile.toml");
+    profile.save(&profile_path)?;
+    let fingerprint = made.chain.fingerprint().to_hex();
+    let descriptor = Files::new(&args.dir.join("data")).descriptor();
+    out.facts(
+        &[
+            ("hub", hub.to_string()),
+            ("origin", made.chain.origin().map(ToString::to_string).unwrap_or_default()),
+            ("fingerprint", fingerprint.clone()),
+            ("descriptor", descriptor.display().to_string()),
+            ("profile", profile_path.display().to_string()),
+            ("run", format!("ewtp hub run --config {}", made.config.display())),
+        ],
+        &json!({
+            "hub": hub.as_str(), "fingerprint": fingerprint, "config": made.config,
+            "descriptor": descriptor, "profile": profile_path,
+        }),
+    );
+    out.note("Keep the passphrase apart from this machine: without the root key the hub can't change its own keys.");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn descriptor(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {
+    let path = Files::new(&dir.join("data")).descriptor();
+    let text = std::fs::read_to_string(&path).map_err(CliError::io(&path))?;
+    let chain = Chain::verify_file(&text)?;
+    let d = chain.newest();
+    out.facts(
+        &[
+            ("file", path.display().to_string()),
+            ("hub", d.hub.to_string()),
+            ("version", d.version.to_string()),
+            ("environment", d.environment.to_string()),
+            ("fingerprint", chain.fingerprint().to_hex()),
+            ("origin", chain.origin().map(ToString::to_string).unwrap_or_default()),
+            ("endpoints", d.endpoints.join(", ")),
+            ("territories", d.territories.join(", ")),
+            ("tls key", d.tls_pins.iter().map(|p| Hash(*p).to_base64()).collect::<Vec<_>>().join(", ")),
+        ],
+        &json!({
+            "file": path, "hub": d.hub.as_str(), "version": d.version, "fingerprint": chain.fingerprint().to_hex(),
+            "environment": d.environment.to_string(), "endpoints": d.endpoints, "territories": d.territories,
+        }),
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn status(profile: Option<&Path>, out: &Output) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let s = session.operator().get_status(v1::GetStatusRequest {}).await?.into_inner();
+    let root = Hash::from_slice(&s.root).map(Hash::to_base64).unwrap_or_default();
+    let warnings = if s.warnings.is_empty() { "none".into() } else { s.warnings.join("; ") };
+    let json = serde_json::to_value(&s).unwrap_or_default();
+    out.facts(
+        &[
+            ("hub", format!("{} ({})", s.hub, s.state)),
+            ("log", format!("{} entries at {}, root {root}", s.log_size, s.origin)),
+            ("said / heard", format!("{} / {} statements", s.said, s.heard)),
+            ("cases", s.cases.to_string()),
+            ("waiting", format!("{} to assess, {} with an officer", s.inbox, s.officer_tasks)),
+            ("pages verified", s.pages_verified.to_string()),
+            ("up", format!("{} s, version {}", s.uptime_s, s.version)),
+            ("warnings", warnings),
+        ],
+        &json,
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,210 @@
+//! `ewtp import`: rows of a table through the bulk stream.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ewtp_formats::mapping::Mapping;
+use ewtp_proto::v1;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use v1::submit_response::Result as Outcome;
+
+use crate::args::Import;
+use crate::error::CliError;
+use crate::output::Output;
+use crate::session::{Session, block_on};
+
+/// What came of a table.
+#[derive(Default)]
+struct Summary {
+    rows: u64,
+    accepted: u64,
+    repeated: u64,
+    rejected: u64,
+    warnings: BTreeMap<String, u64>,
+    synthesised: BTreeMap<String, u64>,
+}
+
+/// A row that was not filed.
+struct Reject {
+    row: u64,
+    element: String,
+    value: String,
+    allowed: String,
+    fix: String,
+}
+
+struct Table {
+    rows: Vec<(u64, csv::StringRecord)>,
+    columns: BTreeMap<String, usize>,
+}
+
+pub(crate) fn run(command: &Import, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+    let text = std::fs::read_to_string(&command.mapping).map_err(CliError::io(&command.mapping))?;
+    let mapping = Mapping::parse(&text).map_err(|e| {
+        CliError::usage(&command.mapping.display().to_string(), e.to_string(), "see samples/korea.mapping.toml")
+    })?;
+    let table = read_table(command)?;
+    let (summary, rejects) = block_on(file_rows(command, profile.as_deref(), &mapping, table, out))?;
+    let path = command.rejects.clone().unwrap_or_else(|| command.csv.with_extension("rejects.csv"));
+    if !rejects.is_empty() {
+        write_rejects(&path, &rejects)?;
+    }
+    report(&summary, &path, out);
+    Ok(if rejects.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn read_table(command: &Import) -> Result<Table, CliError> {
+    let bad = |e: csv::Error| CliError::usage(&command.csv.display().to_string(), e.to_string(), "a CSV with a header");
+    let mut reader = csv::Reader::from_path(&command.csv).map_err(bad)?;
+    let header = reader.headers().map_err(bad)?.clone();
+    let columns: BTreeMap<String, usize> =
+        header.iter().enumerate().map(|(i, name)| (name.trim().to_owned(), i)).collect();
+    let mut filters = Vec::new();
+    for filter in &command.filter {
+        let hint = "e.g. --where \"Country of Departure=CN\"";
+        let (column, value) =
+            filter.split_once('=').ok_or_else(|| CliError::usage("--where", filter.as_str(), hint))?;
+        let at = columns.get(column).ok_or_else(|| CliError::usage("--where", format!("no column {column:?}"), hint))?;
+        filters.push((*at, value.to_owned()));
+    }
+    let mut rows = Vec::new();
+    for (number, row) in (2..).zip(reader.records()) {
+        let row = row.map_err(bad)?;
+        if filters.iter().all(|(at, value)| row.get(*at) == Some(value)) {
+            rows.push((number, row));
+        }
+    }
+    Ok(Table { rows, columns })
+}
+
+async fn file_rows(
+    command: &Import,
+    profile: Option<&Path>,
+    mapping: &Mapping,
+    table: Table,
+    out: &Output,
+) -> Result<(Summary, Vec<Reject>), CliError> {
+    let session = Session::open(profile).await?;
+    let bar = ProgressBar::new(table.rows.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left") {
+        bar.set_style(style);
+    }
+    let (mut summary, mut rejects) = (Summary { rows: table.rows.len() as u64, ..Default::default() }, Vec::new());
+    let mut requests = Vec::with_capacity(table.rows.len());
+    for (number, row) in &table.rows {
+        match mapping.filing(&table.columns, row) {
+            Ok(filing) => {
+                for path in filing.core.iter().flat_map(|c| &c.synthesised) {
+                    *summary.synthesised.entry(path.clone()).or_default() += 1;
+                }
+                requests.push((*number, filing));
+            }
+            Err(e) => {
+                summary.rejected += 1;
+                rejects.push(Reject {
+                    row: *number,
+                    element: String::new(),
+                    value: e.to_string(),
+                    allowed: "what the mapping allows".into(),
+                    fix: "correct the row or the mapping".into(),
+                });
+            }
+        }
+    }
+    let room = Arc::new(Semaphore::new(command.in_flight.max(1)));
+    let (sender, receiver) = mpsc::channel(64);
+    let gate = Arc::clone(&room);
+    let feed = async move {
+        for (sequence, filing) in requests {
+            // One permit per filing in flight; its acknowledgement gives it back.
+            let Ok(permit) = gate.acquire().await else { return };
+            permit.forget();
+            let request = v1::SubmitRequest { filing: Some(filing), ..Default::default() };
+            if sender.send(v1::SubmitStreamRequest { sequence, request: Some(request) }).await.is_err() {
+                return;
+            }
+        }
+    };
+    let listen = async {
+        let mut responses = session.trade().submit_stream(ReceiverStream::new(receiver)).await?.into_inner();
+        while let Some(response) = responses.message().await? {
+            room.add_permits(1);
+            bar.inc(1);
+            count(response, &mut summary, &mut rejects);
+        }
+        Ok::<_, CliError>(())
+    };
+    let ((), listened) = tokio::join!(feed, listen);
+    bar.finish_and_clear();
+    listened?;
+    let answered = summary.accepted + summary.rejected;
+    if answered < summary.rows {
+        let message = format!("{} rows were not answered; run the same command again, nothing is filed twice", summary.rows - answered);
+        out.note(&message);
+        return Err(CliError::Call { code: tonic::Code::Unavailable, message });
+    }
+    Ok((summary, rejects))
+}
+
+fn count(response: v1::SubmitStreamResponse, summary: &mut Summary, rejects: &mut Vec<Reject>) {
+    match response.response.and_then(|r| r.result) {
+        Some(Outcome::Accepted(accepted)) => {
+            summary.accepted += 1;
+            summary.repeated += u64::from(accepted.repeated_submission);
+            for w in accepted.warnings {
+                *summary.warnings.entry(w.code).or_default() += 1;
+            }
+        }
+        Some(Outcome::Refused(refused)) => {
+            summary.rejected += 1;
+            // Every violation has its line.
+            rejects.extend(refused.violations.into_iter().map(|v| Reject {
+                row: response.sequence,
+                element: v.path,
+                value: v.value,
+                allowed: v.allowed,
+                fix: v.fix,
+            }));
+        }
+        None => {}
+    }
+}
+
+fn write_rejects(path: &Path, rejects: &[Reject]) -> Result<(), CliError> {
+    let bad = |e: csv::Error| CliError::usage(&path.display().to_string(), e.to_string(), "choose another --rejects");
+    let mut writer = csv::Writer::from_path(path).map_err(bad)?;
+    writer.write_record(["row", "element", "value", "allowed", "fix"]).map_err(bad)?;
+    for r in rejects {
+        writer.write_record([&r.row.to_string(), &r.element, &r.value, &r.allowed, &r.fix]).map_err(bad)?;
+    }
+    writer.flush().map_err(CliError::io(path))
+}
+
+fn report(summary: &Summary, path: &Path, out: &Output) {
+    let counts = |map: &BTreeMap<String, u64>| {
+        let lines: Vec<String> = map.iter().map(|(name, n)| format!("{n} {name}")).collect();
+        if lines.is_empty() { "none".to_owned() } else { lines.join(", ") }
+    };
+    let rejected = match summary.rejected {
+        0 => "0".to_owned(),
+        n => format!("{n}, see {}", path.display()),
+    };
+    out.facts(
+        &[
+            ("rows", summary.rows.to_string()),
+            ("accepted", format!("{} ({} of them filed before)", summary.accepted, summary.repeated)),
+            ("rejected", rejected),
+            ("warnings", counts(&summary.warnings)),
+            ("synthesised", counts(&summary.synthesised)),
+        ],
+        &json!({
+            "rows": summary.rows, "accepted": summary.accepted, "repeated": summary.repeated,
+            "rejected": summary.rejected, "warnings": summary.warnings, "synthesised": summary.synthesised,
+        }),
+    );
+}

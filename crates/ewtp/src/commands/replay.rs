@@ -1,0 +1,153 @@
+//! `ewtp case replay`: decides again here, with the same pure function, from what receipts prove.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use ewtp_clearance::decide::{Input, Outcome, decide};
+use ewtp_clearance::{Facts, Ruleset};
+use ewtp_log::hash::sha256;
+use ewtp_log::receipt::Receipt;
+use ewtp_log::statement::open_part;
+use ewtp_proto::{Message, v1};
+use ewtp_trust::Chain;
+use serde_json::json;
+
+use crate::commands::{case, receipt};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::session::Session;
+
+/// A decision that was proven, with the parts that its receipt shows.
+struct ProvenDecision {
+    core: v1::DecisionCore,
+    trader: v1::DecisionTrader,
+    authority: Option<v1::DecisionAuthority>,
+    facts: Vec<u8>,
+}
+
+fn part<M: Message + Default>(receipt: &Receipt, name: &str) -> Option<M> {
+    let (_, blob) = receipt.parts.iter().find(|(n, _)| n == name)?;
+    M::decode(open_part(name, blob).ok()?).ok()
+}
+
+fn proven(text: &str, chain: &str) -> Result<Receipt, CliError> {
+    let receipt = Receipt::parse(text)?;
+    receipt.verify(&Chain::verify_file(chain)?.receipt_trust())?;
+    Ok(receipt)
+}
+
+pub(crate) async fn run(profile: Option<&Path>, name: &str, out: &Output) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let case = case::find(&session, name).await?;
+    let (mut rows, mut lines, mut agree) = (Vec::new(), Vec::new(), true);
+    for decision in &case.decisions {
+        let Some(statement) = &decision.statement else { continue };
+        let (text, chain) = receipt::fetch(&session, &case.case_id, statement, false).await?;
+        let receipt = proven(&text, &chain)?;
+        let verdict = match open(&receipt) {
+            Some(proven) => replay(&session, &case, &proven).await?,
+            None => Verdict::Cannot("the receipt shows no facts".into()),
+        };
+        agree &= !matches!(verdict, Verdict::Differs(_));
+        let effect = decision.core.as_ref().map(v1::DecisionCore::effect).unwrap_or_default();
+        let effect = effect.as_str_name().trim_start_matches("EFFECT_").to_ascii_lowercase();
+        let (word, detail) = verdict.words();
+        rows.push(vec![effect.clone(), statement.hub.clone(), word.into(), detail.clone()]);
+        lines.push(json!({"effect": effect, "hub": statement.hub, "replay": word, "detail": detail}));
+    }
+    out.table(&["effect", "decided by", "replay", "detail"], &rows, &json!(lines));
+    Ok(if agree { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn open(receipt: &Receipt) -> Option<ProvenDecision> {
+    let trader: v1::DecisionTrader = part(receipt, "trader")?;
+    let internal: Option<v1::DecisionInternal> = part(receipt, "internal");
+    let facts = internal.map_or_else(|| trader.facts.clone(), |i| i.facts);
+    Some(ProvenDecision { core: part(receipt, "core")?, authority: part(receipt, "authority"), trader, facts })
+}
+
+enum Verdict {
+    /// Same code, same reasons.
+    Agrees(String),
+    /// Not what was decided.
+    Differs(String),
+    /// Can't be run again here.
+    Cannot(String),
+}
+
+impl Verdict {
+    fn words(&self) -> (&'static str, String) {
+        match self {
+            Self::Agrees(d) => ("agrees", d.clone()),
+            Self::Differs(d) => ("differs", d.clone()),
+            Self::Cannot(d) => ("can't be re-run", d.clone()),
+        }
+    }
+}
+
+/// Ruleset texts whose digest is the one that the decision cites, each proven by its own receipt.
+async fn rulesets(session: &Session, core: &v1::DecisionCore) -> Result<(Option<Ruleset>, Option<Ruleset>), CliError> {
+    let (mut public, mut confidential) = (None, None);
+    for cited in &core.rulesets {
+        let request = v1::GetReceiptRequest {
+            ruleset: cited.name.clone(),
+            ruleset_version: cited.version,
+            ..Default::default()
+        };
+        let Ok(response) = session.trade().get_receipt(request).await else { continue };
+        let response = response.into_inner();
+        let receipt = proven(&response.receipt, &response.descriptors)?;
+        let text = if cited.confidential {
+            part::<v1::RulesetInternal>(&receipt, "internal").map(|i| i.text)
+        } else {
+            part::<v1::RulesetCore>(&receipt, "core").map(|c| c.text)
+        };
+        let text = text.filter(|t| sha256(&[t.as_bytes()]).0.as_slice() == cited.digest);
+        let Some(ruleset) = text.and_then(|t| Ruleset::parse(&t).ok()) else { continue };
+        if cited.confidential { confidential = Some(ruleset) } else { public = Some(ruleset) }
+    }
+    Ok((public, confidential))
+}
+
+async fn replay(session: &Session, case: &v1::Case, proven: &ProvenDecision) -> Result<Verdict, CliError> {
+    let core = &proven.core;
+    if core.source() != v1::DecisionSource::Rules {
+        return Ok(Verdict::Cannot("an officer or a system decided".into()));
+    }
+    let (public, confidential) = rulesets(session, core).await?;
+    let Some(public) = public else {
+        return Ok(Verdict::Cannot("this hub doesn't hold the ruleset cited; replay at the hub that decided".into()));
+    };
+    let Ok(facts) = Facts::from_json(&proven.facts) else {
+        return Ok(Verdict::Differs("the facts are no document of facts".into()));
+    };
+    let filing = case.filings.iter().filter_map(|f| f.filing.as_ref()?.core.as_ref());
+    let kind = filing.filter(|c| c.filing_id == core.filing_id).map(v1::FilingCore::r#type).next().unwrap_or_default();
+    let whole = core.rulesets.iter().all(|r| !r.confidential) || confidential.is_some();
+    let outcome = decide(Input { kind, facts: &facts, public: &public, confidential: confidential.as_ref() });
+    let Outcome::Decided(all) = outcome else {
+        return Ok(Verdict::Differs("the rules now ask or fail".into()));
+    };
+    let Some(again) = all.into_iter().find(|d| d.effect == core.effect()) else {
+        return Ok(Verdict::Differs("no decision on this effect".into()));
+    };
+    let reasons = again.reasons == proven.trader.reasons
+        && again.needed == proven.trader.needed
+        && again.rules_fired == proven.trader.rules_fired
+        && again.insufficient_scope == core.insufficient_scope
+        && again.estimate == proven.trader.estimate;
+    let same_code = again.code == core.code();
+    let authority = proven.authority.as_ref().is_none_or(|a| {
+        a.reasons == again.authority_reasons && a.rules_fired == again.authority_rules_fired
+    });
+    let basis = core.basis.as_ref().map_or(0, |b| b.own_size);
+    let code = core.code().as_str_name().trim_start_matches("DECISION_CODE_");
+    Ok(match (whole, same_code && reasons && authority, reasons) {
+        (true, true, _) => Verdict::Agrees(format!("{code}, as known at log size {basis}")),
+        (false, _, true) => Verdict::Agrees("the public rules; selection is not included".into()),
+        _ => Verdict::Differs(format!(
+            "decided {code}, the rules give {}",
+            again.code.as_str_name().trim_start_matches("DECISION_CODE_")
+        )),
+    })
+}

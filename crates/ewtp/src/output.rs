@@ -1,0 +1,80 @@
+//! Tables for people, JSON for scripts. The one file that prints.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
+
+use std::io::IsTerminal as _;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use crate::error::CliError;
+
+pub(crate) struct Output {
+    json: bool,
+    colour: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { json, colour }
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// A table, or the same as JSON.
+    pub(crate) fn table(&self, headers: &[&str], rows: &[Vec<String>], json: &Value) {
+        if self.json {
+            println!("{json}");
+            return;
+        }
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(headers);
+        for row in rows {
+            table.add_row(row);
+        }
+        println!("{table}");
+    }
+
+    /// Lines of `name: value`, or the same as JSON.
+    pub(crate) fn facts(&self, facts: &[(&str, String)], json: &Value) {
+        if self.json {
+            println!("{json}");
+            return;
+        }
+        let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+        for (name, value) in facts {
+            println!("{name:width$}  {value}");
+        }
+    }
+
+    /// Data as it is.
+    pub(crate) fn data(&self, text: &str) {
+        print!("{text}");
+    }
+
+    /// One JSON line.
+    pub(crate) fn json_line(&self, json: &Value) {
+        println!("{json}");
+    }
+
+    /// A remark for people, on standard error.
+    pub(crate) fn note(&self, text: &str) {
+        eprintln!("{text}");
+    }
+
+    /// Text for people on standard output; with `--json` on standard error.
+    pub(crate) fn say(&self, text: &str) {
+        if self.json { eprintln!("{text}") } else { println!("{text}") }
+    }
+
+    pub(crate) fn error(&self, error: &CliError) {
+        let (red, plain) = if self.colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        eprintln!("{red}error{plain}: {error}");
+        if let Some(hint) = error.hint() {
+            eprintln!("  hint: {hint}");
+        }
+    }
+}
