@@ -6,10 +6,11 @@ use ewtp_log::Header;
 use ewtp_log::statement::open_part;
 use ewtp_proto::store::v1::{CaseRecord, Locator};
 use ewtp_proto::{Message as _, v1};
-use ewtp_store::{Statement, Store, StoreError, Views};
+use ewtp_store::{Statement, StoreError, Views};
 use ewtp_trade::case;
 
 use crate::directory::Directory;
+use crate::hub::Shared;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,22 +74,20 @@ pub fn summary(record: &CaseRecord) -> v1::CaseSummary {
 
 /// Reads cases.
 pub struct Casebook<'a> {
-    /// Store.
-    pub store: &'a dyn Store,
+    /// The hub's parts.
+    pub shared: &'a Shared,
     /// Rulesets, to render reasons.
     pub directory: &'a Directory,
     /// Who asks.
     pub viewer: Viewer,
     /// Languages in order of preference (BCP 47).
     pub languages: Vec<String>,
-    /// Own hub.
-    pub hub: String,
 }
 
 impl Casebook<'_> {
     async fn read(&self, at: Option<&Locator>) -> Result<Option<Statement>, StoreError> {
         match at {
-            Some(at) => Views(self.store).statement(at).await,
+            Some(at) => Views(&*self.shared.store).statement(at).await,
             None => Ok(None),
         }
     }
@@ -112,13 +111,13 @@ impl Casebook<'_> {
         }
         for decision in &record.decisions {
             if let Some(statement) = self.read(decision.at.as_ref()).await? {
-                out.decisions.push(self.decision(decision, &statement));
+                out.decisions.push(self.decision(decision, &statement).await);
             }
         }
         for request in &record.requests {
             if let Some(statement) = self.read(request.at.as_ref()).await? {
                 let answer = self.read(request.answer.as_ref()).await?;
-                out.info_requests.push(self.request(request, &statement, answer.as_ref()));
+                out.info_requests.push(self.request(request, &statement, answer.as_ref()).await);
             }
         }
         for event in &record.events {
@@ -169,7 +168,7 @@ impl Casebook<'_> {
         }
     }
 
-    fn decision(
+    async fn decision(
         &self,
         record: &ewtp_proto::store::v1::DecisionRecord,
         statement: &Statement,
@@ -184,9 +183,15 @@ impl Casebook<'_> {
         if let Some(authority) = &authority {
             reasons.extend(&authority.reasons);
         }
+        let core: Option<v1::DecisionCore> = statement.part("core");
+        let cited = core.as_ref().map_or(&[][..], |c| &c.rulesets);
+        let mut texts = Vec::new();
+        for reason in reasons {
+            texts.push(self.render(&record.hub, cited, reason).await);
+        }
         v1::CaseDecision {
-            texts: reasons.into_iter().map(|r| self.render(r)).collect(),
-            core: statement.part("core"),
+            texts,
+            core,
             trader,
             authority,
             statement: Some(reference(&record.hub, statement)),
@@ -194,16 +199,21 @@ impl Casebook<'_> {
         }
     }
 
-    fn request(
+    async fn request(
         &self,
         record: &ewtp_proto::store::v1::RequestRecord,
         statement: &Statement,
         answer: Option<&Statement>,
     ) -> v1::CaseInfoRequest {
         let trader: v1::InfoRequestTrader = statement.part("trader").unwrap_or_default();
-        let texts = trader.questions.iter().filter_map(|q| q.reason.as_ref()).map(|r| self.render(r)).collect();
+        let core: Option<v1::InfoRequestCore> = statement.part("core");
+        let cited = core.as_ref().map_or(&[][..], |c| &c.rulesets);
+        let mut texts = Vec::new();
+        for reason in trader.questions.iter().filter_map(|q| q.reason.as_ref()) {
+            texts.push(self.render(&record.hub, cited, reason).await);
+        }
         v1::CaseInfoRequest {
-            core: statement.part("core"),
+            core,
             trader: Some(trader),
             statement: Some(reference(&record.hub, statement)),
             answer: answer.and_then(|a| a.part("trader")),
@@ -212,13 +222,21 @@ impl Casebook<'_> {
         }
     }
 
-    /// Text of a reason in the caller's language, where this hub holds the ruleset; else its code.
-    fn render(&self, reason: &v1::Reason) -> String {
-        let known = self.directory.rulesets.iter().filter(|r| r.name == reason.ruleset);
+    /// Text of a reason in the caller's language, from the ruleset that the statement cites; its code where that can't be
+    /// had.
+    async fn render(&self, hub: &str, cited: &[v1::RulesetRef], reason: &v1::Reason) -> String {
+        let Some(cited) = cited.iter().find(|c| c.name == reason.ruleset) else { return reason.code.clone() };
         let languages: Vec<&str> = self.languages.iter().map(String::as_str).collect();
         let params: BTreeMap<String, String> = reason.params.clone().into_iter().collect();
-        match known.max_by_key(|r| r.version) {
-            Some(ruleset) => ruleset.render(&reason.code, &params, &languages),
+        let own = self.directory.rulesets.iter().find(|r| r.digest.0.as_slice() == cited.digest);
+        if let Some(ruleset) = own {
+            return ruleset.render(&reason.code, &params, &languages);
+        }
+        if cited.confidential {
+            return reason.code.clone();
+        }
+        match crate::rulebook::foreign(self.shared, hub, &cited.digest).await {
+            Some(kept) => kept.ruleset.render(&reason.code, &params, &languages),
             None => reason.code.clone(),
         }
     }

@@ -137,6 +137,8 @@ pub struct Shared {
     pub progress: Mutex<BTreeMap<HubId, Arc<Progress>>>,
     /// Cursors that peers asked from last: what of our lane they hold.
     pub served: Mutex<BTreeMap<HubId, u64>>,
+    /// Peers' public rulesets, by digest.
+    pub rulebook: crate::rulebook::Rulebook,
     /// Operators' acts, one at a time.
     pub acts: tokio::sync::Mutex<()>,
     /// What an operator should know, by topic.
@@ -258,6 +260,7 @@ impl Hub {
             ready: AtomicBool::new(false),
             progress: Mutex::default(),
             served: Mutex::default(),
+            rulebook: crate::rulebook::Rulebook::default(),
             acts: tokio::sync::Mutex::new(()),
             warnings: Mutex::default(),
             started: Instant::now(),

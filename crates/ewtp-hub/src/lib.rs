@@ -26,6 +26,7 @@ pub mod page_wire;
 pub mod prove;
 pub mod public;
 pub mod receiver;
+pub mod rulebook;
 pub mod statement_check;
 pub mod tasks;
 

@@ -41,7 +41,7 @@ pub(crate) fn run(command: &Demo, out: &Output) -> Result<ExitCode, CliError> {
     let played = block_on(story::play(&mut stage, &mut score, command.backlog, out));
     let ended = played.and_then(|receipts| {
         stage.stop_all(out)?;
-        story::verify_offline(&receipts, &mut score, out)
+        story::verify_offline(&stage, &receipts, &mut score, out)
     });
     if command.keep {
         stage.how_to_go_on(out);

@@ -182,6 +182,19 @@ impl FederationService for Federation {
         proof.map(Response::new).ok_or_else(|| Status::not_found("your lane holds no such statement"))
     }
 
+    async fn get_ruleset(
+        &self,
+        request: Request<v1::FederationServiceGetRulesetRequest>,
+    ) -> Result<Response<v1::FederationServiceGetRulesetResponse>, Status> {
+        peer(&self.shared, &request)?;
+        let digest = request.into_inner().digest;
+        let all = ewtp_store::Views(&*self.shared.store).rulesets().await.map_err(|e| status::store(&e))?;
+        let public = |c: &v1::RulesetCore| !c.confidential && c.digest == digest;
+        let found = all.into_iter().find(|r| r.core.as_ref().is_some_and(public));
+        let text = found.map(|r| r.text).ok_or_else(|| Status::not_found("no public ruleset with that digest"))?;
+        Ok(Response::new(v1::FederationServiceGetRulesetResponse { text }))
+    }
+
     async fn get_head(&self, request: Request<v1::GetHeadRequest>) -> Result<Response<v1::GetHeadResponse>, Status> {
         peer(&self.shared, &request)?;
         let origin = request.into_inner().origin;

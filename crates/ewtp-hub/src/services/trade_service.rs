@@ -126,11 +126,10 @@ impl TradeService for Trade {
         let record = self.record(&account, &request.into_inner().case_id).await?;
         let directory = self.shared.directory.load_full();
         let book = Casebook {
-            store: &*self.shared.store,
+            shared: &self.shared,
             directory: &directory,
             viewer: viewer(&account),
             languages,
-            hub: self.shared.identity.hub.to_string(),
         };
         let case = book.case(&record).await.map_err(|e| status::store(&e))?;
         Ok(Response::new(v1::GetCaseResponse { case: Some(case) }))
@@ -236,14 +235,24 @@ impl TradeService for Trade {
         let request = request.into_inner();
         let all = Views(&*self.shared.store).rulesets().await.map_err(|e| status::store(&e))?;
         let agency = viewer(&account) == Viewer::Agency;
+        let missing = || Status::not_found("no such public ruleset");
+        if !request.hub.is_empty() && request.hub != self.shared.identity.hub.as_str() {
+            let kept = crate::rulebook::foreign(&self.shared, &request.hub, &request.digest).await;
+            let kept = kept.ok_or_else(missing)?;
+            return Ok(Response::new(v1::GetRulesetResponse {
+                text: kept.text.clone(),
+                digest: request.digest,
+                version: kept.ruleset.version,
+            }));
+        }
         let fits = |core: &v1::RulesetCore| {
-            core.name == request.name
-                && (request.version == 0 || core.version == request.version)
-                && (agency || !core.confidential)
+            let named = core.name == request.name && (request.version == 0 || core.version == request.version);
+            let cited = !request.digest.is_empty() && core.digest == request.digest;
+            (cited || (request.digest.is_empty() && named)) && (agency || !core.confidential)
         };
         let found = all.into_iter().filter(|r| r.core.as_ref().is_some_and(fits)).next_back();
         let found = found.and_then(|r| r.core.map(|c| (c, r.text)));
-        let (core, text) = found.ok_or_else(|| Status::not_found("no such public ruleset"))?;
+        let (core, text) = found.ok_or_else(missing)?;
         Ok(Response::new(v1::GetRulesetResponse { text, digest: core.digest, version: core.version }))
     }
 

@@ -92,7 +92,7 @@ async fn export(
 }
 
 /// Verifies a receipt file against a chain file.
-pub(crate) fn verify_files(
+fn verify_files(
     receipt: &Path,
     descriptor: &Path,
     fingerprint: Option<&str>,

@@ -45,7 +45,7 @@ pub(crate) async fn run(profile: Option<&Path>, name: &str, out: &Output) -> Res
         let (text, chain) = receipt::fetch(&session, &case.case_id, statement, false).await?;
         let receipt = proven(&text, &chain)?;
         let verdict = match open(&receipt) {
-            Some(proven) => replay(&session, &case, &proven).await?,
+            Some(proven) => replay(&session, &statement.hub, &case, &proven).await?,
             None => Verdict::Cannot("the receipt shows no facts".into()),
         };
         agree &= !matches!(verdict, Verdict::Differs(_));
@@ -85,22 +85,25 @@ impl Verdict {
     }
 }
 
-/// Ruleset texts whose digest is the one that the decision cites, each proven by its own receipt.
-async fn rulesets(session: &Session, core: &v1::DecisionCore) -> Result<(Option<Ruleset>, Option<Ruleset>), CliError> {
+/// Rulesets whose digest is the one that the decision cites: own ones proven by their receipts, a peer's public ones by the
+/// digest alone, which the decision's own receipt proves.
+async fn rulesets(
+    session: &Session,
+    hub: &str,
+    core: &v1::DecisionCore,
+) -> Result<(Option<Ruleset>, Option<Ruleset>), CliError> {
     let (mut public, mut confidential) = (None, None);
     for cited in &core.rulesets {
-        let request = v1::GetReceiptRequest {
-            ruleset: cited.name.clone(),
-            ruleset_version: cited.version,
-            ..Default::default()
-        };
-        let Ok(response) = session.trade().get_receipt(request).await else { continue };
-        let response = response.into_inner();
-        let receipt = proven(&response.receipt, &response.descriptors)?;
-        let text = if cited.confidential {
-            part::<v1::RulesetInternal>(&receipt, "internal").map(|i| i.text)
-        } else {
-            part::<v1::RulesetCore>(&receipt, "core").map(|c| c.text)
+        let text = match own_text(session, cited).await? {
+            Some(text) => Some(text),
+            None => {
+                let request = v1::GetRulesetRequest {
+                    digest: cited.digest.clone(),
+                    hub: hub.to_owned(),
+                    ..Default::default()
+                };
+                session.trade().get_ruleset(request).await.ok().map(|r| r.into_inner().text)
+            }
         };
         let text = text.filter(|t| sha256(&[t.as_bytes()]).0.as_slice() == cited.digest);
         let Some(ruleset) = text.and_then(|t| Ruleset::parse(&t).ok()) else { continue };
@@ -109,12 +112,33 @@ async fn rulesets(session: &Session, core: &v1::DecisionCore) -> Result<(Option<
     Ok((public, confidential))
 }
 
-async fn replay(session: &Session, case: &v1::Case, proven: &ProvenDecision) -> Result<Verdict, CliError> {
+async fn own_text(session: &Session, cited: &v1::RulesetRef) -> Result<Option<String>, CliError> {
+    let request = v1::GetReceiptRequest {
+        ruleset: cited.name.clone(),
+        ruleset_version: cited.version,
+        ..Default::default()
+    };
+    let Ok(response) = session.trade().get_receipt(request).await else { return Ok(None) };
+    let response = response.into_inner();
+    let receipt = proven(&response.receipt, &response.descriptors)?;
+    Ok(if cited.confidential {
+        part::<v1::RulesetInternal>(&receipt, "internal").map(|i| i.text)
+    } else {
+        part::<v1::RulesetCore>(&receipt, "core").map(|c| c.text)
+    })
+}
+
+async fn replay(
+    session: &Session,
+    hub: &str,
+    case: &v1::Case,
+    proven: &ProvenDecision,
+) -> Result<Verdict, CliError> {
     let core = &proven.core;
     if core.source() != v1::DecisionSource::Rules {
         return Ok(Verdict::Cannot("an officer or a system decided".into()));
     }
-    let (public, confidential) = rulesets(session, core).await?;
+    let (public, confidential) = rulesets(session, hub, core).await?;
     let Some(public) = public else {
         return Ok(Verdict::Cannot("this hub doesn't hold the ruleset cited; replay at the hub that decided".into()));
     };

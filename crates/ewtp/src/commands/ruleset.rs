@@ -63,7 +63,7 @@ async fn list(profile: Option<&Path>, out: &Output) -> Result<ExitCode, CliError
 
 async fn show(profile: Option<&Path>, name: String, version: u32, out: &Output) -> Result<ExitCode, CliError> {
     let session = Session::open(profile).await?;
-    let r = session.trade().get_ruleset(v1::GetRulesetRequest { name: name.clone(), version }).await?.into_inner();
+    let r = session.trade().get_ruleset(v1::GetRulesetRequest { name: name.clone(), version, ..Default::default() }).await?.into_inner();
     if out.is_json() {
         out.json_line(&json!({"name": name, "version": r.version, "digest": hex(&r.digest), "text": r.text}));
     } else {

@@ -1,0 +1,68 @@
+//! Rulesets by digest: own ones from the directory, peers' public ones fetched once and kept in memory. A digest that a
+//! logged decision cites makes the text self-certifying, so it doesn't matter who hands it over.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ewtp_clearance::Ruleset;
+use ewtp_log::hash::sha256;
+use ewtp_proto::v1;
+use ewtp_proto::v1::federation_service_client::FederationServiceClient;
+
+use crate::client;
+use crate::hub::Shared;
+
+/// Foreign rulesets kept; past it the memory starts anew.
+const KEPT_MAX: usize = 256;
+/// A reader waits this long for a peer, then sees codes instead of texts.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A ruleset and its text.
+pub struct Kept {
+    /// Parsed.
+    pub ruleset: Ruleset,
+    /// As published.
+    pub text: String,
+}
+
+/// Foreign rulesets by digest.
+#[derive(Default)]
+pub struct Rulebook(Mutex<BTreeMap<[u8; 32], Arc<Kept>>>);
+
+impl Rulebook {
+    fn known(&self, digest: &[u8; 32]) -> Option<Arc<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+
+    fn keep(&self, digest: [u8; 32], kept: Arc<Kept>) {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if map.len() >= KEPT_MAX {
+            map.clear();
+        }
+        map.insert(digest, kept);
+    }
+}
+
+/// A peer's public ruleset by digest; `None` where the peer can't be asked or its text has another digest.
+pub async fn foreign(shared: &Shared, hub: &str, digest: &[u8]) -> Option<Arc<Kept>> {
+    let digest: [u8; 32] = digest.try_into().ok()?;
+    if let Some(kept) = shared.rulebook.known(&digest) {
+        return Some(kept);
+    }
+    let peer = shared.directory.load().peers.values().find(|p| p.hub.as_str() == hub && p.is_active()).cloned()?;
+    let fetch = async {
+        let channel = client::dial_peer(&shared.tls, &peer.chain).await.ok()?;
+        let request = v1::FederationServiceGetRulesetRequest { digest: digest.to_vec() };
+        let response = FederationServiceClient::new(channel).get_ruleset(request).await.ok()?;
+        Some(response.into_inner().text)
+    };
+    let text = tokio::time::timeout(PATIENCE, fetch).await.ok()??;
+    if sha256(&[text.as_bytes()]).0 != digest {
+        tracing::warn!(peer = hub, "a ruleset does not match the digest that a decision cites");
+        return None;
+    }
+    let kept = Arc::new(Kept { ruleset: Ruleset::parse(&text).ok()?, text });
+    shared.rulebook.keep(digest, Arc::clone(&kept));
+    Some(kept)
+}
