@@ -53,16 +53,15 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), Des
 /// Takes what can be decided now; true if there may be more.
 async fn round(shared: &Shared) -> Result<bool, DeskError> {
     let now_ms = shared.clock.now_ms();
-    let items = Views(&*shared.store).work(shared.config.desk.batch * 4).await?;
-    let overdue = |w: &WorkItem| w.waits_until_ms != 0 && w.waits_until_ms < now_ms;
-    let ready = |w: &WorkItem| w.officer_reason.is_empty() && (w.waits_until_ms == 0 || overdue(w));
-    let ready: Vec<WorkItem> = items.into_iter().filter(ready).take(shared.config.desk.batch).collect();
+    let (views, batch) = (Views(&*shared.store), shared.config.desk.batch);
+    let mut ready = views.ready_work(batch).await?;
+    ready.extend(views.overdue_work(now_ms, batch).await?);
     let mut outcomes = Vec::with_capacity(ready.len());
     for item in &ready {
-        let draft = if overdue(item) { overdue_draft(item, now_ms)? } else { assess(shared, item).await? };
+        let draft = if item.waits_until_ms != 0 { overdue_draft(item, now_ms)? } else { assess(shared, item).await? };
         outcomes.push(shared.own.submit(draft));
     }
-    let full = ready.len() == shared.config.desk.batch;
+    let full = ready.len() >= batch;
     for (item, outcome) in ready.iter().zip(join_all(outcomes).await) {
         match outcome {
             Ok(_) => {}

@@ -6,7 +6,7 @@ use ewtp_log::statement::{Header, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, DecisionRecord, EventRecord, FilingRecord, HeardPage, HeardStatement,
-    Locator, OwnStatement, RefusalRecord, RequestRecord, StoredRuleset,
+    Locator, OwnStatement, RefusalRecord, RequestRecord, StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 use ewtp_trade::check::{net_mass_sum, value_sums};
@@ -410,13 +410,20 @@ impl<C: Cells> Apply<'_, C> {
         Ok(())
     }
 
+    /// Work by id, and in the index of what it waits for: an officer's items are in none, so they hide nothing.
     fn work(&mut self, read: &ReadFrame) -> Result<(), C::Error> {
         for id in &read.frame.work_consumed {
-            self.cells.erase(Key::new(Kind::Work).text(id).finish());
+            let key = Key::new(Kind::Work).text(id).finish();
+            if let Some(index) = load::<_, WorkItem>(self.cells, &key)?.and_then(|item| work_index(&item)) {
+                self.cells.erase(index);
+            }
+            self.cells.erase(key);
         }
         for item in &read.frame.work_made {
-            let key = Key::new(Kind::Work).text(&item.id).finish();
-            self.put(key, item);
+            self.put(Key::new(Kind::Work).text(&item.id).finish(), item);
+            if let Some(index) = work_index(item) {
+                self.cells.write(index, item.id.clone().into_bytes());
+            }
         }
         Ok(())
     }
@@ -434,6 +441,17 @@ impl<C: Cells> Apply<'_, C> {
         self.put(Key::new(Kind::Counters).finish(), &counters);
         Ok(())
     }
+}
+
+fn work_index(item: &WorkItem) -> Option<Vec<u8>> {
+    if !item.officer_reason.is_empty() {
+        return None;
+    }
+    Some(match item.waits_until_ms {
+        // In the order of arrival: nobody is overtaken for the letters of an id.
+        0 => Key::new(Kind::ReadyWork).number(item.made_ms).text(&item.id).finish(),
+        deadline => Key::new(Kind::WaitingWork).number(deadline).text(&item.id).finish(),
+    })
 }
 
 /// Hub that assesses a filing: told by the filing hub in its core for its own; the audience follows from the route.

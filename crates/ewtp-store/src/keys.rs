@@ -28,8 +28,12 @@ pub enum Kind {
     Changes = b'w',
     /// First filing under an LRN.
     Lrn = b'i',
-    /// Work item.
+    /// Work item by id.
     Work = b'q',
+    /// Ids of work that can be decided now.
+    ReadyWork = b'y',
+    /// Ids of work that waits for an answer, by deadline.
+    WaitingWork = b'z',
     /// Account.
     Account = b'A',
     /// Peer.

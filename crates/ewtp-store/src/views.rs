@@ -196,6 +196,33 @@ impl<S: Store + ?Sized> Views<'_, S> {
         rows.iter().map(|(_, v)| decode(v)).collect()
     }
 
+    /// Work that can be decided now, oldest first.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn ready_work(&self, limit: usize) -> Result<Vec<WorkItem>, StoreError> {
+        let prefix = Key::new(Kind::ReadyWork);
+        self.work_of(&prefix.clone().finish(), &prefix.end(), limit).await
+    }
+
+    /// Work whose answer is overdue at `now_ms`.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn overdue_work(&self, now_ms: u64, limit: usize) -> Result<Vec<WorkItem>, StoreError> {
+        let prefix = Key::new(Kind::WaitingWork);
+        self.work_of(&prefix.clone().finish(), &prefix.number(now_ms).finish(), limit).await
+    }
+
+    async fn work_of(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<WorkItem>, StoreError> {
+        let mut out = Vec::new();
+        for (_, id) in self.0.scan(from, to, limit).await? {
+            let id = String::from_utf8(id).map_err(|e| StoreError::Value(e.to_string()))?;
+            out.extend(self.work_item(&id).await?);
+        }
+        Ok(out)
+    }
+
     /// One work item.
     ///
     /// # Errors

@@ -1,0 +1,73 @@
+//! The demo as its user runs it, and what it leaves behind.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::stage::{EWTP, until};
+
+struct Daemons(Vec<Child>);
+
+impl Drop for Daemons {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The printed commands as (arguments), without the program.
+fn commands(text: &str, marker: &str) -> Vec<Vec<String>> {
+    let lines = text.lines().map(str::trim).filter(|l| l.starts_with(EWTP) && l.contains(marker));
+    lines.map(|l| l.split(' ').skip(1).map(str::to_owned).collect()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_counts_right_and_its_hubs_can_be_started_again_and_looked_into() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(EWTP)
+        .args(["demo", "--json", "--keep", "--backlog", "300", "--dir"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let story = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{story}");
+    let score: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(score["filed"], 304, "{story}");
+    assert_eq!(score["decided"], serde_json::json!({"cleared": 303, "do_not_load": 1}));
+    let rest = ["info_requests", "restarts", "lost", "doubled"].map(|k| score[k].as_u64().unwrap());
+    assert_eq!(rest, [1, 1, 0, 0]);
+    assert!(score["receipts_verified"].as_u64().unwrap() >= 14 && score["pages_verified"].as_u64().unwrap() > 5);
+    assert!(score["elapsed_ms"].as_u64().unwrap() < 60_000);
+    for said in ["before the goods leave", "Explosives and ammunition may not be loaded", "statements behind"] {
+        assert!(story.contains(said), "{said}: {story}");
+    }
+
+    let starts = commands(&story, "hub run --config");
+    assert_eq!(starts.len(), 3, "{story}");
+    let start = |args: &Vec<String>| Command::new(EWTP).args(args).stderr(Stdio::null()).spawn().unwrap();
+    let _daemons = Daemons(starts.iter().map(start).collect());
+    let look = commands(&story, "case list");
+    assert_eq!(look.len(), 3);
+    let mut by_state: BTreeMap<String, usize> = BTreeMap::new();
+    let mut sizes = Vec::new();
+    for args in &look {
+        let cases: Vec<Value> = until("the kept hub's case list", || async {
+            let output = Command::new(EWTP).arg("--json").args(args).output().unwrap();
+            output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+        })
+        .await;
+        sizes.push(cases.len());
+        for case in cases.iter().filter(|_| sizes.len() == 1) {
+            *by_state.entry(case["state"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    assert_eq!(sizes, [304, 303, 1], "Kenya's, Belgium's, Singapore's");
+    assert_eq!(by_state, BTreeMap::from([("cleared".into(), 303), ("do_not_load".into(), 1)]));
+    for args in commands(&story, "hub status").iter().chain(&commands(&story, "case show")) {
+        let output = Command::new(EWTP).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

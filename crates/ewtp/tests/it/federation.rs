@@ -1,0 +1,110 @@
+//! Two hubs and what may pass between them.
+
+use std::path::Path;
+
+use ewtp_proto::v1;
+
+use crate::stage::{Hub, advance, all_cases, file, pin, until};
+
+const CANARY_VALUE: &str = "77777.31";
+const CANARY_NOTE: &str = "canary-of-the-filer-9f31";
+const CANARY_AUTHORITY: &str = "canary-of-the-authority-27aa";
+
+/// Every file below a directory, searched for a text.
+fn holds(dir: &Path, needle: &str) -> bool {
+    std::fs::read_dir(dir).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return holds(&path, needle);
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        bytes.windows(needle.len()).any(|w| w == needle.as_bytes())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_outside_the_scope_reaches_the_peers_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ke, mut sg) = (Hub::start(dir.path(), "KE"), Hub::start(dir.path(), "SG"));
+    ke.add_peer(&sg, "acdd");
+    sg.add_peer(&ke, "full");
+    sg.publish("sg-advance");
+    ke.add_account("platform", "platform");
+    let mut trade = ke.trade("platform").await;
+    let mut filing = advance("CANARY-1", "KE", "SG");
+    let value = filing.value.as_mut().unwrap();
+    value.invoice_total.as_mut().unwrap().amount = CANARY_VALUE.into();
+    value.items[0].value.as_mut().unwrap().amount = CANARY_VALUE.into();
+    filing.authority = Some(v1::FilingAuthority { note: CANARY_AUTHORITY.into(), ..Default::default() });
+    let request = v1::SubmitRequest { filing: Some(filing), filer_note: CANARY_NOTE.into() };
+    trade.submit(request).await.unwrap();
+    let trade = &trade;
+    let case = until("the decision", || async move {
+        let cases = all_cases(&mut trade.clone()).await;
+        cases.into_iter().find(|c| c.state() == v1::CaseState::Cleared)
+    })
+    .await;
+    let request = v1::GetCaseRequest { case_id: case.case_id.clone() };
+    let there = sg.trade("operator").await.get_case(request).await.unwrap().into_inner().case.unwrap();
+    assert_eq!(there.filings[0].withheld_parts, ["parties", "goods", "value", "authority", "internal", "signature"]);
+    let scope = there.decisions.iter().flat_map(|d| d.core.clone().unwrap().insufficient_scope);
+    assert_eq!(scope.collect::<Vec<_>>(), ["SG-A4"], "a rule that needs the value says so");
+    sg.process.stop().unwrap();
+    assert!(holds(&ke.process.dir, CANARY_VALUE) && holds(&ke.process.dir, CANARY_NOTE), "the search finds what is there");
+    for canary in [CANARY_VALUE, CANARY_NOTE, CANARY_AUTHORITY] {
+        assert!(!holds(&sg.process.dir, canary), "{canary} reached the peer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_idle_hubs_log_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ke, be) = (Hub::start(dir.path(), "KE"), Hub::start(dir.path(), "BE"));
+    pin(&ke, &be, "full");
+    ke.add_account("platform", "platform");
+    be.publish("be-advance");
+    let mut trade = ke.trade("platform").await;
+    file(&mut trade, advance("IDLE-1", "KE", "BE")).await;
+    let trade = &trade;
+    until("the decision", || async move {
+        all_cases(&mut trade.clone()).await.iter().any(|c| c.decisions.len() == 2).then_some(())
+    })
+    .await;
+    let before = (ke.status().await.log_size, be.status().await.log_size);
+    // Long enough for every timer of a hub to fire several times; nothing may come of it.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!((ke.status().await.log_size, be.status().await.log_size), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_peer_is_cut_off_and_may_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ke, be) = (Hub::start(dir.path(), "KE"), Hub::start(dir.path(), "BE"));
+    pin(&ke, &be, "full");
+    be.publish("be-advance");
+    ke.add_account("platform", "platform");
+    let mut trade = ke.trade("platform").await;
+    let connected = |hub: &'static str, of: &Hub| {
+        let peers = of.json("operator", &["peer", "list"]);
+        let found = peers.as_array().unwrap().iter().find(|p| p["hub"] == hub).cloned().unwrap();
+        (found["connected"].as_bool().unwrap(), found["state"].as_str().unwrap().to_owned())
+    };
+    until("both lanes", || async { (connected("BE", &ke).0 && connected("KE", &be).0).then_some(()) }).await;
+    ke.json("operator", &["peer", "suspend", "BE", "--reason", "a drill"]);
+    until("the end of the connection", || async { (!connected("KE", &be).0).then_some(()) }).await;
+    // A filing for a hub that is suspended is accepted, and not connected.
+    let accepted = file(&mut trade, advance("CUT-1", "KE", "BE")).await;
+    assert!(accepted.audience.is_empty());
+    ke.json("operator", &["peer", "resume", "BE", "--reason", "the drill is over"]);
+    until("both lanes again", || async { (connected("KE", &be).0).then_some(()) }).await;
+    file(&mut trade, advance("CUT-2", "KE", "BE")).await;
+    let be = &be;
+    until("what was filed after", || async move {
+        let cases = all_cases(&mut be.trade("operator").await).await;
+        (cases.len() == 1 && cases[0].lrn == "CUT-2").then_some(())
+    })
+    .await;
+    ke.json("operator", &["peer", "remove", "BE", "--reason", "the agency was merged"]);
+    until("the end", || async { (!connected("KE", be).0).then_some(()) }).await;
+    assert_eq!(connected("BE", &ke).1, "removed");
+}
