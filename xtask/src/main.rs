@@ -1,1 +1,80 @@
-fn main() {}
+//! What developers run: `cargo xtask ci` is all that CI calls; `cargo xtask tidy` checks what a program can of the style.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers prints")]
+
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn cargo(args: &[&str]) -> Result<(), String> {
+    let started = Instant::now();
+    println!("\n== cargo {}", args.join(" "));
+    let status =
+        Command::new("cargo").args(args).current_dir(root()).status().map_err(|e| e.to_string())?;
+    println!("== {:.0} s", started.elapsed().as_secs_f32());
+    if status.success() { Ok(()) } else { Err(format!("cargo {} failed", args.join(" "))) }
+}
+
+/// Runs the demo as the README says and checks what it counts.
+fn demo() -> Result<(), String> {
+    println!("\n== cargo run --release --bin ewtp -- demo --json");
+    let output = Command::new("cargo")
+        .args(["run", "--release", "--bin", "ewtp", "--", "demo", "--json"])
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let last = text.lines().last().unwrap_or_default();
+    println!("{last}");
+    let score: serde_json::Value =
+        serde_json::from_str(last).map_err(|e| format!("the demo's JSON: {e}"))?;
+    let number =
+        |path: &[&str]| path.iter().fold(&score, |v, k| &v[*k]).as_u64().unwrap_or(u64::MAX);
+    let filed = number(&["filed"]);
+    let wanted = [
+        ("filed", filed > 100),
+        ("cleared", number(&["decided", "cleared"]) + number(&["decided", "do_not_load"]) == filed),
+        ("do_not_load", number(&["decided", "do_not_load"]) == 1),
+        ("info_requests", number(&["info_requests"]) == 1),
+        ("restarts", number(&["restarts"]) == 1),
+        ("lost", number(&["lost"]) == 0),
+        ("doubled", number(&["doubled"]) == 0),
+        ("receipts_verified", number(&["receipts_verified"]) >= 10),
+        ("elapsed_ms", number(&["elapsed_ms"]) < 60_000),
+    ];
+    match wanted.iter().find(|(_, holds)| !holds) {
+        Some((name, _)) => Err(format!("the demo's {name} is wrong")),
+        None if output.status.success() => Ok(()),
+        None => Err("the demo failed".into()),
+    }
+}
+
+fn ci() -> Result<(), String> {
+    cargo(&["fmt", "--all", "--check"])?;
+    tidy::run(&root())?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    cargo(&["test", "--workspace", "--locked"])?;
+    demo()
+}
+
+fn main() -> ExitCode {
+    let outcome = match std::env::args().nth(1).as_deref() {
+        Some("ci") => ci(),
+        Some("tidy") => tidy::run(&root()),
+        Some("demo") => demo(),
+        _ => Err("usage: cargo xtask ci | tidy | demo".into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

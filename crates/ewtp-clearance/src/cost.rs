@@ -12,7 +12,10 @@ pub(crate) const STEPS_MAX: u64 = 10_000;
 pub(crate) fn steps(expr: &IdedExpr, facts: &Facts) -> u64 {
     match &expr.expr {
         Expr::Comprehension(c) => {
-            let inner = [&c.loop_cond, &c.loop_step, &c.result].iter().map(|e| steps(e, facts)).sum::<u64>();
+            let inner = [&c.loop_cond, &c.loop_step, &c.result]
+                .iter()
+                .map(|e| steps(e, facts))
+                .sum::<u64>();
             let turns = length(&c.iter_range, facts);
             steps(&c.iter_range, facts).saturating_add(turns.saturating_mul(inner.max(1)))
         }
@@ -22,8 +25,12 @@ pub(crate) fn steps(expr: &IdedExpr, facts: &Facts) -> u64 {
         }
         Expr::Select(s) => steps(&s.operand, facts),
         Expr::List(l) => l.elements.iter().map(|e| steps(e, facts)).fold(1, u64::saturating_add),
-        Expr::Map(m) => m.entries.iter().map(|e| entry_steps(&e.expr, facts)).fold(1, u64::saturating_add),
-        Expr::Struct(s) => s.entries.iter().map(|e| entry_steps(&e.expr, facts)).fold(1, u64::saturating_add),
+        Expr::Map(m) => {
+            m.entries.iter().map(|e| entry_steps(&e.expr, facts)).fold(1, u64::saturating_add)
+        }
+        Expr::Struct(s) => {
+            s.entries.iter().map(|e| entry_steps(&e.expr, facts)).fold(1, u64::saturating_add)
+        }
         Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => 0,
     }
 }

@@ -99,7 +99,8 @@ pub fn decide(input: Input<'_>) -> Outcome {
     }
     let stops = |f: &Fired<'_>| matches!(f.rule.then, Action::Decide(DecisionCode::Dnl));
     if !fired.iter().any(stops) {
-        let questions: Vec<Question> = fired.iter().filter(|f| f.rule.then == Action::Ask).map(question).collect();
+        let questions: Vec<Question> =
+            fired.iter().filter(|f| f.rule.then == Action::Ask).map(question).collect();
         if !questions.is_empty() {
             return Outcome::Ask(questions);
         }
@@ -156,7 +157,8 @@ fn run<'a>(
     let name = |rule: &Rule| format!("{} {}", ruleset.name, rule.id);
     let mut context = Context::default();
     register(&mut context, &ruleset.rates_on(day));
-    let variables = input.facts.variables(&day.to_string()).map_err(|e| vec![format!("facts: {e}")])?;
+    let variables =
+        input.facts.variables(&day.to_string()).map_err(|e| vec![format!("facts: {e}")])?;
     for (name, value) in variables {
         context.add_variable_from_value(name, value);
     }
@@ -182,7 +184,11 @@ fn run<'a>(
     if errors.is_empty() { Ok(fired) } else { Err(errors) }
 }
 
-fn conclude(effect: Effect, fired: &[Fired<'_>], insufficient: &[(Effect, String, bool)]) -> Decided {
+fn conclude(
+    effect: Effect,
+    fired: &[Fired<'_>],
+    insufficient: &[(Effect, String, bool)],
+) -> Decided {
     let mut decided = Decided {
         effect,
         code: DecisionCode::Clear,

@@ -27,7 +27,11 @@ pub enum EstimateError {
 ///
 /// # Errors
 /// [`EstimateError`].
-pub fn estimate(facts: &Facts, ruleset: &Ruleset, day: Date) -> Result<Option<DutyEstimate>, EstimateError> {
+pub fn estimate(
+    facts: &Facts,
+    ruleset: &Ruleset,
+    day: Date,
+) -> Result<Option<DutyEstimate>, EstimateError> {
     if !facts.scope.iter().any(|p| p == "value") {
         return Ok(None);
     }
@@ -59,14 +63,25 @@ pub fn estimate(facts: &Facts, ruleset: &Ruleset, day: Date) -> Result<Option<Du
         let percent = longest_prefix(ruleset, hs);
         let duty = sheet.percent(number, "duty", base, percent)?;
         if let Some(vat) = ruleset.charges.vat {
-            sheet.percent(number, "vat", base.checked_add(duty).ok_or(EstimateError::Digits)?, vat)?;
+            sheet.percent(
+                number,
+                "vat",
+                base.checked_add(duty).ok_or(EstimateError::Digits)?,
+                vat,
+            )?;
         }
     }
     for fixed in &ruleset.charges.fixed {
         if whole <= fixed.up_to && fixed.from <= day && fixed.until.is_none_or(|last| day <= last) {
             let count = Decimal::from(lines_hs6.len() as u64);
             let amount = exact_mul(fixed.amount, count).ok_or(EstimateError::Digits)?;
-            sheet.line(0, "fixed", whole, format!("{} {} x {count}", fixed.amount, ruleset.currency), amount)?;
+            sheet.line(
+                0,
+                "fixed",
+                whole,
+                format!("{} {} x {count}", fixed.amount, ruleset.currency),
+                amount,
+            )?;
         }
     }
     Ok(Some(DutyEstimate {
@@ -79,7 +94,8 @@ pub fn estimate(facts: &Facts, ruleset: &Ruleset, day: Date) -> Result<Option<Du
 }
 
 fn longest_prefix(ruleset: &Ruleset, hs: &str) -> Decimal {
-    let matching = ruleset.charges.duty.iter().filter(|(prefix, _)| hs.starts_with(prefix.as_str()));
+    let matching =
+        ruleset.charges.duty.iter().filter(|(prefix, _)| hs.starts_with(prefix.as_str()));
     matching.max_by_key(|(prefix, _)| prefix.len()).map_or(Decimal::ZERO, |(_, percent)| *percent)
 }
 
@@ -105,12 +121,20 @@ impl Sheet<'_> {
         Money { amount: amount.to_string(), currency: self.ruleset.currency.clone() }
     }
 
-    fn percent(&mut self, item: u32, kind: &str, base: Decimal, percent: Decimal) -> Result<Decimal, EstimateError> {
+    fn percent(
+        &mut self,
+        item: u32,
+        kind: &str,
+        base: Decimal,
+        percent: Decimal,
+    ) -> Result<Decimal, EstimateError> {
         if percent.is_zero() {
             return Ok(Decimal::ZERO);
         }
         let hundredth = Decimal::new(1, 2);
-        let exact = exact_mul(base, percent).and_then(|p| exact_mul(p, hundredth)).ok_or(EstimateError::Digits)?;
+        let exact = exact_mul(base, percent)
+            .and_then(|p| exact_mul(p, hundredth))
+            .ok_or(EstimateError::Digits)?;
         let amount = self.round(exact);
         self.line(item, kind, base, format!("{percent}%"), amount)?;
         Ok(amount)

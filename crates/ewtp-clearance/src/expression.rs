@@ -25,7 +25,9 @@ pub enum ExpressionError {
     #[error("not a CEL expression: {0}")]
     Syntax(String),
     /// A float.
-    #[error("the double {0} is not allowed; write money('150.00','EUR'), mass('2.5') or a whole number")]
+    #[error(
+        "the double {0} is not allowed; write money('150.00','EUR'), mass('2.5') or a whole number"
+    )]
     Double(String),
     /// A name that no fact has.
     #[error("the name {0} is unknown; known: {known}", known = VARIABLES.join(", "))]
@@ -49,8 +51,28 @@ pub enum ExpressionError {
 }
 
 const STANDARD: &[&str] = &[
-    "_?_:_", "_&&_", "_||_", "!_", "_-_", "_+_", "_*_", "_%_", "_==_", "_!=_", "_>=_", "_<=_", "_>_", "_<_", "-_",
-    "_[_]", "@not_strictly_false", "@in", "size", "startsWith", "endsWith", "contains",
+    "_?_:_",
+    "_&&_",
+    "_||_",
+    "!_",
+    "_-_",
+    "_+_",
+    "_*_",
+    "_%_",
+    "_==_",
+    "_!=_",
+    "_>=_",
+    "_<=_",
+    "_>_",
+    "_<_",
+    "-_",
+    "_[_]",
+    "@not_strictly_false",
+    "@in",
+    "size",
+    "startsWith",
+    "endsWith",
+    "contains",
 ];
 
 /// A checked, compiled expression.
@@ -69,7 +91,8 @@ impl Expression {
         if source.len() > EXPRESSION_BYTES_MAX {
             return Err(ExpressionError::TooLong(source.len()));
         }
-        let program = Program::compile(source).map_err(|e| ExpressionError::Syntax(e.to_string()))?;
+        let program =
+            Program::compile(source).map_err(|e| ExpressionError::Syntax(e.to_string()))?;
         Walk { names: Vec::new(), depth: 0 }.check(program.expression())?;
         Ok(Self { source: source.to_owned(), program })
     }
@@ -101,7 +124,9 @@ impl Walk {
     fn check(&mut self, expr: &IdedExpr) -> Result<(), ExpressionError> {
         match &expr.expr {
             Expr::Unspecified => Ok(()),
-            Expr::Literal(LiteralValue::Double(d)) => Err(ExpressionError::Double(format!("{d:?}"))),
+            Expr::Literal(LiteralValue::Double(d)) => {
+                Err(ExpressionError::Double(format!("{d:?}")))
+            }
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) => {
@@ -109,7 +134,8 @@ impl Walk {
                 self.check(&select.operand)
             }
             Expr::Call(call) => {
-                let known = STANDARD.contains(&call.func_name.as_str()) || FUNCTIONS.contains(&call.func_name.as_str());
+                let known = STANDARD.contains(&call.func_name.as_str())
+                    || FUNCTIONS.contains(&call.func_name.as_str());
                 if !known {
                     return Err(ExpressionError::Function(call.func_name.clone()));
                 }
@@ -129,7 +155,8 @@ impl Walk {
                 if self.depth > NESTING_MAX {
                     return Err(ExpressionError::Nesting(self.depth));
                 }
-                let bound = if ranges_over_items(&c.iter_range) { Bound::Item } else { Bound::Other };
+                let bound =
+                    if ranges_over_items(&c.iter_range) { Bound::Item } else { Bound::Other };
                 let outer = self.names.len();
                 self.names.push((c.iter_var.clone(), bound));
                 self.names.extend(c.iter_var2.iter().map(|v| (v.clone(), bound)));
@@ -151,7 +178,12 @@ impl Walk {
 
     fn field(&self, operand: &IdedExpr, field: &str) -> Result<(), ExpressionError> {
         let Expr::Ident(name) = &operand.expr else { return Ok(()) };
-        let item = self.names.iter().rev().find(|(n, _)| n == name).is_some_and(|(_, b)| *b == Bound::Item);
+        let item = self
+            .names
+            .iter()
+            .rev()
+            .find(|(n, _)| n == name)
+            .is_some_and(|(_, b)| *b == Bound::Item);
         let (of, fields) = match (item, name.as_str()) {
             (true, _) => ("an item", ITEM_FIELDS),
             (false, "filing") => ("filing", FILING_FIELDS),
@@ -169,7 +201,9 @@ impl Walk {
 pub(crate) fn ranges_over_items(expr: &IdedExpr) -> bool {
     match &expr.expr {
         Expr::Ident(name) => name == "items",
-        Expr::Comprehension(c) => ranges_over_items(&c.iter_range) && matches!(&c.result.expr, Expr::Ident(_)),
+        Expr::Comprehension(c) => {
+            ranges_over_items(&c.iter_range) && matches!(&c.result.expr, Expr::Ident(_))
+        }
         _ => false,
     }
 }

@@ -14,15 +14,47 @@ use crate::value::{Amount, Dimension};
 
 /// Fields of `filing` in expressions.
 pub const FILING_FIELDS: &[&str] = &[
-    "type", "category", "partial", "mode", "conveyance", "country_of_export", "country_of_destination",
-    "departure_date", "exporter_id", "exporter_name", "importer_id", "importer_name", "declarant_id", "ucr", "lrn",
-    "port_of_discharge", "gross_mass", "total_packages", "transport_document", "invoice_total", "freight", "terms",
-    "fiscal_reference", "exporter_country", "importer_country", "synthesised",
+    "type",
+    "category",
+    "partial",
+    "mode",
+    "conveyance",
+    "country_of_export",
+    "country_of_destination",
+    "departure_date",
+    "exporter_id",
+    "exporter_name",
+    "importer_id",
+    "importer_name",
+    "declarant_id",
+    "ucr",
+    "lrn",
+    "port_of_discharge",
+    "gross_mass",
+    "total_packages",
+    "transport_document",
+    "invoice_total",
+    "freight",
+    "terms",
+    "fiscal_reference",
+    "exporter_country",
+    "importer_country",
+    "synthesised",
 ];
 /// Fields of each of `items` in expressions.
 pub const ITEM_FIELDS: &[&str] = &[
-    "number", "hs", "origin", "quantity", "description", "gross_mass", "net_mass", "package_type", "packages",
-    "procedure", "establishment", "value",
+    "number",
+    "hs",
+    "origin",
+    "quantity",
+    "description",
+    "gross_mass",
+    "net_mass",
+    "package_type",
+    "packages",
+    "procedure",
+    "establishment",
+    "value",
 ];
 /// Variables in expressions.
 pub const VARIABLES: &[&str] = &["filing", "items", "answers", "today", "scope"];
@@ -87,7 +119,10 @@ fn mass(into: &mut BTreeMap<String, Fact>, name: &str, kg: &str) {
 
 fn money(into: &mut BTreeMap<String, Fact>, name: &str, value: Option<&v1::Money>) {
     if let Some(m) = value {
-        into.insert(name.to_owned(), Fact::Money { amount: m.amount.clone(), currency: m.currency.clone() });
+        into.insert(
+            name.to_owned(),
+            Fact::Money { amount: m.amount.clone(), currency: m.currency.clone() },
+        );
     }
 }
 
@@ -118,7 +153,8 @@ impl Facts {
 
     fn filing_facts(&mut self, core: &v1::FilingCore, filing: &v1::Filing) {
         let f = &mut self.filing;
-        let kind = core.r#type().as_str_name().trim_start_matches("FILING_TYPE_").to_ascii_lowercase();
+        let kind =
+            core.r#type().as_str_name().trim_start_matches("FILING_TYPE_").to_ascii_lowercase();
         text(f, "type", &kind);
         f.insert("category".into(), Fact::Count(i64::from(core.category)));
         f.insert("partial".into(), Fact::Flag(core.partial));
@@ -154,8 +190,16 @@ impl Facts {
         }
         if let Some(parties) = &filing.parties {
             text(f, "fiscal_reference", &parties.fiscal_reference);
-            text(f, "exporter_country", parties.exporter_address.as_ref().map_or("", |a| &a.country));
-            text(f, "importer_country", parties.importer_address.as_ref().map_or("", |a| &a.country));
+            text(
+                f,
+                "exporter_country",
+                parties.exporter_address.as_ref().map_or("", |a| &a.country),
+            );
+            text(
+                f,
+                "importer_country",
+                parties.importer_address.as_ref().map_or("", |a| &a.country),
+            );
         }
     }
 
@@ -200,7 +244,10 @@ fn item_facts(
     text(&mut f, "hs", &core.commodity_code);
     text(&mut f, "origin", &core.origin);
     if let Some(q) = &core.quantity {
-        f.insert("quantity".into(), Fact::Quantity { value: q.value.clone(), unit: q.unit.clone() });
+        f.insert(
+            "quantity".into(),
+            Fact::Quantity { value: q.value.clone(), unit: q.unit.clone() },
+        );
     }
     if let Some(g) = goods {
         text(&mut f, "description", &g.description);
@@ -225,14 +272,21 @@ fn map_value(facts: &BTreeMap<String, Fact>) -> Result<Value, String> {
             Fact::Flag(b) => Value::Bool(*b),
             Fact::Count(n) => Value::Int(*n),
             Fact::Text(t) => Value::from(t.as_str()),
-            Fact::Money { amount, currency } => {
-                Amount { number: decimal(amount)?, unit: currency.clone(), dimension: Dimension::Money }.into()
+            Fact::Money { amount, currency } => Amount {
+                number: decimal(amount)?,
+                unit: currency.clone(),
+                dimension: Dimension::Money,
             }
-            Fact::Quantity { value, unit } => {
-                Amount { number: decimal(value)?, unit: unit.clone(), dimension: Dimension::Quantity }.into()
+            .into(),
+            Fact::Quantity { value, unit } => Amount {
+                number: decimal(value)?,
+                unit: unit.clone(),
+                dimension: Dimension::Quantity,
             }
+            .into(),
             Fact::Mass { kg } => {
-                Amount { number: decimal(kg)?, unit: "kg".into(), dimension: Dimension::Mass }.into()
+                Amount { number: decimal(kg)?, unit: "kg".into(), dimension: Dimension::Mass }
+                    .into()
             }
         };
         map.insert(name.clone(), value);

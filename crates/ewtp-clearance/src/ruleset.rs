@@ -307,10 +307,16 @@ impl Ruleset {
 
     /// Text of a reason in the first of `languages` that has one, else in English, else its code.
     #[must_use]
-    pub fn render(&self, code: &str, params: &BTreeMap<String, String>, languages: &[&str]) -> String {
+    pub fn render(
+        &self,
+        code: &str,
+        params: &BTreeMap<String, String>,
+        languages: &[&str],
+    ) -> String {
         let Some(texts) = self.texts.get(code) else { return code.to_owned() };
         let wanted = languages.iter().find_map(|l| texts.get(*l)).or_else(|| texts.get("en"));
-        let mut text = wanted.or_else(|| texts.values().next()).cloned().unwrap_or_else(|| code.to_owned());
+        let mut text =
+            wanted.or_else(|| texts.values().next()).cloned().unwrap_or_else(|| code.to_owned());
         for (name, value) in params {
             text = text.replace(&format!("{{{name}}}"), value);
         }
@@ -353,7 +359,11 @@ impl RawRuleset {
         });
         let rates = rates.collect();
         let charges = Charges {
-            duty: self.duty.iter().map(|d| (d.hs.clone(), faults.decimal("duty.percent", &d.percent))).collect(),
+            duty: self
+                .duty
+                .iter()
+                .map(|d| (d.hs.clone(), faults.decimal("duty.percent", &d.percent)))
+                .collect(),
             vat: self.vat.as_deref().map(|v| faults.decimal("vat", v)),
             fixed: self
                 .fixed
@@ -373,8 +383,12 @@ impl RawRuleset {
                 _ => faults.add(format!("text[{i}]"), "", "a code and at least one language"),
             }
         }
-        let rules: Vec<Rule> =
-            self.rule.into_iter().enumerate().filter_map(|(i, r)| r.check(i, &texts, faults)).collect();
+        let rules: Vec<Rule> = self
+            .rule
+            .into_iter()
+            .enumerate()
+            .filter_map(|(i, r)| r.check(i, &texts, faults))
+            .collect();
         for (i, rule) in rules.iter().enumerate() {
             if rules.iter().take(i).any(|r| r.id == rule.id) {
                 faults.add(format!("rule[{i}].id"), &rule.id, "each id once");
@@ -419,10 +433,16 @@ impl RawRule {
                 Effect::Unspecified
             }
         };
-        for kind in self.applies.iter().filter(|k| !matches!(k.as_str(), "export" | "advance" | "transit" | "import")) {
+        for kind in self
+            .applies
+            .iter()
+            .filter(|k| !matches!(k.as_str(), "export" | "advance" | "transit" | "import"))
+        {
             faults.add(at("applies"), kind, "export, advance, transit, import");
         }
-        for part in self.needs.iter().filter(|p| !matches!(p.as_str(), "parties" | "goods" | "value")) {
+        for part in
+            self.needs.iter().filter(|p| !matches!(p.as_str(), "parties" | "goods" | "value"))
+        {
             faults.add(at("needs"), part, "parties, goods, value");
         }
         let then = match self.then.as_str() {
@@ -432,7 +452,11 @@ impl RawRule {
             code => match DecisionCode::from_str_name(&format!("DECISION_CODE_{code}")) {
                 Some(code) if crate::decide::weight(code).is_some() => Action::Decide(code),
                 _ => {
-                    faults.add(at("then"), code, "ASK, NEED, NOTE or a code such as CLEAR, PHYS_CONTROL, HOLD, DNL");
+                    faults.add(
+                        at("then"),
+                        code,
+                        "ASK, NEED, NOTE or a code such as CLEAR, PHYS_CONTROL, HOLD, DNL",
+                    );
                     Action::Note
                 }
             },

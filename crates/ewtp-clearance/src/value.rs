@@ -56,7 +56,9 @@ impl From<Amount> for Value {
 pub fn exact_mul(a: Decimal, b: Decimal) -> Option<Decimal> {
     let (a, b) = (a.normalize(), b.normalize());
     let mantissa = a.mantissa().checked_mul(b.mantissa())?;
-    Decimal::try_from_i128_with_scale(mantissa, a.scale() + b.scale()).ok().filter(|d| d.scale() <= 28)
+    Decimal::try_from_i128_with_scale(mantissa, a.scale() + b.scale())
+        .ok()
+        .filter(|d| d.scale() <= 28)
 }
 
 fn exact_add(a: Decimal, b: Decimal) -> Option<Decimal> {
@@ -128,7 +130,10 @@ fn amount(function: &str, value: &Value) -> Result<Amount, ExecutionError> {
 fn compare(function: &str, a: &Value, b: &Value) -> Result<Ordering, ExecutionError> {
     let (a, b) = (amount(function, a)?, amount(function, b)?);
     if (a.dimension, &a.unit) != (b.dimension, &b.unit) {
-        return Err(fail(function, format!("{} and {} can't be compared; convert one first", a.unit, b.unit)));
+        return Err(fail(
+            function,
+            format!("{} and {} can't be compared; convert one first", a.unit, b.unit),
+        ));
     }
     Ok(a.number.cmp(&b.number))
 }
@@ -141,33 +146,52 @@ fn sum(list: &Value) -> Result<Value, ExecutionError> {
         total = Some(match total {
             None => next,
             Some(t) if (t.dimension, &t.unit) == (next.dimension, &next.unit) => {
-                let number = exact_add(t.number, next.number).ok_or_else(|| fail("sum", "too many digits"))?;
+                let number = exact_add(t.number, next.number)
+                    .ok_or_else(|| fail("sum", "too many digits"))?;
                 Amount { number, ..t }
             }
-            Some(t) => return Err(fail("sum", format!("{} and {} can't be added", t.unit, next.unit))),
+            Some(t) => {
+                return Err(fail("sum", format!("{} and {} can't be added", t.unit, next.unit)));
+            }
         });
     }
     total.map(Value::from).ok_or_else(|| fail("sum", "of an empty list has no unit"))
 }
 
 /// Names of the functions that [`register`] adds.
-pub const FUNCTIONS: &[&str] = &["money", "mass", "quantity", "lt", "le", "gt", "ge", "sum", "convert", "in_unit"];
+pub const FUNCTIONS: &[&str] =
+    &["money", "mass", "quantity", "lt", "le", "gt", "ge", "sum", "convert", "in_unit"];
 
 /// Adds the functions to a context.
 pub fn register(context: &mut Context<'_, '_>, rates: &Arc<Rates>) {
-    let parse = |function: &'static str, text: &str| parse_decimal(text).map_err(|e| fail(function, e));
+    let parse =
+        |function: &'static str, text: &str| parse_decimal(text).map_err(|e| fail(function, e));
     let made = move |function: &'static str, text: &str, unit: &str, dimension| {
-        Ok::<Value, ExecutionError>(Amount { number: parse(function, text)?, unit: unit.to_owned(), dimension }.into())
+        Ok::<Value, ExecutionError>(
+            Amount { number: parse(function, text)?, unit: unit.to_owned(), dimension }.into(),
+        )
     };
     // A name that the standard library has already would be refused; ours are not among them (a test reads them all).
-    let _ = context.add_function("money", move |a: Arc<String>, c: Arc<String>| made("money", &a, &c, Dimension::Money));
-    let _ = context.add_function("mass", move |kg: Arc<String>| made("mass", &kg, "kg", Dimension::Mass));
+    let _ = context.add_function("money", move |a: Arc<String>, c: Arc<String>| {
+        made("money", &a, &c, Dimension::Money)
+    });
     let _ = context
-        .add_function("quantity", move |v: Arc<String>, u: Arc<String>| made("quantity", &v, &u, Dimension::Quantity));
-    let _ = context.add_function("lt", |a: Value, b: Value| compare("lt", &a, &b).map(|o| Value::Bool(o.is_lt())));
-    let _ = context.add_function("le", |a: Value, b: Value| compare("le", &a, &b).map(|o| Value::Bool(o.is_le())));
-    let _ = context.add_function("gt", |a: Value, b: Value| compare("gt", &a, &b).map(|o| Value::Bool(o.is_gt())));
-    let _ = context.add_function("ge", |a: Value, b: Value| compare("ge", &a, &b).map(|o| Value::Bool(o.is_ge())));
+        .add_function("mass", move |kg: Arc<String>| made("mass", &kg, "kg", Dimension::Mass));
+    let _ = context.add_function("quantity", move |v: Arc<String>, u: Arc<String>| {
+        made("quantity", &v, &u, Dimension::Quantity)
+    });
+    let _ = context.add_function("lt", |a: Value, b: Value| {
+        compare("lt", &a, &b).map(|o| Value::Bool(o.is_lt()))
+    });
+    let _ = context.add_function("le", |a: Value, b: Value| {
+        compare("le", &a, &b).map(|o| Value::Bool(o.is_le()))
+    });
+    let _ = context.add_function("gt", |a: Value, b: Value| {
+        compare("gt", &a, &b).map(|o| Value::Bool(o.is_gt()))
+    });
+    let _ = context.add_function("ge", |a: Value, b: Value| {
+        compare("ge", &a, &b).map(|o| Value::Bool(o.is_ge()))
+    });
     let _ = context.add_function("sum", |list: Value| sum(&list));
     let rates = Arc::clone(rates);
     let _ = context.add_function("convert", move |value: Value, to: Arc<String>| {
@@ -185,6 +209,8 @@ pub fn register(context: &mut Context<'_, '_>, rates: &Arc<Rates>) {
         let number = unit_factor(&from.unit, &to)
             .and_then(|f| exact_mul(from.number, f))
             .ok_or_else(|| fail("in_unit", format!("{} can't be turned into {to}", from.unit)))?;
-        Ok::<Value, ExecutionError>(Amount { number, unit: to.to_string(), dimension: Dimension::Quantity }.into())
+        Ok::<Value, ExecutionError>(
+            Amount { number, unit: to.to_string(), dimension: Dimension::Quantity }.into(),
+        )
     });
 }

@@ -111,7 +111,8 @@ impl Mapping {
     /// [`MappingError`].
     pub fn parse(text: &str) -> Result<Self, MappingError> {
         let raw: Raw = toml::from_str(text).map_err(|e| MappingError::Syntax(e.to_string()))?;
-        let elements = raw.element.into_iter().map(|(path, e)| element(path, e)).collect::<Result<_, _>>()?;
+        let elements =
+            raw.element.into_iter().map(|(path, e)| element(path, e)).collect::<Result<_, _>>()?;
         Ok(Self { name: raw.name, elements })
     }
 
@@ -119,7 +120,11 @@ impl Mapping {
     ///
     /// # Errors
     /// [`RowError`].
-    pub fn filing(&self, columns: &BTreeMap<String, usize>, row: &csv::StringRecord) -> Result<v1::Filing, RowError> {
+    pub fn filing(
+        &self,
+        columns: &BTreeMap<String, usize>,
+        row: &csv::StringRecord,
+    ) -> Result<v1::Filing, RowError> {
         let mut tree = Value::Object(serde_json::Map::new());
         let mut synthesised = Vec::new();
         for element in &self.elements {
@@ -132,7 +137,8 @@ impl Mapping {
             }
             put(&mut tree, &element.steps, value);
         }
-        let mut filing: v1::Filing = serde_json::from_value(tree).map_err(|e| RowError::Filing(e.to_string()))?;
+        let mut filing: v1::Filing =
+            serde_json::from_value(tree).map_err(|e| RowError::Filing(e.to_string()))?;
         if let Some(core) = &mut filing.core {
             core.synthesised = synthesised;
         }
@@ -144,9 +150,9 @@ fn element(path: String, raw: RawElement) -> Result<Element, MappingError> {
     let source = match (raw.column, raw.copy, raw.constant) {
         (Some(column), None, None) => Source::Column(column),
         (None, Some(column), None) => Source::Copy(column),
-        (None, None, Some(constant)) => {
-            Source::Constant(serde_json::to_value(constant).map_err(|e| MappingError::Syntax(e.to_string()))?)
-        }
+        (None, None, Some(constant)) => Source::Constant(
+            serde_json::to_value(constant).map_err(|e| MappingError::Syntax(e.to_string()))?,
+        ),
         _ => return Err(MappingError::Source { path }),
     };
     let steps = steps(&path).ok_or_else(|| MappingError::Path(path.clone()))?;
@@ -208,7 +214,11 @@ fn put(tree: &mut Value, steps: &[Step], value: Value) {
 
 impl Element {
     /// The value, and whether it was made up.
-    fn value(&self, columns: &BTreeMap<String, usize>, row: &csv::StringRecord) -> Result<(Value, bool), RowError> {
+    fn value(
+        &self,
+        columns: &BTreeMap<String, usize>,
+        row: &csv::StringRecord,
+    ) -> Result<(Value, bool), RowError> {
         let cell = |column: &str| {
             let at = columns.get(column).ok_or_else(|| RowError::Column {
                 path: self.path.clone(),

@@ -225,7 +225,9 @@ impl Casebook<'_> {
     /// Text of a reason in the caller's language, from the ruleset that the statement cites; its code where that can't be
     /// had.
     async fn render(&self, hub: &str, cited: &[v1::RulesetRef], reason: &v1::Reason) -> String {
-        let Some(cited) = cited.iter().find(|c| c.name == reason.ruleset) else { return reason.code.clone() };
+        let Some(cited) = cited.iter().find(|c| c.name == reason.ruleset) else {
+            return reason.code.clone();
+        };
         let languages: Vec<&str> = self.languages.iter().map(String::as_str).collect();
         let params: BTreeMap<String, String> = reason.params.clone().into_iter().collect();
         let own = self.directory.rulesets.iter().find(|r| r.digest.0.as_slice() == cited.digest);

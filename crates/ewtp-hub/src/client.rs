@@ -42,7 +42,11 @@ pub enum DialError {
 ///
 /// # Errors
 /// [`DialError`].
-pub async fn dial(identity: &TlsIdentity, address: &str, pins: Vec<[u8; 32]>) -> Result<Channel, DialError> {
+pub async fn dial(
+    identity: &TlsIdentity,
+    address: &str,
+    pins: Vec<[u8; 32]>,
+) -> Result<Channel, DialError> {
     let (host, _) = address.rsplit_once(':').ok_or_else(|| DialError::Address(address.into()))?;
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
         .map_err(|_| DialError::Address(address.into()))?;
@@ -65,7 +69,8 @@ pub async fn dial(identity: &TlsIdentity, address: &str, pins: Vec<[u8; 32]>) ->
             Ok::<_, std::io::Error>(TokioIo::new(tls.connect(name, tcp).await?))
         }
     });
-    let connected = tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect_with_connector(connector)).await;
+    let connected =
+        tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect_with_connector(connector)).await;
     let fail = |problem: String| DialError::Connect { address: address.into(), problem };
     match connected {
         Err(_) => Err(fail(format!("no answer within {CONNECT_TIMEOUT:?}"))),

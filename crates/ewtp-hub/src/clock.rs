@@ -12,6 +12,7 @@ pub trait Clock: Send + Sync + 'static {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the clock itself")]
     fn now_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -34,6 +35,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
 /// If the system has no randomness.
 pub fn new_id(hub: &str) -> Result<String, getrandom::Error> {
     let symbols = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let random: String = random::<13>()?.iter().map(|b| char::from(symbols[usize::from(b & 31)])).collect();
+    let random: String =
+        random::<13>()?.iter().map(|b| char::from(symbols[usize::from(b & 31)])).collect();
     Ok(format!("{hub}-{random}"))
 }

@@ -16,7 +16,8 @@ use ewtp_log::statement::{Header, commitment, format_time};
 use ewtp_log::tree::Frontier;
 use ewtp_log::{Checkpoint, Hash, HubId, LogIndex, Origin, TreeSize};
 use ewtp_proto::store::v1::{
-    BlobRef, Frame, HeardStatement, LaneAddress, Locator, LogHead, OwnStatement, SlotState, WorkItem,
+    BlobRef, Frame, HeardStatement, LaneAddress, Locator, LogHead, OwnStatement, SlotState,
+    WorkItem,
 };
 use ewtp_store::{Store, StoreError, Views};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,10 +27,12 @@ use crate::clock::Clock;
 use crate::directory::{Directory, SharedDirectory};
 use crate::draft::{Draft, DraftError, FilingAt, Logged, NewStatement, PagePlan};
 
+type Outcome = Result<Logged, DraftError>;
+
 /// A draft and who waits for its outcome.
 pub struct Pending {
     draft: Draft,
-    reply: oneshot::Sender<Result<Logged, DraftError>>,
+    reply: oneshot::Sender<Outcome>,
 }
 
 /// Hands drafts to the committer; one per source, each with a share of its own.
@@ -141,7 +144,7 @@ struct Plan {
     touched: HashSet<String>,
     pages: HashSet<HubId>,
     reload: bool,
-    outcomes: Vec<(oneshot::Sender<Result<Logged, DraftError>>, Result<Logged, DraftError>)>,
+    outcomes: Vec<(oneshot::Sender<Outcome>, Outcome)>,
 }
 
 impl Committer {
@@ -172,7 +175,12 @@ impl Committer {
                 let peer: HubId = s.peer.parse().map_err(|_| StoreError::Value("slot".into()))?;
                 let slot = u16::try_from(s.slot).map_err(|_| StoreError::Value("slot".into()))?;
                 let frontier = views.frontier(&s.peer, s.lane_size).await?;
-                slots.push(Slot { slot, peer: peer.clone(), lane_size: s.lane_size, lane_root: frontier.root() });
+                slots.push(Slot {
+                    slot,
+                    peer: peer.clone(),
+                    lane_size: s.lane_size,
+                    lane_root: frontier.root(),
+                });
                 lanes.insert(peer, LaneOut { slot, frontier });
             }
             durable = DurableHead {
@@ -187,7 +195,19 @@ impl Committer {
         }
         let raw_entries = if log.size() == 0 { raw_entries } else { Vec::new() };
         let (head, watcher) = watch::channel(durable);
-        let me = Self { store, clock, identity, directory, head, batch_max, log, lanes, depth, last_ms, raw_entries };
+        let me = Self {
+            store,
+            clock,
+            identity,
+            directory,
+            head,
+            batch_max,
+            log,
+            lanes,
+            depth,
+            last_ms,
+            raw_entries,
+        };
         Ok((me, watcher))
     }
 
@@ -249,7 +269,8 @@ impl Committer {
     /// # Errors
     /// [`CommitError`].
     pub async fn open_log(&mut self, first: Vec<Draft>) -> Result<(), CommitError> {
-        let pending = first.into_iter().map(|draft| Pending { draft, reply: oneshot::channel().0 }).collect();
+        let pending =
+            first.into_iter().map(|draft| Pending { draft, reply: oneshot::channel().0 }).collect();
         self.commit(pending).await
     }
 
@@ -303,7 +324,11 @@ impl Committer {
     }
 
     /// Checks a draft's preconditions against the store and what this batch has planned already.
-    async fn admit(&self, plan: &Plan, draft: &Draft) -> Result<Result<(), DraftError>, StoreError> {
+    async fn admit(
+        &self,
+        plan: &Plan,
+        draft: &Draft,
+    ) -> Result<Result<(), DraftError>, StoreError> {
         let views = Views(&*self.store);
         for id in &draft.consumes {
             if plan.consumed.contains(id) || views.work_item(id).await?.is_none() {
@@ -311,7 +336,8 @@ impl Committer {
             }
         }
         for (case, seen) in &draft.revisions {
-            let now = views.case(case).await?.map_or(0, |c| c.revision) + u64::from(plan.touched.contains(case));
+            let now = views.case(case).await?.map_or(0, |c| c.revision)
+                + u64::from(plan.touched.contains(case));
             if now != *seen {
                 return Ok(Err(DraftError::CaseMoved { case: case.clone(), seen: *seen, now }));
             }
@@ -410,7 +436,8 @@ impl Committer {
             lane.frontier.push_leaf(lane_leaf(LogIndex(index), &commitment));
             audience.push(LaneAddress { peer: peer.to_string(), number: lane.frontier.size() });
         }
-        let parts = s.parts.iter().map(|(name, blob)| lay_out(&mut plan.blobs, name, blob)).collect();
+        let parts =
+            s.parts.iter().map(|(name, blob)| lay_out(&mut plan.blobs, name, blob)).collect();
         plan.frame.own.push(OwnStatement {
             index,
             header: header.into_bytes(),
@@ -435,7 +462,9 @@ impl Committer {
         if let Some(record) = record
             && let (Ok(peer), Ok(slot)) = (record.hub.parse::<HubId>(), u16::try_from(record.slot))
         {
-            self.lanes.entry(peer).or_insert_with(|| LaneOut { slot, frontier: Frontier::default() });
+            self.lanes
+                .entry(peer)
+                .or_insert_with(|| LaneOut { slot, frontier: Frontier::default() });
         }
     }
 
@@ -453,7 +482,8 @@ impl Committer {
             })
             .collect();
         let table_index = LogIndex(self.log.size());
-        let table = LaneTable::new(&self.identity.slot_key, table_index, self.depth, &slots).entry();
+        let table =
+            LaneTable::new(&self.identity.slot_key, table_index, self.depth, &slots).entry();
         self.log.push_leaf(leaf_hash(&table.0));
         let (size, root) = (TreeSize(self.log.size()), self.log.root());
         let text = Checkpoint { origin: self.identity.origin.to_string(), size, root }.to_text();
@@ -496,7 +526,8 @@ fn lay_out(area: &mut Vec<u8>, name: &str, blob: &[u8]) -> BlobRef {
 
 fn plan_page(plan: &mut Plan, mut page: PagePlan) {
     for (statement, blobs) in page.page.statements.iter_mut().zip(&page.blobs) {
-        statement.parts = blobs.iter().map(|(name, blob)| lay_out(&mut plan.blobs, name, blob)).collect();
+        statement.parts =
+            blobs.iter().map(|(name, blob)| lay_out(&mut plan.blobs, name, blob)).collect();
     }
     plan.pages.insert(page.peer);
     plan.frame.heard.push(page.page);

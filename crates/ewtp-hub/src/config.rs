@@ -185,16 +185,21 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let read = |problem: String| ConfigError::Read { path: path.display().to_string(), problem };
+        let read =
+            |problem: String| ConfigError::Read { path: path.display().to_string(), problem };
         if !path.exists() {
             return Err(read("there is no such file; make one with: ewtp hub init".into()));
         }
-        let figment = Figment::from(Toml::file_exact(path)).merge(Env::prefixed("EWTP_").ignore(&["corpus", "profile"]).split("__"));
+        let figment = Figment::from(Toml::file_exact(path))
+            .merge(Env::prefixed("EWTP_").ignore(&["corpus", "profile"]).split("__"));
         let mut config: Self = figment.extract().map_err(|e| read(e.to_string()))?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.data_dir = base.join(&config.data_dir);
         let lists = &mut config.code_lists;
-        for list in [&mut lists.hs, &mut lists.units, &mut lists.packages, &mut lists.locodes].into_iter().flatten() {
+        for list in [&mut lists.hs, &mut lists.units, &mut lists.packages, &mut lists.locodes]
+            .into_iter()
+            .flatten()
+        {
             list.file = base.join(&list.file);
         }
         config.check()?;
@@ -202,7 +207,11 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let bad = |key, value: String, allowed: &str| ConfigError::Value { key, value, allowed: allowed.into() };
+        let bad = |key, value: String, allowed: &str| ConfigError::Value {
+            key,
+            value,
+            allowed: allowed.into(),
+        };
         self.hub_id()?;
         if !matches!(self.log.format.as_str(), "human" | "json") {
             return Err(bad("log.format", self.log.format.clone(), "human or json"));
@@ -246,7 +255,10 @@ impl Config {
             (ListKind::Locodes, &self.code_lists.locodes),
         ] {
             let Some(file) = file else { continue };
-            let read = |problem: String| ConfigError::Read { path: file.file.display().to_string(), problem };
+            let read = |problem: String| ConfigError::Read {
+                path: file.file.display().to_string(),
+                problem,
+            };
             let text = std::fs::read_to_string(&file.file).map_err(|e| read(e.to_string()))?;
             lists.load(kind, &file.edition, &text).map_err(|e| read(e.to_string()))?;
         }

@@ -58,7 +58,11 @@ async fn round(shared: &Shared) -> Result<bool, DeskError> {
     ready.extend(views.overdue_work(now_ms, batch).await?);
     let mut outcomes = Vec::with_capacity(ready.len());
     for item in &ready {
-        let draft = if item.waits_until_ms != 0 { overdue_draft(item, now_ms)? } else { assess(shared, item).await? };
+        let draft = if item.waits_until_ms != 0 {
+            overdue_draft(item, now_ms)?
+        } else {
+            assess(shared, item).await?
+        };
         outcomes.push(shared.own.submit(draft));
     }
     let full = ready.len() >= batch;
@@ -79,7 +83,9 @@ async fn join_all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut outputs: Vec<Option<F::Output>> = pinned.iter().map(|_| None).collect();
     std::future::poll_fn(|cx| {
         let mut pending = false;
-        for (future, output) in pinned.iter_mut().zip(outputs.iter_mut()).filter(|(_, o)| o.is_none()) {
+        for (future, output) in
+            pinned.iter_mut().zip(outputs.iter_mut()).filter(|(_, o)| o.is_none())
+        {
             match future.as_mut().poll(cx) {
                 std::task::Poll::Ready(value) => *output = Some(value),
                 std::task::Poll::Pending => pending = true,
@@ -104,14 +110,19 @@ struct Dossier {
 async fn dossier(shared: &Shared, item: &WorkItem) -> Result<Option<Dossier>, StoreError> {
     let views = Views(&*shared.store);
     let Some(case) = views.case(&item.case_id).await? else { return Ok(None) };
-    let Some(record) = case.filings.iter().find(|f| f.filing_id == item.filing_id).cloned() else { return Ok(None) };
+    let Some(record) = case.filings.iter().find(|f| f.filing_id == item.filing_id).cloned() else {
+        return Ok(None);
+    };
     if record.version != item.filing_version {
         return Ok(None);
     }
-    let Some(statement) = views.statement(&record.at.clone().unwrap_or_default()).await? else { return Ok(None) };
+    let Some(statement) = views.statement(&record.at.clone().unwrap_or_default()).await? else {
+        return Ok(None);
+    };
     let filing = filing_of(&statement);
     let Some(core) = filing.core.clone() else { return Ok(None) };
-    let at_ms = Header::parse(&statement.header).ok().and_then(|h| h.time_ms()).unwrap_or(record.logged_ms);
+    let at_ms =
+        Header::parse(&statement.header).ok().and_then(|h| h.time_ms()).unwrap_or(record.logged_ms);
     Ok(Some(Dossier {
         filing,
         core,
@@ -123,7 +134,11 @@ async fn dossier(shared: &Shared, item: &WorkItem) -> Result<Option<Dossier>, St
 }
 
 /// Answers given to the requests about this version, by question.
-async fn answers(shared: &Shared, case: &CaseRecord, item: &WorkItem) -> Result<BTreeMap<String, String>, StoreError> {
+async fn answers(
+    shared: &Shared,
+    case: &CaseRecord,
+    item: &WorkItem,
+) -> Result<BTreeMap<String, String>, StoreError> {
     let mut out = BTreeMap::new();
     let about = |r: &&ewtp_proto::store::v1::RequestRecord| {
         r.filing_id == item.filing_id && r.filing_version == item.filing_version
@@ -144,7 +159,12 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     let facts = Facts::of_filing(&dossier.filing, dossier.at_ms, answers);
     let directory = shared.directory.load();
     let Some(public) = directory.ruleset_at(dossier.at_ms, false) else {
-        officer(&mut draft, item, &dossier, "no public ruleset is in force; publish one: ewtp ruleset publish")?;
+        officer(
+            &mut draft,
+            item,
+            &dossier,
+            "no public ruleset is in force; publish one: ewtp ruleset publish",
+        )?;
         return Ok(draft);
     };
     let confidential = directory.ruleset_at(dossier.at_ms, true);
@@ -168,7 +188,8 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         Outcome::Decided(decisions) => {
             for decided in decisions {
                 crate::metrics::decided(decided.code.as_str_name());
-                let statement = decision(&dossier, item, decided, &rulesets, &facts, basis.clone())?;
+                let statement =
+                    decision(&dossier, item, decided, &rulesets, &facts, basis.clone())?;
                 draft.statements.push(NewStatement { audience: audience.clone(), ..statement });
             }
         }
@@ -188,7 +209,8 @@ fn ruleset_refs(rulesets: &[&Ruleset]) -> Vec<v1::RulesetRef> {
 
 /// Numbers of decisions and requests on one filing, per hub: version × 1000 + effect × 100 + count keeps them apart.
 fn number(case: &CaseRecord, filing_id: &str, effect: i32) -> u64 {
-    let before = case.decisions.iter().filter(|d| d.filing_id == filing_id && d.effect == effect).count();
+    let before =
+        case.decisions.iter().filter(|d| d.filing_id == filing_id && d.effect == effect).count();
     let effect = u64::try_from(effect).unwrap_or_default();
     before as u64 * 10 + effect
 }
@@ -204,8 +226,9 @@ fn decision(
     let public = rulesets.first();
     let validity = public.map_or(0, |r| i64::from(r.validity_days)) * 86_400_000;
     let mut earlier = dossier.case.decisions.iter().rev();
-    let supersedes =
-        earlier.find(|d| d.filing_id == item.filing_id && d.effect == decided.effect as i32).map(|d| d.commitment.clone());
+    let supersedes = earlier
+        .find(|d| d.filing_id == item.filing_id && d.effect == decided.effect as i32)
+        .map(|d| d.commitment.clone());
     let core = v1::DecisionCore {
         case_id: item.case_id.clone(),
         filing_id: item.filing_id.clone(),
@@ -237,12 +260,15 @@ fn decision(
         draw: None,
     };
     let internal = v1::DecisionInternal { facts: facts.to_json(), ..Default::default() };
-    let mut statement =
-        NewStatement::new("decision", &item.filing_id, number(&dossier.case, &item.filing_id, decided.effect as i32))?
-            .part("core", &core)?
-            .part("trader", &trader)?
-            .part("authority", &authority)?
-            .part("internal", &internal)?;
+    let mut statement = NewStatement::new(
+        "decision",
+        &item.filing_id,
+        number(&dossier.case, &item.filing_id, decided.effect as i32),
+    )?
+    .part("core", &core)?
+    .part("trader", &trader)?
+    .part("authority", &authority)?
+    .part("internal", &internal)?;
     statement.refs.push(dossier.commitment);
     Ok(statement)
 }
@@ -282,7 +308,12 @@ fn ask(
         r.filing_id == item.filing_id && r.filing_version == item.filing_version
     };
     let round = dossier.case.requests.iter().filter(same_version).count() + 1;
-    draft.makes.push(follow_up(item, format!("{}/{}/{round}", item.filing_id, item.filing_version), "", deadline_ms));
+    draft.makes.push(follow_up(
+        item,
+        format!("{}/{}/{round}", item.filing_id, item.filing_version),
+        "",
+        deadline_ms,
+    ));
     Ok(())
 }
 
@@ -299,7 +330,12 @@ fn follow_up(item: &WorkItem, id: String, officer_reason: &str, waits_until_ms: 
 }
 
 /// What can't be evaluated is an event and an officer's task, never a *no*.
-fn officer(draft: &mut Draft, item: &WorkItem, dossier: &Dossier, why: &str) -> Result<(), getrandom::Error> {
+fn officer(
+    draft: &mut Draft,
+    item: &WorkItem,
+    dossier: &Dossier,
+    why: &str,
+) -> Result<(), getrandom::Error> {
     let statement = event(item, v1::EventCode::RuleError, dossier.at_ms, why)?;
     draft.statements.push(statement);
     draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
@@ -309,16 +345,29 @@ fn officer(draft: &mut Draft, item: &WorkItem, dossier: &Dossier, why: &str) -> 
 /// A time-out is an event with a code, never silence.
 fn overdue_draft(item: &WorkItem, now_ms: u64) -> Result<Draft, getrandom::Error> {
     let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
-    let statement = event(item, v1::EventCode::AnswerOverdue, at_ms, "no answer within the deadline")?;
+    let statement =
+        event(item, v1::EventCode::AnswerOverdue, at_ms, "no answer within the deadline")?;
     let made = follow_up(item, format!("{}o", item.id), "no answer within the deadline", 0);
-    Ok(Draft { statements: vec![statement], consumes: vec![item.id.clone()], makes: vec![made], ..Draft::default() })
+    Ok(Draft {
+        statements: vec![statement],
+        consumes: vec![item.id.clone()],
+        makes: vec![made],
+        ..Draft::default()
+    })
 }
 
-fn event(item: &WorkItem, code: v1::EventCode, time_ms: i64, why: &str) -> Result<NewStatement, getrandom::Error> {
+fn event(
+    item: &WorkItem,
+    code: v1::EventCode,
+    time_ms: i64,
+    why: &str,
+) -> Result<NewStatement, getrandom::Error> {
     let hub = item.case_id.split('-').next().unwrap_or_default();
     let core = v1::EventCore {
         code: code as i32,
-        selector: Some(v1::EventSelector { by: Some(v1::event_selector::By::CaseId(item.case_id.clone())) }),
+        selector: Some(v1::EventSelector {
+            by: Some(v1::event_selector::By::CaseId(item.case_id.clone())),
+        }),
         effect: v1::Effect::Unspecified as i32,
         time_ms,
         filing_id: item.filing_id.clone(),

@@ -72,7 +72,8 @@ impl Directory {
             directory.accounts.insert(account.id.clone(), account);
         }
         for record in views.peers().await? {
-            let chain = Chain::verify(&record.descriptors).map_err(|e| StoreError::Value(e.to_string()))?;
+            let chain =
+                Chain::verify(&record.descriptors).map_err(|e| StoreError::Value(e.to_string()))?;
             let peer = Arc::new(Peer { hub: chain.hub().clone(), record, chain });
             if peer.is_active() {
                 for pin in &peer.chain.newest().tls_pins {
@@ -113,7 +114,8 @@ impl Directory {
     /// Ruleset in force at an instant: the newest version of the visibility asked for.
     #[must_use]
     pub fn ruleset_at(&self, at_ms: i64, confidential: bool) -> Option<&Arc<Ruleset>> {
-        let in_force = |r: &&Arc<Ruleset>| r.confidential == confidential && r.in_force(r.day_of(at_ms));
+        let in_force =
+            |r: &&Arc<Ruleset>| r.confidential == confidential && r.in_force(r.day_of(at_ms));
         self.rulesets.iter().filter(in_force).max_by_key(|r| (r.valid_from, r.version))
     }
 }

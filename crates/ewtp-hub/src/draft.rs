@@ -184,6 +184,8 @@ pub enum DraftError {
     #[error("the statement can't be written: {0}")]
     Header(String),
     /// The task ended between queue and commit.
-    #[error("outcome unknown; submit the same bytes again: if they were logged, their receipt comes back")]
+    #[error(
+        "outcome unknown; submit the same bytes again: if they were logged, their receipt comes back"
+    )]
     InDoubt,
 }

@@ -171,7 +171,11 @@ impl Shared {
         let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |(hub, p): (&HubId, &Arc<Progress>)| v1::PeerBasis {
             hub: hub.to_string(),
-            generation: directory.peers.get(hub).and_then(|p| p.chain.origin()).map_or(1, |o| o.generation()),
+            generation: directory
+                .peers
+                .get(hub)
+                .and_then(|p| p.chain.origin())
+                .map_or(1, |o| o.generation()),
             lane_size: p.cursor.load(Ordering::Relaxed),
         };
         v1::Basis { own_size: self.head.borrow().size, peers: progress.iter().map(of).collect() }
@@ -180,8 +184,11 @@ impl Shared {
     /// Year and the civil day in UTC.
     #[must_use]
     pub fn today(&self) -> (u16, jiff::civil::Date) {
-        let now = jiff::Timestamp::from_millisecond(i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX));
-        let day = now.map_or(jiff::civil::Date::MIN, |t| jiff::tz::TimeZone::UTC.to_datetime(t).date());
+        let now = jiff::Timestamp::from_millisecond(
+            i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX),
+        );
+        let day =
+            now.map_or(jiff::civil::Date::MIN, |t| jiff::tz::TimeZone::UTC.to_datetime(t).date());
         (u16::try_from(day.year()).unwrap_or_default(), day)
     }
 
@@ -226,7 +233,8 @@ impl Hub {
         let lists = config.code_lists()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store: Arc<dyn Store> = Arc::new(SledStore::open(&files.store(), &config.hub)?);
-        let directory: SharedDirectory = Arc::new(ArcSwap::from_pointee(Directory::load(&*store).await?));
+        let directory: SharedDirectory =
+            Arc::new(ArcSwap::from_pointee(Directory::load(&*store).await?));
         let first = vec![chain.newest().digest];
         let (mut committer, head) = Committer::open(
             Arc::clone(&store),
@@ -244,7 +252,11 @@ impl Hub {
         let sockets = bind(&config).await?;
         let limits = &config.limits;
         let shared = Arc::new(Shared {
-            limits: AccountLimits::new(limits.filings_per_second, limits.filings_burst, limits.daily_log_budget),
+            limits: AccountLimits::new(
+                limits.filings_per_second,
+                limits.filings_burst,
+                limits.daily_log_budget,
+            ),
             identity,
             store,
             clock,
@@ -328,9 +340,15 @@ fn read_chain(files: &Files) -> Result<Chain, HubError> {
 fn read_identity(config: &Config, files: &Files, chain: &Chain) -> Result<LogIdentity, HubError> {
     let hub = config.hub_id()?;
     if *chain.hub() != hub {
-        return Err(HubError::Mismatch { what: "hub", hint: "the configuration names another hub" });
+        return Err(HubError::Mismatch {
+            what: "hub",
+            hint: "the configuration names another hub",
+        });
     }
-    let mismatch = HubError::Mismatch { what: "keys/log.key", hint: "restore the key that the descriptor names" };
+    let mismatch = HubError::Mismatch {
+        what: "keys/log.key",
+        hint: "restore the key that the descriptor names",
+    };
     let Some(generation) = chain.newest().generation() else { return Err(mismatch) };
     let seed = read_seed(&files.log_key())?;
     let origin = generation.origin.clone();
@@ -348,9 +366,10 @@ fn read_identity(config: &Config, files: &Files, chain: &Chain) -> Result<LogIde
 fn first_operator(files: &Files) -> Result<Draft, HubError> {
     let path = files.bootstrap();
     let name = path.display().to_string();
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| HubError::Io { path: name.clone(), source })?;
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|_| HubError::Bootstrap(name.clone()))?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| HubError::Io { path: name.clone(), source })?;
+    let json: serde_json::Value =
+        serde_json::from_str(&text).map_err(|_| HubError::Bootstrap(name.clone()))?;
     let spki: [u8; 32] = json["operator_spki"]
         .as_str()
         .and_then(ewtp_log::base64::decode_array)
@@ -368,8 +387,9 @@ fn first_operator(files: &Files) -> Result<Draft, HubError> {
         version: 1,
         ..Default::default()
     };
-    let statement =
-        NewStatement::new("account", "operator", 1)?.part("core", &v1::RulesetCore::default())?.part("internal", &record)?;
+    let statement = NewStatement::new("account", "operator", 1)?
+        .part("core", &v1::RulesetCore::default())?
+        .part("internal", &record)?;
     Ok(Draft { statements: vec![statement], ..Draft::default() })
 }
 
@@ -395,7 +415,10 @@ fn check_clock(shared: &Shared) {
     let (now, logged) = (shared.clock.now_ms(), shared.head.borrow().time_ms);
     let behind = logged.saturating_sub(now);
     if behind > shared.config.limits.clock_tolerance_ms {
-        let text = format!("this machine's clock is {} s behind the newest logged time; set the clock", behind / 1000);
+        let text = format!(
+            "this machine's clock is {} s behind the newest logged time; set the clock",
+            behind / 1000
+        );
         shared.warn("clock", Some(text));
     }
 }
@@ -404,9 +427,15 @@ fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Res
     let stop = shared.stop.clone();
     let connections = [Connections::default(), Connections::default()];
     let by_peer = Arc::clone(&shared.directory);
-    let peers = server_config(&shared.tls, Arc::new(move |k: &[u8; 32]| by_peer.load().peer_by_key(k).is_some()))?;
+    let peers = server_config(
+        &shared.tls,
+        Arc::new(move |k: &[u8; 32]| by_peer.load().peer_by_key(k).is_some()),
+    )?;
     let by_account = Arc::clone(&shared.directory);
-    let accounts = server_config(&shared.tls, Arc::new(move |k: &[u8; 32]| by_account.load().account(k).is_some()))?;
+    let accounts = server_config(
+        &shared.tls,
+        Arc::new(move |k: &[u8; 32]| by_account.load().account(k).is_some()),
+    )?;
     let limits = &shared.config.limits;
     let listener = |name, socket, tls, connections: &Connections| Listener {
         name,
@@ -442,7 +471,10 @@ async fn supervise_peers(
     loop {
         let directory = shared.directory.load_full();
         receivers.retain(|hub, (descriptors, stop)| {
-            let keep = directory.peers.get(hub).is_some_and(|p| p.is_active() && p.record.descriptors == *descriptors);
+            let keep = directory
+                .peers
+                .get(hub)
+                .is_some_and(|p| p.is_active() && p.record.descriptors == *descriptors);
             if !keep {
                 stop.cancel();
             }
@@ -457,13 +489,18 @@ async fn supervise_peers(
                 Arc::clone(all.entry(hub.clone()).or_default())
             };
             let generation = peer.chain.origin().map_or(1, |o| o.generation());
-            if let Ok(state) = ewtp_store::Views(&*shared.store).lane_state(hub.as_str(), generation).await {
+            if let Ok(state) =
+                ewtp_store::Views(&*shared.store).lane_state(hub.as_str(), generation).await
+            {
                 progress.cursor.store(state.cursor, Ordering::Relaxed);
                 progress.owed.store(state.lane_size - state.cursor, Ordering::Relaxed);
             }
             let token = stop.child_token();
             receivers.insert(hub.clone(), (peer.record.descriptors.clone(), token.clone()));
-            #[expect(clippy::disallowed_methods, reason = "owned by this task's JoinSet, joined below")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "owned by this task's JoinSet, joined below"
+            )]
             tasks.spawn(crate::receiver::run(Arc::clone(&shared), hub.clone(), progress, token));
         }
         connections[0].retain(|k| directory.peer_by_key(k).is_some());
@@ -480,7 +517,9 @@ async fn supervise_peers(
     Ok(())
 }
 
-fn receiver_ended(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Result<(), TaskEnded> {
+fn receiver_ended(
+    ended: Result<Result<(), StoreError>, tokio::task::JoinError>,
+) -> Result<(), TaskEnded> {
     let problem = match ended {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(e)) => e.to_string(),

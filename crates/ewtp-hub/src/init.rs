@@ -213,7 +213,8 @@ pub fn init(dir: &Path, options: &InitOptions) -> Result<Initialised, InitError>
     std::fs::write(files.descriptor(), chain.to_file()).map_err(io(&files.descriptor()))?;
     let operator = TlsIdentity::generate("operator", &["operator.invalid".to_owned()])?;
     operator.save(&dir.join("operator.crt"), &dir.join("operator.key"))?;
-    let bootstrap = serde_json::json!({ "operator_spki": ewtp_log::base64::encode(&operator.spki()) });
+    let bootstrap =
+        serde_json::json!({ "operator_spki": ewtp_log::base64::encode(&operator.spki()) });
     std::fs::write(files.bootstrap(), bootstrap.to_string()).map_err(io(&files.bootstrap()))?;
     let config = dir.join("hub.toml");
     std::fs::write(&config, config_text(options)).map_err(io(&config))?;

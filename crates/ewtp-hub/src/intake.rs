@@ -8,8 +8,8 @@ use ewtp_proto::store::v1::FilingRecord;
 use ewtp_proto::{Message as _, v1};
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::finding::{Say, finding};
-use ewtp_trade::{CheckedFiling, check_filing, mrn};
 use ewtp_trade::scope::shows_statement;
+use ewtp_trade::{CheckedFiling, check_filing, mrn};
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
@@ -79,12 +79,15 @@ pub async fn submit(
         Err(violations) => return Ok(refused(violations, String::new())),
     };
     let route = route(shared, &checked);
-    let (draft, accepted) = plan(shared, account, &checked, before.as_ref(), route, claim, request.filer_note)?;
+    let (draft, accepted) =
+        plan(shared, account, &checked, before.as_ref(), route, claim, request.filer_note)?;
     match enqueue(&shared.accounts, draft, pace).await {
         Ok(logged) => {
             crate::metrics::accepted();
-            let (log_index, commitment) = logged.statements.first().copied().unwrap_or((0, Hash::EMPTY_ROOT));
-            let accepted = v1::Accepted { log_index, commitment: commitment.0.to_vec(), ..accepted };
+            let (log_index, commitment) =
+                logged.statements.first().copied().unwrap_or((0, Hash::EMPTY_ROOT));
+            let accepted =
+                v1::Accepted { log_index, commitment: commitment.0.to_vec(), ..accepted };
             Ok(v1::SubmitResponse { result: Some(v1::submit_response::Result::Accepted(accepted)) })
         }
         Err(DraftError::LrnTaken { index, same }) => repeated(shared, &checked, index, same).await,
@@ -92,7 +95,11 @@ pub async fn submit(
     }
 }
 
-async fn enqueue(queue: &Submitter, draft: Draft, pace: Pace) -> Result<crate::draft::Logged, DraftError> {
+async fn enqueue(
+    queue: &Submitter,
+    draft: Draft,
+    pace: Pace,
+) -> Result<crate::draft::Logged, DraftError> {
     match pace {
         Pace::Wait => queue.submit(draft).await,
         Pace::Refuse => queue.try_submit(draft).await,
@@ -136,14 +143,17 @@ async fn repeated(
             repeated_submission: true,
             audience: Vec::new(),
         };
-        return Ok(v1::SubmitResponse { result: Some(v1::submit_response::Result::Accepted(accepted)) });
+        return Ok(v1::SubmitResponse {
+            result: Some(v1::submit_response::Result::Accepted(accepted)),
+        });
     }
     let say = Say {
         code: "lrn-reused",
         allowed: "a new LRN, or the very bytes that were filed under this one",
         fix: "use a new LRN, or amend the filing whose receipt stands here",
     };
-    let receipt = crate::prove::own_receipt(shared, index, None, crate::prove::LaneWanted::No).await?;
+    let receipt =
+        crate::prove::own_receipt(shared, index, None, crate::prove::LaneWanted::No).await?;
     Ok(refused(vec![finding("core.lrn", checked.lrn.as_str(), say)], receipt.unwrap_or_default()))
 }
 
@@ -169,7 +179,8 @@ async fn amended(
     if core.filing_id.is_empty() {
         return Ok(Ok(None));
     }
-    let before = case.filings.into_iter().find(|f| f.filing_id == core.filing_id && f.r#type == core.r#type);
+    let before =
+        case.filings.into_iter().find(|f| f.filing_id == core.filing_id && f.r#type == core.r#type);
     if before.is_some() {
         return Ok(Ok(before));
     }
@@ -293,26 +304,46 @@ pub async fn answer(
 ) -> Result<v1::AnswerInformationRequestResponse, IntakeError> {
     use v1::answer_information_request_response::Result as Outcome;
     let refuse = |path: &str, value: &str, say: Say<'_>| {
-        let refused = v1::Refused { violations: vec![finding(path, value, say)], first_receipt: String::new() };
+        let refused = v1::Refused {
+            violations: vec![finding(path, value, say)],
+            first_receipt: String::new(),
+        };
         Ok(v1::AnswerInformationRequestResponse { result: Some(Outcome::Refused(refused)) })
     };
     let views = Views(&*shared.store);
     let case = views.case(&request.case_id).await?.filter(|c| c.account == account);
     let Some(case) = case else {
-        let say = Say { code: "case-unknown", allowed: "a case of this account", fix: "list the cases: ewtp case list" };
+        let say = Say {
+            code: "case-unknown",
+            allowed: "a case of this account",
+            fix: "list the cases: ewtp case list",
+        };
         return refuse("case_id", &request.case_id, say);
     };
     let open = case.requests.iter().find(|r| r.commitment == request.request);
     let Some(open) = open.filter(|r| r.answer_commitment.is_empty()) else {
-        let say = Say { code: "request-closed", allowed: "a request that waits for an answer", fix: "show the case: ewtp case show" };
-        return refuse("request", &Hash::from_slice(&request.request).map(Hash::to_hex).unwrap_or_default(), say);
+        let say = Say {
+            code: "request-closed",
+            allowed: "a request that waits for an answer",
+            fix: "show the case: ewtp case show",
+        };
+        return refuse(
+            "request",
+            &Hash::from_slice(&request.request).map(Hash::to_hex).unwrap_or_default(),
+            say,
+        );
     };
     let asked = views.statement(&open.at.clone().unwrap_or_default()).await?;
     let asked = asked.and_then(|s| s.part::<v1::InfoRequestTrader>("trader")).unwrap_or_default();
     for question in &asked.questions {
-        let given = request.answers.iter().find(|a| a.code == question.code && !a.value.trim().is_empty());
+        let given =
+            request.answers.iter().find(|a| a.code == question.code && !a.value.trim().is_empty());
         if given.is_none_or(|a| a.value.chars().count() > ANSWER_CHARS_MAX) {
-            let say = Say { code: "answer-missing", allowed: "1 to 2000 characters for each question", fix: "answer every question" };
+            let say = Say {
+                code: "answer-missing",
+                allowed: "1 to 2000 characters for each question",
+                fix: "answer every question",
+            };
             return refuse(&format!("answers.{}", question.code), "", say);
         }
     }
@@ -322,12 +353,16 @@ pub async fn answer(
         filing_version: open.filing_version,
         request: open.commitment.clone(),
     };
-    let number = case.requests.iter().filter(|r| !r.answer_commitment.is_empty()).count() as u64 + 1;
+    let number =
+        case.requests.iter().filter(|r| !r.answer_commitment.is_empty()).count() as u64 + 1;
     let mut statement = NewStatement::new("info-answer", &open.filing_id, number)?
         .part("core", &core)?
         .part("trader", &v1::InfoAnswerTrader { answers: request.answers })?
         .part("authority", &v1::DecisionAuthority::default())?
-        .part("internal", &v1::FilingInternal { account: account.to_owned(), ..Default::default() })?;
+        .part(
+            "internal",
+            &v1::FilingInternal { account: account.to_owned(), ..Default::default() },
+        )?;
     statement.refs.extend(Hash::from_slice(&open.commitment));
     statement.audience = shared.audience_of(&open.hub);
     let mut draft = Draft {
@@ -342,7 +377,8 @@ pub async fn answer(
         draft.makes.push(made);
     }
     let logged = shared.accounts.try_submit(draft).await?;
-    let (log_index, commitment) = logged.statements.first().copied().unwrap_or((0, Hash::EMPTY_ROOT));
+    let (log_index, commitment) =
+        logged.statements.first().copied().unwrap_or((0, Hash::EMPTY_ROOT));
     let logged = v1::StatementRef {
         hub: shared.identity.hub.to_string(),
         commitment: commitment.0.to_vec(),

@@ -61,7 +61,12 @@ impl LaneServer {
         let lane_range = views.range(self.peer.as_str(), end, slot.lane_size).await?;
         let head_part = if head.size > at.head_size {
             let table_index = head.size - 1;
-            let table = LaneTable::new(&self.identity.slot_key, LogIndex(table_index), head.depth, &head.slots);
+            let table = LaneTable::new(
+                &self.identity.slot_key,
+                LogIndex(table_index),
+                head.depth,
+                &head.slots,
+            );
             Some(HeadPart {
                 checkpoint: head.checkpoint.as_bytes().to_vec(),
                 slot: slot.slot,
@@ -78,7 +83,12 @@ impl LaneServer {
         Ok(Some(page))
     }
 
-    async fn entries(&self, first: u64, owed: u64, scope: &DataScope) -> Result<Vec<PageEntry>, StoreError> {
+    async fn entries(
+        &self,
+        first: u64,
+        owed: u64,
+        scope: &DataScope,
+    ) -> Result<Vec<PageEntry>, StoreError> {
         let views = Views(&*self.store);
         let limit = usize::try_from(owed).unwrap_or(READ_AHEAD).min(READ_AHEAD);
         let indexes = views.lane(self.peer.as_str(), first, limit).await?;

@@ -42,7 +42,12 @@ impl AccountLimits {
     /// With these limits.
     #[must_use]
     pub fn new(per_second: u32, burst: u32, budget: u64) -> Self {
-        Self { per_second: per_second.max(1), burst: burst.max(1), budget, buckets: Mutex::new(HashMap::new()) }
+        Self {
+            per_second: per_second.max(1),
+            burst: burst.max(1),
+            budget,
+            buckets: Mutex::new(HashMap::new()),
+        }
     }
 
     /// Takes one filing from an account's share.
@@ -53,9 +58,12 @@ impl AccountLimits {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full = u64::from(self.burst) * 1000;
         let day = now_ms / 86_400_000;
-        let bucket = buckets
-            .entry(account.to_owned())
-            .or_insert(Bucket { tokens_milli: full, at_ms: now_ms, day, used: 0 });
+        let bucket = buckets.entry(account.to_owned()).or_insert(Bucket {
+            tokens_milli: full,
+            at_ms: now_ms,
+            day,
+            used: 0,
+        });
         let grown = now_ms.saturating_sub(bucket.at_ms).saturating_mul(u64::from(self.per_second));
         bucket.tokens_milli = bucket.tokens_milli.saturating_add(grown).min(full);
         bucket.at_ms = bucket.at_ms.max(now_ms);
@@ -67,7 +75,10 @@ impl AccountLimits {
         }
         let Some(left) = bucket.tokens_milli.checked_sub(1000) else {
             let wait = (1000 - bucket.tokens_milli).div_ceil(u64::from(self.per_second));
-            return Err(OverLimit::Rate { per_second: self.per_second, retry_after: Duration::from_millis(wait) });
+            return Err(OverLimit::Rate {
+                per_second: self.per_second,
+                retry_after: Duration::from_millis(wait),
+            });
         };
         bucket.tokens_milli = left;
         bucket.used += 1;

@@ -67,18 +67,32 @@ impl Connected for Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.ended.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the key was removed")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the key was removed",
+            )));
         }
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.ended.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the key was removed")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the key was removed",
+            )));
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -138,14 +152,25 @@ impl Listener {
                 tracing::warn!(listener = self.name, %from, limit = self.connections_max, "connection refused: all in use");
                 continue;
             };
-            let (acceptor, out, connections) = (acceptor.clone(), out.clone(), self.connections.clone());
+            let (acceptor, out, connections) =
+                (acceptor.clone(), out.clone(), self.connections.clone());
             let (name, deadline) = (self.name, self.handshake);
-            #[expect(clippy::disallowed_methods, reason = "owned by this loop's JoinSet, which aborts it on drop")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "owned by this loop's JoinSet, which aborts it on drop"
+            )]
             handshakes.spawn(async move {
-                match tokio::time::timeout(deadline, handshake(&acceptor, tcp, permit, &connections)).await {
+                match tokio::time::timeout(
+                    deadline,
+                    handshake(&acceptor, tcp, permit, &connections),
+                )
+                .await
+                {
                     Ok(Ok(connection)) => drop(out.send(Ok(connection)).await),
                     Ok(Err(error)) => refused(name, from, &error),
-                    Err(_) => tracing::info!(listener = name, %from, ?deadline, "handshake timed out"),
+                    Err(_) => {
+                        tracing::info!(listener = name, %from, ?deadline, "handshake timed out")
+                    }
                 }
             });
         }

@@ -36,18 +36,21 @@ pub fn decided(code: &'static str) {
 /// A page was verified and committed.
 pub fn page_verified(peer: &str, statements: usize) {
     metrics::counter!("ewtp_pages_verified_total", "peer" => peer.to_owned()).increment(1);
-    metrics::counter!("ewtp_statements_heard_total", "peer" => peer.to_owned()).increment(statements as u64);
+    metrics::counter!("ewtp_statements_heard_total", "peer" => peer.to_owned())
+        .increment(statements as u64);
 }
 
 /// A page was refused.
 pub fn page_refused(peer: &str, code: &'static str) {
-    metrics::counter!("ewtp_pages_refused_total", "peer" => peer.to_owned(), "code" => code).increment(1);
+    metrics::counter!("ewtp_pages_refused_total", "peer" => peer.to_owned(), "code" => code)
+        .increment(1);
 }
 
 /// Lag of a lane in statements and seconds.
 pub fn lane_lag(peer: &str, direction: &'static str, statements: u64, seconds: f64) {
     let peer = peer.to_owned();
-    metrics::gauge!("ewtp_lane_lag_statements", "peer" => peer.clone(), "direction" => direction).set(statements as f64);
+    metrics::gauge!("ewtp_lane_lag_statements", "peer" => peer.clone(), "direction" => direction)
+        .set(statements as f64);
     metrics::gauge!("ewtp_lane_lag_seconds", "peer" => peer, "direction" => direction).set(seconds);
 }
 

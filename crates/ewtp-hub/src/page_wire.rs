@@ -49,10 +49,15 @@ pub fn to_wire(page: Page) -> v1::Page {
         EntryBody::Statement { header, parts } => v1::PageEntry {
             index: e.index.0,
             header,
-            parts: parts.into_iter().map(|(name, blob)| v1::PartBlob { name, blob: blob.into() }).collect(),
+            parts: parts
+                .into_iter()
+                .map(|(name, blob)| v1::PartBlob { name, blob: blob.into() })
+                .collect(),
             tombstone: Vec::new(),
         },
-        EntryBody::Tombstone(h) => v1::PageEntry { index: e.index.0, tombstone: h.0.to_vec(), ..Default::default() },
+        EntryBody::Tombstone(h) => {
+            v1::PageEntry { index: e.index.0, tombstone: h.0.to_vec(), ..Default::default() }
+        }
     };
     v1::Page {
         first: page.first.0,

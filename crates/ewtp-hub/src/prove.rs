@@ -51,11 +51,19 @@ async fn log_proof(shared: &Shared, index: u64) -> Result<TlogProof, StoreError>
 }
 
 /// The lane path of a statement under the durable head; `None` where the peer has no lane or the statement isn't in it.
-async fn lane_path(shared: &Shared, peer: &HubId, number: u64) -> Result<Option<LanePath>, StoreError> {
+async fn lane_path(
+    shared: &Shared,
+    peer: &HubId,
+    number: u64,
+) -> Result<Option<LanePath>, StoreError> {
     let head = shared.head.borrow().clone();
     let views = Views(&*shared.store);
-    let Some(slot) = head.slots.iter().find(|s| s.peer == *peer && number <= s.lane_size) else { return Ok(None) };
-    let Some(index) = views.lane(peer.as_str(), number, 1).await?.first().copied() else { return Ok(None) };
+    let Some(slot) = head.slots.iter().find(|s| s.peer == *peer && number <= s.lane_size) else {
+        return Ok(None);
+    };
+    let Some(index) = views.lane(peer.as_str(), number, 1).await?.first().copied() else {
+        return Ok(None);
+    };
     let Some(statement) = views.own(index).await? else { return Ok(None) };
     let table_index = LogIndex(head.size.saturating_sub(1));
     let key = &shared.identity.slot_key;
@@ -101,7 +109,8 @@ pub async fn proof_for_peer(
 }
 
 fn shown_parts(statement: &Statement, viewer: Viewer, wanted: &[String]) -> Vec<(String, Vec<u8>)> {
-    let shown = |name: &str| viewer.sees(name) && (wanted.is_empty() || wanted.iter().any(|w| w == name));
+    let shown =
+        |name: &str| viewer.sees(name) && (wanted.is_empty() || wanted.iter().any(|w| w == name));
     statement.parts.iter().filter(|(name, _)| shown(name)).cloned().collect()
 }
 
@@ -115,7 +124,8 @@ pub async fn own_receipt(
     peer: Option<&HubId>,
     lane: LaneWanted,
 ) -> Result<Option<String>, StoreError> {
-    receipt_of_own(shared, index, Viewer::Trader, &[], peer.filter(|_| lane == LaneWanted::Yes)).await
+    receipt_of_own(shared, index, Viewer::Trader, &[], peer.filter(|_| lane == LaneWanted::Yes))
+        .await
 }
 
 /// Receipt of an own statement as a viewer may have it.
@@ -181,7 +191,8 @@ pub async fn receipt_of_heard(
     let issuer = |problem: String| ReceiptError::Issuer { hub: at.peer.clone(), problem };
     let hub: HubId = at.peer.parse().map_err(|_| ReceiptError::Unknown)?;
     let peer = shared.directory.load().peers.get(&hub).cloned().ok_or(ReceiptError::Unknown)?;
-    let channel = client::dial_peer(&shared.tls, &peer.chain).await.map_err(|e| issuer(e.to_string()))?;
+    let channel =
+        client::dial_peer(&shared.tls, &peer.chain).await.map_err(|e| issuer(e.to_string()))?;
     let request = v1::GetProofRequest {
         lane_number: at.number,
         log_index: statement.index,

@@ -18,7 +18,11 @@ use crate::hub::Shared;
 ///
 /// # Errors
 /// Serving.
-pub async fn run(socket: TcpListener, shared: Arc<Shared>, stop: CancellationToken) -> Result<(), std::io::Error> {
+pub async fn run(
+    socket: TcpListener,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+) -> Result<(), std::io::Error> {
     let mut router = Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
@@ -26,7 +30,9 @@ pub async fn run(socket: TcpListener, shared: Arc<Shared>, stop: CancellationTok
     if shared.config.listen.metrics {
         router = router.route("/metrics", get(metrics));
     }
-    serve(socket, router.with_state(shared)).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    serve(socket, router.with_state(shared))
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .await
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

@@ -15,8 +15,8 @@ use ewtp_proto::store::v1::{HeardPage, Locator};
 use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_client::FederationServiceClient;
 use ewtp_proto::v1::subscribe_response::Message as Said;
-use ewtp_store::{StoreError, Views};
 use ewtp_store::views::lane_to_stored;
+use ewtp_store::{StoreError, Views};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{self, DialError};
@@ -45,7 +45,9 @@ pub enum StreamEnded {
         message: String,
     },
     /// A page was refused.
-    #[error("page refused: {0}; nothing of it is stored, the subscription restarts at the cursor by itself; if this recurs, call the peer's operator")]
+    #[error(
+        "page refused: {0}; nothing of it is stored, the subscription restarts at the cursor by itself; if this recurs, call the peer's operator"
+    )]
     Page(#[from] ewtp_log::page::PageRefusal),
     /// The committer.
     #[error(transparent)]
@@ -91,7 +93,8 @@ pub async fn run(
 ) -> Result<(), StoreError> {
     let mut pause = RETRY.0;
     while !stop.is_cancelled() {
-        let Some(peer) = shared.directory.load().peers.get(&hub).filter(|p| p.is_active()).cloned() else {
+        let Some(peer) = shared.directory.load().peers.get(&hub).filter(|p| p.is_active()).cloned()
+        else {
             return Ok(());
         };
         let ended = tokio::select! {
@@ -135,7 +138,10 @@ async fn stream(shared: &Shared, peer: &Peer, progress: &Progress) -> Result<(),
         descriptor_version: u32::try_from(peer.chain.newest().version).unwrap_or(u32::MAX),
         protocol: 1,
     };
-    let call = |s: tonic::Status| StreamEnded::Call { code: format!("{:?}", s.code()), message: s.message().into() };
+    let call = |s: tonic::Status| StreamEnded::Call {
+        code: format!("{:?}", s.code()),
+        message: s.message().into(),
+    };
     let mut pages = client.subscribe(request).await.map_err(call)?.into_inner();
     progress.connected.store(true, Ordering::Relaxed);
     while let Some(message) = pages.message().await.map_err(call)? {
@@ -208,7 +214,8 @@ async fn draft_of(
         if let Meaning::Filing(core) = &verdict.said {
             pending.push(core.case_id.clone());
         }
-        work(shared, peer, LaneNumber(number), generation, &verdict, &mut draft, &mut rounds).await?;
+        work(shared, peer, LaneNumber(number), generation, &verdict, &mut draft, &mut rounds)
+            .await?;
         if !verdict.not_honoured.is_empty() {
             acknowledge(peer, &entry, &verdict, &mut draft)?;
         }
@@ -260,7 +267,11 @@ async fn work(
             case_id: core.case_id.clone(),
             filing_id: core.filing_id.clone(),
             filing_version: core.version,
-            filing: FilingAt::Known(Locator { peer: peer.hub.to_string(), generation, number: number.0 }),
+            filing: FilingAt::Known(Locator {
+                peer: peer.hub.to_string(),
+                generation,
+                number: number.0,
+            }),
             officer_reason: String::new(),
             waits_until_ms: 0,
         }),
@@ -288,7 +299,8 @@ pub(crate) async fn answered_work(
     let same = |r: &&ewtp_proto::store::v1::RequestRecord| {
         r.filing_id == core.filing_id && r.filing_version == core.filing_version
     };
-    let Some(round) = case.requests.iter().filter(same).position(|r| r.commitment == core.request) else {
+    let Some(round) = case.requests.iter().filter(same).position(|r| r.commitment == core.request)
+    else {
         return Ok(None);
     };
     let id = format!("{}/{}/{}", core.filing_id, core.filing_version, round + 1);

@@ -50,7 +50,13 @@ pub async fn foreign(shared: &Shared, hub: &str, digest: &[u8]) -> Option<Arc<Ke
     if let Some(kept) = shared.rulebook.known(&digest) {
         return Some(kept);
     }
-    let peer = shared.directory.load().peers.values().find(|p| p.hub.as_str() == hub && p.is_active()).cloned()?;
+    let peer = shared
+        .directory
+        .load()
+        .peers
+        .values()
+        .find(|p| p.hub.as_str() == hub && p.is_active())
+        .cloned()?;
     let fetch = async {
         let channel = client::dial_peer(&shared.tls, &peer.chain).await.ok()?;
         let request = v1::FederationServiceGetRulesetRequest { digest: digest.to_vec() };

@@ -46,7 +46,9 @@ pub(crate) async fn federation(
         .max_encoding_message_size(ewtp_log::page::PAGE_BYTES_MAX * 2);
     server()
         .add_service(service)
-        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async move { stop.cancelled().await })
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async move {
+            stop.cancelled().await
+        })
         .await
 }
 
@@ -73,14 +75,25 @@ pub(crate) async fn clients(
     server()
         .add_service(health_service)
         .add_optional_service(reflection)
-        .add_service(TradeServiceServer::new(Trade { shared: Arc::clone(&shared) }).max_decoding_message_size(limit))
-        .add_service(OperatorServiceServer::new(Operator { shared }).max_decoding_message_size(limit))
-        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async move { stop.cancelled().await })
+        .add_service(
+            TradeServiceServer::new(Trade { shared: Arc::clone(&shared) })
+                .max_decoding_message_size(limit),
+        )
+        .add_service(
+            OperatorServiceServer::new(Operator { shared }).max_decoding_message_size(limit),
+        )
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async move {
+            stop.cancelled().await
+        })
         .await
 }
 
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
-    request.extensions().get::<Caller>().copied().ok_or_else(|| Status::unauthenticated("no TLS key"))
+    request
+        .extensions()
+        .get::<Caller>()
+        .copied()
+        .ok_or_else(|| Status::unauthenticated("no TLS key"))
 }
 
 fn account<T>(shared: &Shared, request: &Request<T>) -> Result<Arc<v1::AccountRecord>, Status> {

@@ -55,7 +55,11 @@ struct Reasons(Vec<v1::Finding>);
 
 impl Reasons {
     fn add(&mut self, code: &'static str, path: &str, value: &str, allowed: &str) {
-        self.0.push(finding(path, value, Say { code, allowed, fix: "say it again, corrected, as a new version" }));
+        self.0.push(finding(
+            path,
+            value,
+            Say { code, allowed, fix: "say it again, corrected, as a new version" },
+        ));
     }
 
     fn unless(&mut self, holds: bool, code: &'static str, path: &str, value: &str, allowed: &str) {
@@ -70,7 +74,11 @@ impl Judge<'_> {
     ///
     /// # Errors
     /// Reading the store.
-    pub async fn judge(&self, entry: &PageEntry, pending: &[String]) -> Result<Verdict, StoreError> {
+    pub async fn judge(
+        &self,
+        entry: &PageEntry,
+        pending: &[String],
+    ) -> Result<Verdict, StoreError> {
         let mut reasons = Reasons(Vec::new());
         let mut verdict = Verdict::default();
         let EntryBody::Statement { header, parts } = &entry.body else { return Ok(verdict) };
@@ -88,26 +96,58 @@ impl Judge<'_> {
             "filing" => self.filing(&header, &content, &mut reasons, &mut verdict).await?,
             "decision" => {
                 if let Some(core) = content.core::<v1::DecisionCore>(&mut reasons) {
-                    self.about(&core.case_id, &core.filing_id, Assessor::Peer, pending, &mut reasons).await?;
+                    self.about(
+                        &core.case_id,
+                        &core.filing_id,
+                        Assessor::Peer,
+                        pending,
+                        &mut reasons,
+                    )
+                    .await?;
                     reasons.unless(core.effect != 0, "effect", "core.effect", "0", "an effect");
-                    reasons.unless(core.code != 0, "decision-code", "core.code", "0", "a decision code");
+                    reasons.unless(
+                        core.code != 0,
+                        "decision-code",
+                        "core.code",
+                        "0",
+                        "a decision code",
+                    );
                 }
             }
             "info-request" => {
                 if let Some(core) = content.core::<v1::InfoRequestCore>(&mut reasons) {
-                    self.about(&core.case_id, &core.filing_id, Assessor::Peer, pending, &mut reasons).await?;
+                    self.about(
+                        &core.case_id,
+                        &core.filing_id,
+                        Assessor::Peer,
+                        pending,
+                        &mut reasons,
+                    )
+                    .await?;
                 }
             }
             "info-answer" => {
                 if let Some(core) = content.core::<v1::InfoAnswerCore>(&mut reasons) {
-                    self.about(&core.case_id, &core.filing_id, Assessor::Anyone, pending, &mut reasons).await?;
+                    self.about(
+                        &core.case_id,
+                        &core.filing_id,
+                        Assessor::Anyone,
+                        pending,
+                        &mut reasons,
+                    )
+                    .await?;
                     verdict.said = Said::Answer(core);
                 }
             }
             "ack" => drop(content.core::<v1::AckCore>(&mut reasons)),
             "event" => drop(content.core::<v1::EventCore>(&mut reasons)),
             "account" | "peer" | "ruleset" => {
-                reasons.add("kind-internal", "id", &header.id.kind, "kinds that one hub says to another");
+                reasons.add(
+                    "kind-internal",
+                    "id",
+                    &header.id.kind,
+                    "kinds that one hub says to another",
+                );
             }
             _ => {} // a later version's kind: kept, proven, shown as unknown
         }
@@ -119,14 +159,26 @@ impl Judge<'_> {
     }
 
     fn envelope(&self, header: &Header, reasons: &mut Reasons) {
-        reasons.unless(header.hub == self.peer.hub.as_str(), "hub", "hub", &header.hub, self.peer.hub.as_str());
+        reasons.unless(
+            header.hub == self.peer.hub.as_str(),
+            "hub",
+            "hub",
+            &header.hub,
+            self.peer.hub.as_str(),
+        );
         let origin = self.peer.chain.origin().map_or("", |o| o.as_str());
         reasons.unless(header.origin == origin, "origin", "origin", &header.origin, origin);
         match header.time_ms() {
             None => reasons.add("time", "time", &header.time, "an instant of the calendar"),
             Some(ms) => {
                 let expires = self.peer.chain.newest().expires_ms;
-                reasons.unless(ms < expires, "descriptor-expired", "time", &header.time, "before the descriptor's end");
+                reasons.unless(
+                    ms < expires,
+                    "descriptor-expired",
+                    "time",
+                    &header.time,
+                    "before the descriptor's end",
+                );
             }
         }
     }
@@ -166,14 +218,33 @@ impl Judge<'_> {
         if let Some(case) = &known {
             let before = case.filings.iter().find(|f| f.filing_id == core.filing_id);
             let due = before.map_or(1, |f| f.version + 1);
-            reasons.unless(core.version == due, "version", "core.version", &core.version.to_string(), &due.to_string());
+            reasons.unless(
+                core.version == due,
+                "version",
+                "core.version",
+                &core.version.to_string(),
+                &due.to_string(),
+            );
             let foreign = before.is_some_and(|f| f.hub != self.peer.hub.as_str());
-            reasons.unless(!foreign, "rights", "core.filing_id", &core.filing_id, "a filing of the hub that says it");
+            reasons.unless(
+                !foreign,
+                "rights",
+                "core.filing_id",
+                &core.filing_id,
+                "a filing of the hub that says it",
+            );
         }
         let items_ok = !core.items.is_empty() && core.items.len() <= ewtp_trade::check::ITEMS_MAX;
-        reasons.unless(items_ok, "items", "core.items", &core.items.len().to_string(), "1 to 999 items");
+        reasons.unless(
+            items_ok,
+            "items",
+            "core.items",
+            &core.items.len().to_string(),
+            "1 to 999 items",
+        );
         for (i, item) in core.items.iter().enumerate() {
-            let hs = item.commodity_code.is_empty() || ewtp_trade::codes::hs_syntax(&item.commodity_code);
+            let hs = item.commodity_code.is_empty()
+                || ewtp_trade::codes::hs_syntax(&item.commodity_code);
             let path = format!("core.items[{i}].commodity_code");
             reasons.unless(hs, "commodity-code", &path, &item.commodity_code, "6 to 10 digits");
         }
@@ -185,8 +256,9 @@ impl Judge<'_> {
             ..Default::default()
         };
         verdict.warnings = ewtp_trade::check::warnings_of(&filing, self.lists);
-        let ours = self.territories.iter().any(|t| *t == core.country_of_destination);
-        if core.r#type() == v1::FilingType::Advance && ours && core.assessed_by == self.me.as_str() {
+        let ours = self.territories.contains(&core.country_of_destination);
+        if core.r#type() == v1::FilingType::Advance && ours && core.assessed_by == self.me.as_str()
+        {
             verdict.said = Said::Filing(Box::new(core));
         }
         Ok(())
@@ -215,7 +287,13 @@ impl Judge<'_> {
         };
         if who == Assessor::Peer {
             let may = filing.assessed_by == self.peer.hub.as_str();
-            reasons.unless(may, "rights", "hub", self.peer.hub.as_str(), "the hub that assesses the filing");
+            reasons.unless(
+                may,
+                "rights",
+                "hub",
+                self.peer.hub.as_str(),
+                "the hub that assesses the filing",
+            );
         }
         Ok(())
     }
@@ -240,7 +318,12 @@ impl Parts<'_> {
     fn core<M: Message + Default>(&self, reasons: &mut Reasons) -> Option<M> {
         let core = self.get("core");
         if core.is_none() {
-            reasons.add("schema", "core", "", "a part core of the kind's schema, inside the data scope");
+            reasons.add(
+                "schema",
+                "core",
+                "",
+                "a part core of the kind's schema, inside the data scope",
+            );
         }
         core
     }

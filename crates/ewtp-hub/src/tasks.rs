@@ -73,7 +73,9 @@ impl Tasks {
     }
 }
 
-fn verdict(outcome: Result<Result<&'static str, TaskEnded>, tokio::task::JoinError>) -> Result<(), TaskEnded> {
+fn verdict(
+    outcome: Result<Result<&'static str, TaskEnded>, tokio::task::JoinError>,
+) -> Result<(), TaskEnded> {
     match outcome {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(ended)) => Err(ended),

@@ -132,7 +132,11 @@ impl FromStr for Origin {
     /// Parses `[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?(/[a-z0-9._-]+)*/g[1-9][0-9]*`.
     fn from_str(text: &str) -> Result<Self, NameError> {
         let fail = || {
-            NameError::new(text, "a log origin", "host.with.a.dot[/path]/gN in lower case, <= 255 bytes")
+            NameError::new(
+                text,
+                "a log origin",
+                "host.with.a.dot[/path]/gN in lower case, <= 255 bytes",
+            )
         };
         let mut segments = text.split('/');
         let host_port = segments.next().ok_or_else(fail)?;

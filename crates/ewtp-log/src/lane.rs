@@ -104,10 +104,7 @@ impl LaneTable {
     pub fn entry(&self) -> Hash {
         let mut level = self.leaves.clone();
         while level.len() > 1 {
-            level = level
-                .chunks_exact(2)
-                .map(|pair| node_hash(&pair[0], &pair[1]))
-                .collect();
+            level = level.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
         }
         let root = level.first().copied().unwrap_or(Hash::EMPTY_ROOT);
         table_entry(self.index, self.depth, &root)
@@ -122,7 +119,8 @@ impl LaneTable {
     /// Path of one slot: `depth` hashes.
     #[must_use]
     pub fn path(&self, slot: u16) -> Vec<Hash> {
-        let Ok(path) = inclusion_path(self.leaves.as_slice(), u64::from(slot), self.leaves.len() as u64);
+        let Ok(path) =
+            inclusion_path(self.leaves.as_slice(), u64::from(slot), self.leaves.len() as u64);
         path
     }
 }

@@ -80,7 +80,8 @@ impl VerifierKey {
     /// [`VkeyError`].
     pub fn parse(text: &str) -> Result<Self, VkeyError> {
         let mut pieces = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (pieces.next(), pieces.next(), pieces.next()) else {
+        let (Some(name), Some(id), Some(key)) = (pieces.next(), pieces.next(), pieces.next())
+        else {
             return Err(VkeyError::Syntax);
         };
         let id_ok = id.len() == 8 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -89,7 +90,9 @@ impl VerifierKey {
         if !name_is_valid(name) {
             return Err(VkeyError::Name);
         }
-        if u32::from_str_radix(id, 16).ok() != Some(u32::from_be_bytes(key_id(name, *kind_byte, public))) {
+        if u32::from_str_radix(id, 16).ok()
+            != Some(u32::from_be_bytes(key_id(name, *kind_byte, public)))
+        {
             return Err(VkeyError::KeyId);
         }
         let kind = match kind_byte {
@@ -254,7 +257,8 @@ impl Note {
         let split = whole.rfind("\n\n").ok_or(Syntax("no blank line before the signatures"))?;
         let (text, signatures) = whole.split_at(split + 1);
         let signatures = signatures.get(1..).unwrap_or_default();
-        let lines = signatures.strip_suffix('\n').ok_or(Syntax("no final newline or no signature"))?;
+        let lines =
+            signatures.strip_suffix('\n').ok_or(Syntax("no final newline or no signature"))?;
         let lines = lines.split('\n').map(parse_line).collect::<Result<Vec<_>, _>>()?;
         if lines.len() > SIGNATURES_MAX {
             return Err(Syntax("more than 100 signature lines"));
@@ -278,11 +282,16 @@ impl Note {
         self.verify_lines(known, UnknownLines::Refused)
     }
 
-    fn verify_lines(&self, known: &[VerifierKey], unknown: UnknownLines) -> Result<Verified, NoteError> {
+    fn verify_lines(
+        &self,
+        known: &[VerifierKey],
+        unknown: UnknownLines,
+    ) -> Result<Verified, NoteError> {
         let mut verified = Verified::default();
         let mut seen: Vec<&VerifierKey> = Vec::new();
         for line in &self.lines {
-            let Some(key) = known.iter().find(|k| k.name == line.name && k.id == line.key_id) else {
+            let Some(key) = known.iter().find(|k| k.name == line.name && k.id == line.key_id)
+            else {
                 match unknown {
                     UnknownLines::Ignored => continue,
                     UnknownLines::Refused => return Err(NoteError::UnknownKey(line.name.clone())),
@@ -301,7 +310,8 @@ impl Note {
                     verified.log_keys.push(key.clone());
                 }
                 KeyKind::Witness => {
-                    let time = verify_cosignature(&self.text, &key.key, &line.body).ok_or_else(bad)?;
+                    let time =
+                        verify_cosignature(&self.text, &key.key, &line.body).ok_or_else(bad)?;
                     verified.witnesses.push((key.clone(), time));
                 }
             }
@@ -326,8 +336,11 @@ fn verify_cosignature(text: &str, key: &VerifyingKey, body: &[u8]) -> Option<u64
 
 fn parse_line(line: &str) -> Result<SignatureLine, NoteError> {
     use NoteError::Syntax;
-    let rest = line.strip_prefix("— ").ok_or(Syntax("a signature line starts with an em dash and a space"))?;
-    let (name, body) = rest.split_once(' ').ok_or(Syntax("a signature line has a name and a body"))?;
+    let rest = line
+        .strip_prefix("— ")
+        .ok_or(Syntax("a signature line starts with an em dash and a space"))?;
+    let (name, body) =
+        rest.split_once(' ').ok_or(Syntax("a signature line has a name and a body"))?;
     if !name_is_valid(name) {
         return Err(Syntax("key name"));
     }

@@ -143,7 +143,9 @@ impl Default for LaneState {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PageRefusal {
     /// Larger than `ewtp/1` allows, or a hash that isn't 32 bytes.
-    #[error("bounds: a page holds at most 1 MiB and one statement, a statement 256 KiB, a header 4096 bytes")]
+    #[error(
+        "bounds: a page holds at most 1 MiB and one statement, a statement 256 KiB, a header 4096 bytes"
+    )]
     Bounds,
     /// Statements were left out.
     #[error("lane-gap: the lane jumps from {expected} to {got}", expected = .expected.0, got = .got.0)]
@@ -179,7 +181,9 @@ pub enum PageRefusal {
         got: TreeSize,
     },
     /// The lane table's depth fell, is over 12, or the slot lies outside it.
-    #[error("depth: the lane table may have a depth of {DEPTH_MIN} to {DEPTH_MAX} that never falls")]
+    #[error(
+        "depth: the lane table may have a depth of {DEPTH_MIN} to {DEPTH_MAX} that never falls"
+    )]
     Depth,
     /// The slot changed.
     #[error("slot: {got} where {expected} was told")]
@@ -287,7 +291,11 @@ pub enum PageVerdict {
 ///
 /// # Errors
 /// [`PageRefusal`]; the state stays as it was.
-pub fn verify_page(state: &LaneState, page: &Page, trust: &LaneTrust<'_>) -> Result<PageVerdict, PageRefusal> {
+pub fn verify_page(
+    state: &LaneState,
+    page: &Page,
+    trust: &LaneTrust<'_>,
+) -> Result<PageVerdict, PageRefusal> {
     if !within_bounds(page) {
         return Err(PageRefusal::Bounds);
     }
@@ -360,8 +368,8 @@ fn check_head<'a>(
     part: &'a HeadPart,
     trust: &LaneTrust<'_>,
 ) -> Result<CheckedHead<'a>, PageRefusal> {
-    let (checkpoint, note) =
-        Checkpoint::parse_note(&part.checkpoint).map_err(|e| PageRefusal::Checkpoint(e.to_string()))?;
+    let (checkpoint, note) = Checkpoint::parse_note(&part.checkpoint)
+        .map_err(|e| PageRefusal::Checkpoint(e.to_string()))?;
     if checkpoint.origin != trust.origin.as_str() {
         let expected = trust.origin.as_str().to_owned();
         return Err(PageRefusal::Origin { expected, got: checkpoint.origin });
@@ -397,7 +405,8 @@ fn push_entries(lane: &mut Frontier, page: &Page) -> Result<(), PageRefusal> {
         if let EntryBody::Statement { header, parts } = &entry.body
             && let Ok(parsed) = Header::parse(header)
         {
-            let mismatch = parts.iter().find(|(n, blob)| parsed.part_digest(n) != Some(&part_digest(n, blob)));
+            let mismatch =
+                parts.iter().find(|(n, blob)| parsed.part_digest(n) != Some(&part_digest(n, blob)));
             if let Some((part, _)) = mismatch {
                 return Err(PageRefusal::Part { part: part.clone(), number: LaneNumber(number) });
             }

@@ -33,18 +33,23 @@ impl TlogProof {
     /// [`TlogProofError`] naming the line.
     pub fn parse(text: &str) -> Result<Self, TlogProofError> {
         let fail = TlogProofError;
-        let (head, checkpoint) = text.split_once("\n\n").ok_or(fail("no blank line before the checkpoint"))?;
+        let (head, checkpoint) =
+            text.split_once("\n\n").ok_or(fail("no blank line before the checkpoint"))?;
         let mut lines = head.split('\n').peekable();
         if lines.next() != Some(FIRST_LINE) {
             return Err(fail("first line"));
         }
         let extra = match lines.next_if(|l| l.starts_with("extra ")) {
-            Some(l) => Some(l.strip_prefix("extra ").and_then(base64::decode).ok_or(fail("extra line"))?),
+            Some(l) => {
+                Some(l.strip_prefix("extra ").and_then(base64::decode).ok_or(fail("extra line"))?)
+            }
             None => None,
         };
         let index = lines.next().and_then(|l| l.strip_prefix("index ")).and_then(parse_decimal);
         let index = index.ok_or(fail("index line"))?;
-        let path = lines.map(|l| Hash::from_base64(l).ok_or(fail("hash line"))).collect::<Result<Vec<_>, _>>()?;
+        let path = lines
+            .map(|l| Hash::from_base64(l).ok_or(fail("hash line")))
+            .collect::<Result<Vec<_>, _>>()?;
         if path.len() > 63 {
             return Err(fail("more than 63 hashes"));
         }

@@ -225,7 +225,9 @@ impl Receipt {
             None => None,
         };
         let descriptors = match sections.next() {
-            Some(("descriptors", body)) => parse_descriptors(body).ok_or(ReceiptRefusal::Descriptor)?,
+            Some(("descriptors", body)) => {
+                parse_descriptors(body).ok_or(ReceiptRefusal::Descriptor)?
+            }
             _ => return Err(Format("the descriptors section is missing or out of order")),
         };
         if sections.next().is_some() {
@@ -240,14 +242,16 @@ impl Receipt {
     /// [`ReceiptRefusal`], the first that fails in the order parts, attachments, log, lane, descriptors.
     pub fn verify(&self, trust: &ReceiptTrust) -> Result<Proven, ReceiptRefusal> {
         use ReceiptRefusal::Format;
-        let header = Header::parse(self.header.as_bytes()).map_err(|_| Format("header of the statement"))?;
+        let header =
+            Header::parse(self.header.as_bytes()).map_err(|_| Format("header of the statement"))?;
         for (name, blob) in &self.parts {
             if header.part_digest(name) != Some(&part_digest(name, blob)) {
                 return Err(ReceiptRefusal::Part(name.clone()));
             }
         }
         for (digest, bytes) in &self.attachments {
-            let opened = bytes.split_first_chunk::<16>().map(|(salt, rest)| attachment_digest(salt, rest));
+            let opened =
+                bytes.split_first_chunk::<16>().map(|(salt, rest)| attachment_digest(salt, rest));
             if opened != Some(*digest) {
                 return Err(ReceiptRefusal::Attachment(digest.to_base64()));
             }
@@ -255,14 +259,26 @@ impl Receipt {
         let (checkpoint, note) = Checkpoint::parse_note(self.log.checkpoint.as_bytes())
             .map_err(|_| Format("checkpoint of the log section"))?;
         if checkpoint.origin != header.origin {
-            return Err(ReceiptRefusal::Origin { statement: header.origin, checkpoint: checkpoint.origin });
+            return Err(ReceiptRefusal::Origin {
+                statement: header.origin,
+                checkpoint: checkpoint.origin,
+            });
         }
         let commitment = commitment(self.header.as_bytes());
         let size = checkpoint.size;
-        verify_inclusion(self.log.index, size.0, &leaf_hash(&commitment.0), &self.log.path, &checkpoint.root)
-            .map_err(|_| ReceiptRefusal::Inclusion)?;
+        verify_inclusion(
+            self.log.index,
+            size.0,
+            &leaf_hash(&commitment.0),
+            &self.log.path,
+            &checkpoint.root,
+        )
+        .map_err(|_| ReceiptRefusal::Inclusion)?;
         let signed_by = note.verify_all_known(&trust.keys).map_err(ReceiptRefusal::Signature)?;
-        let by_log = signed_by.log_keys.iter().any(|k| k.kind() == KeyKind::Log && k.name() == checkpoint.origin);
+        let by_log = signed_by
+            .log_keys
+            .iter()
+            .any(|k| k.kind() == KeyKind::Log && k.name() == checkpoint.origin);
         if !by_log {
             return Err(ReceiptRefusal::Signature(NoteError::Unsigned));
         }
@@ -291,7 +307,10 @@ fn sections(text: &str) -> Result<Vec<(&str, &str)>, ReceiptRefusal> {
     let body = body.strip_suffix("\n# end\n").ok_or(Format("the last line"))?;
     // The last section's LF went with the suffix; every body keeps its own.
     let whole_len = body.len() + 1;
-    let body = text.get("ewtp-receipt/v1\n# ".len()..).and_then(|t| t.get(..whole_len)).ok_or(Format("its end"))?;
+    let body = text
+        .get("ewtp-receipt/v1\n# ".len()..)
+        .and_then(|t| t.get(..whole_len))
+        .ok_or(Format("its end"))?;
     let mut out = Vec::new();
     let mut rest = body;
     loop {
@@ -365,7 +384,8 @@ impl LanePath {
             Some(number) => {
                 let number = LaneNumber(parse_decimal(number)?);
                 let (index, commitment) = value("entry")?.split_once(' ')?;
-                let (index, commitment) = (LogIndex(parse_decimal(index)?), Hash::from_base64(commitment)?);
+                let (index, commitment) =
+                    (LogIndex(parse_decimal(index)?), Hash::from_base64(commitment)?);
                 let mut path = Vec::new();
                 while let Some(line) = value("path") {
                     path.push(Hash::from_base64(line)?);
@@ -376,7 +396,12 @@ impl LanePath {
         lines.next().is_none().then_some(Self { peer, slot, blind, size, root, table, log, entry })
     }
 
-    fn verify(&self, checkpoint: &Checkpoint, index: LogIndex, statement: &Hash) -> Result<(), ReceiptRefusal> {
+    fn verify(
+        &self,
+        checkpoint: &Checkpoint,
+        index: LogIndex,
+        statement: &Hash,
+    ) -> Result<(), ReceiptRefusal> {
         use ReceiptRefusal::Lane;
         let depth = u8::try_from(self.table.len()).unwrap_or(u8::MAX);
         if !(DEPTH_MIN..=DEPTH_MAX).contains(&depth) || self.slot >> depth != 0 {
@@ -386,7 +411,8 @@ impl LanePath {
         let table_root = table_root_from_path(self.slot, leaf, &self.table);
         let table_index = checkpoint.size.0.checked_sub(1).ok_or(Lane)?;
         let entry = leaf_hash(&table_entry(LogIndex(table_index), depth, &table_root).0);
-        verify_inclusion(table_index, checkpoint.size.0, &entry, &self.log, &checkpoint.root).map_err(|_| Lane)?;
+        verify_inclusion(table_index, checkpoint.size.0, &entry, &self.log, &checkpoint.root)
+            .map_err(|_| Lane)?;
         let Some(place) = &self.entry else { return Ok(()) };
         if (place.index, &place.commitment) != (index, statement) {
             return Err(Lane);

@@ -102,11 +102,13 @@ impl Header {
             later: Vec::new(),
         };
         while let Some(line) = lines.next_if(|l| l.starts_with("ref ")) {
-            let commitment = line.strip_prefix("ref ").and_then(Hash::from_base64).ok_or(fail("ref"))?;
+            let commitment =
+                line.strip_prefix("ref ").and_then(Hash::from_base64).ok_or(fail("ref"))?;
             header.refs.push(commitment);
         }
         while let Some(line) = lines.next_if(|l| l.starts_with("part ")) {
-            let (name, digest) = line.strip_prefix("part ").and_then(parse_part).ok_or(fail("part"))?;
+            let (name, digest) =
+                line.strip_prefix("part ").and_then(parse_part).ok_or(fail("part"))?;
             if header.part_digest(name).is_some() {
                 return Err(fail("part: one name twice"));
             }
@@ -118,7 +120,8 @@ impl Header {
             }
             header.later.push(line.to_owned());
         }
-        if header.refs.len() > REFS_MAX || header.parts.is_empty() || header.parts.len() > PARTS_MAX {
+        if header.refs.len() > REFS_MAX || header.parts.is_empty() || header.parts.len() > PARTS_MAX
+        {
             return Err(fail("the number of ref or part lines"));
         }
         Ok(header)
@@ -133,10 +136,16 @@ impl Header {
         let nonce = base64::encode(&self.nonce);
         let StatementId { kind, subject, number } = &self.id;
         let mut write = || -> std::fmt::Result {
-            write!(out, "ewtp-statement/v1\nhub {}\norigin {}\nnonce {nonce}\n", self.hub, self.origin)?;
+            write!(
+                out,
+                "ewtp-statement/v1\nhub {}\norigin {}\nnonce {nonce}\n",
+                self.hub, self.origin
+            )?;
             write!(out, "id {kind} {subject} {number}\ntime {}\n", self.time)?;
             self.refs.iter().try_for_each(|r| writeln!(out, "ref {r}"))?;
-            self.parts.iter().try_for_each(|(name, digest)| writeln!(out, "part {name} {digest}"))?;
+            self.parts
+                .iter()
+                .try_for_each(|(name, digest)| writeln!(out, "part {name} {digest}"))?;
             self.later.iter().try_for_each(|line| writeln!(out, "{line}"))
         };
         write().map_err(|_| StatementError::Header("writing"))?;
@@ -166,7 +175,9 @@ pub fn commitment(header: &[u8]) -> Hash {
 fn origin_is_plausible(text: &str) -> bool {
     (1..=255).contains(&text.len())
         && text.bytes().all(|b| {
-            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b':' | b'/' | b'_' | b'-')
+            b.is_ascii_lowercase()
+                || b.is_ascii_digit()
+                || matches!(b, b'.' | b':' | b'/' | b'_' | b'-')
         })
 }
 
@@ -213,7 +224,10 @@ const TIME_FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd.dddZ";
 
 fn time_is_valid(text: &str) -> bool {
     text.len() == TIME_FORM.len()
-        && text.bytes().zip(TIME_FORM).all(|(b, f)| if *f == b'd' { b.is_ascii_digit() } else { b == *f })
+        && text
+            .bytes()
+            .zip(TIME_FORM)
+            .all(|(b, f)| if *f == b'd' { b.is_ascii_digit() } else { b == *f })
 }
 
 /// Days since 1970-01-01 of a proleptic Gregorian date (H. Hinnant, "chrono-compatible low-level date algorithms").

@@ -261,7 +261,10 @@ pub fn inclusion_path<S: Subtrees + ?Sized>(
     size: u64,
 ) -> Result<Vec<Hash>, S::Error> {
     let sibling = |ranges: Vec<(u64, u64)>| {
-        let nodes = ranges.into_iter().map(|(a, b)| tree.subtree(a, b - a)).collect::<Result<Vec<_>, _>>()?;
+        let nodes = ranges
+            .into_iter()
+            .map(|(a, b)| tree.subtree(a, b - a))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(join(&nodes))
     };
     inclusion_plan(index, size).into_iter().map(sibling).collect()

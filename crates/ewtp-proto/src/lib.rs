@@ -5,7 +5,12 @@
 //! of `proto/`.
 
 /// `ewtp.v1`: what travels between hubs and accounts.
-#[allow(clippy::all, missing_docs, unreachable_pub, reason = "generated; every field is commented in proto/")]
+#[allow(
+    clippy::all,
+    missing_docs,
+    unreachable_pub,
+    reason = "generated; every field is commented in proto/"
+)]
 pub mod v1 {
     tonic::include_proto!("ewtp.v1");
     include!(concat!(env!("OUT_DIR"), "/ewtp.v1.serde.rs"));
@@ -18,7 +23,12 @@ pub mod v1 {
 /// `ewtp.store.v1`: what the journal and the state hold.
 pub mod store {
     /// Version 1.
-    #[allow(clippy::all, missing_docs, unreachable_pub, reason = "generated; every field is commented in proto/")]
+    #[allow(
+        clippy::all,
+        missing_docs,
+        unreachable_pub,
+        reason = "generated; every field is commented in proto/"
+    )]
     pub mod v1 {
         tonic::include_proto!("ewtp.store.v1");
     }

@@ -5,8 +5,8 @@ use ewtp_log::lane::lane_leaf;
 use ewtp_log::statement::{Header, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
 use ewtp_proto::store::v1::{
-    CaseRecord, Change, ChangeRun, Counters, DecisionRecord, EventRecord, FilingRecord, HeardPage, HeardStatement,
-    Locator, OwnStatement, RefusalRecord, RequestRecord, StoredRuleset, WorkItem,
+    CaseRecord, Change, ChangeRun, Counters, DecisionRecord, EventRecord, FilingRecord, HeardPage,
+    HeardStatement, Locator, OwnStatement, RefusalRecord, RequestRecord, StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 use ewtp_trade::check::{net_mass_sum, value_sums};
@@ -50,7 +50,11 @@ pub(crate) struct Apply<'a, C: Cells> {
 }
 
 /// Applies one frame.
-pub(crate) fn apply<C: Cells>(cells: &mut C, own_hub: &str, read: &ReadFrame) -> Result<(), C::Error> {
+pub(crate) fn apply<C: Cells>(
+    cells: &mut C,
+    own_hub: &str,
+    read: &ReadFrame,
+) -> Result<(), C::Error> {
     let counters = load(cells, &Key::new(Kind::Counters).finish())?.unwrap_or_default();
     let mut run = Apply { cells, own_hub, counters, changes: Vec::new() };
     run.own(read)?;
@@ -97,18 +101,27 @@ impl<C: Cells> Apply<'_, C> {
         for late in &read.frame.late {
             if let Some(address) = &late.address {
                 let commitment = Hash::from_slice(&late.commitment).unwrap_or(Hash::EMPTY_ROOT);
-                by_peer.entry(&address.peer).or_default().push((address.number, late.index, commitment));
+                by_peer.entry(&address.peer).or_default().push((
+                    address.number,
+                    late.index,
+                    commitment,
+                ));
             }
         }
         for statement in &read.frame.own {
             let commitment = commitment(&statement.header);
             for address in &statement.audience {
-                by_peer.entry(&address.peer).or_default().push((address.number, statement.index, commitment));
+                by_peer.entry(&address.peer).or_default().push((
+                    address.number,
+                    statement.index,
+                    commitment,
+                ));
             }
         }
         for (peer, entries) in by_peer {
             let Some((first, _, _)) = entries.first().copied() else { continue };
-            let leaves: Vec<Hash> = entries.iter().map(|(_, i, c)| lane_leaf(LogIndex(*i), c)).collect();
+            let leaves: Vec<Hash> =
+                entries.iter().map(|(_, i, c)| lane_leaf(LogIndex(*i), c)).collect();
             trees::append(self.cells, peer, first - 1, &leaves)?;
             let indexes: Vec<u8> = entries.iter().flat_map(|(_, i, _)| i.to_be_bytes()).collect();
             self.cells.write(Key::new(Kind::Lane).text(peer).number(first).finish(), indexes);
@@ -146,7 +159,8 @@ impl<C: Cells> Apply<'_, C> {
         if page.statements.is_empty() {
             return Ok(());
         }
-        let key = Key::new(Kind::HeardFrame).text(&page.peer).number(page.generation).number(page.first);
+        let key =
+            Key::new(Kind::HeardFrame).text(&page.peer).number(page.generation).number(page.first);
         self.cells.write(key.finish(), read.frame.sequence.to_be_bytes().to_vec());
         for (number, statement) in (page.first..).zip(&page.statements) {
             self.counters.heard += 1;
@@ -175,7 +189,11 @@ impl<C: Cells> Apply<'_, C> {
             account: "",
             not_connected: false,
         };
-        if s.not_honoured.is_empty() { self.statement(&said) } else { self.not_honoured(&said, &s.not_honoured) }
+        if s.not_honoured.is_empty() {
+            self.statement(&said)
+        } else {
+            self.not_honoured(&said, &s.not_honoured)
+        }
     }
 
     fn statement(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
@@ -248,7 +266,8 @@ impl<C: Cells> Apply<'_, C> {
         let ordinal = self.counters.cases;
         self.counters.cases += 1;
         let id = core.case_id.clone();
-        self.cells.write(Key::new(Kind::CaseOrder).number(ordinal).finish(), id.clone().into_bytes());
+        self.cells
+            .write(Key::new(Kind::CaseOrder).number(ordinal).finish(), id.clone().into_bytes());
         if !said.account.is_empty() {
             let key = Key::new(Kind::AccountCases).text(said.account).number(ordinal).finish();
             self.cells.write(key, id.clone().into_bytes());
@@ -316,7 +335,8 @@ impl<C: Cells> Apply<'_, C> {
     fn answer(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
         let Some(core) = said.part::<v1::InfoAnswerCore>("core") else { return Ok(()) };
         let Some(mut case) = self.case(&core.case_id)? else { return Ok(()) };
-        let open = |r: &&mut RequestRecord| r.commitment == core.request && r.answer_commitment.is_empty();
+        let open =
+            |r: &&mut RequestRecord| r.commitment == core.request && r.answer_commitment.is_empty();
         let Some(request) = case.requests.iter_mut().find(open) else { return Ok(()) };
         request.answer = Some(said.at.clone());
         request.answer_commitment = said.commitment.0.to_vec();
@@ -328,7 +348,9 @@ impl<C: Cells> Apply<'_, C> {
 
     fn event(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
         let Some(core) = said.part::<v1::EventCore>("core") else { return Ok(()) };
-        let Some(v1::event_selector::By::CaseId(id)) = core.selector.and_then(|s| s.by) else { return Ok(()) };
+        let Some(v1::event_selector::By::CaseId(id)) = core.selector.and_then(|s| s.by) else {
+            return Ok(());
+        };
         let Some(mut case) = self.case(&id)? else { return Ok(()) };
         let officer = [v1::EventCode::RuleError as i32, v1::EventCode::AnswerOverdue as i32];
         case.with_officer |= officer.contains(&core.code);
@@ -386,7 +408,11 @@ impl<C: Cells> Apply<'_, C> {
         Ok(())
     }
 
-    fn record<M: Message + Default>(&mut self, said: &Said<'_>, kind: Kind) -> Result<(), C::Error> {
+    fn record<M: Message + Default>(
+        &mut self,
+        said: &Said<'_>,
+        kind: Kind,
+    ) -> Result<(), C::Error> {
         // Records of accounts and peers are said by the hub itself alone.
         if said.hub != self.own_hub || !said.at.peer.is_empty() {
             return Ok(());
@@ -399,14 +425,18 @@ impl<C: Cells> Apply<'_, C> {
     }
 
     fn ruleset(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let (Some(core), true) = (said.part::<v1::RulesetCore>("core"), said.at.peer.is_empty()) else {
+        let (Some(core), true) = (said.part::<v1::RulesetCore>("core"), said.at.peer.is_empty())
+        else {
             return Ok(());
         };
         let internal = said.part::<v1::RulesetInternal>("internal").unwrap_or_default();
         let text = if core.confidential { internal.text } else { core.text.clone() };
         let key = Key::new(Kind::Ruleset).text(&core.name).number(u64::from(core.version)).finish();
         let commitment = said.commitment.0.to_vec();
-        self.put(key, &StoredRuleset { core: Some(core), text, log_index: said.log_index, commitment });
+        self.put(
+            key,
+            &StoredRuleset { core: Some(core), text, log_index: said.log_index, commitment },
+        );
         Ok(())
     }
 
@@ -414,7 +444,9 @@ impl<C: Cells> Apply<'_, C> {
     fn work(&mut self, read: &ReadFrame) -> Result<(), C::Error> {
         for id in &read.frame.work_consumed {
             let key = Key::new(Kind::Work).text(id).finish();
-            if let Some(index) = load::<_, WorkItem>(self.cells, &key)?.and_then(|item| work_index(&item)) {
+            if let Some(index) =
+                load::<_, WorkItem>(self.cells, &key)?.and_then(|item| work_index(&item))
+            {
                 self.cells.erase(index);
             }
             self.cells.erase(key);
@@ -437,7 +469,7 @@ impl<C: Cells> Apply<'_, C> {
         }
         self.counters.applied = read.frame.sequence;
         self.counters.any = true;
-        let counters = self.counters.clone();
+        let counters = self.counters;
         self.put(Key::new(Kind::Counters).finish(), &counters);
         Ok(())
     }

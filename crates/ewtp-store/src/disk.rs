@@ -57,7 +57,7 @@ pub trait SegmentFile: Send + Sync {
     ///
     /// # Errors
     /// Asking.
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }
 
 /// Files of the operating system.
@@ -140,7 +140,7 @@ impl SegmentFile for RealFile {
         self.0.sync_all()
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 }

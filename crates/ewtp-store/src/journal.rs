@@ -27,7 +27,9 @@ pub const SEGMENT_BYTES: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The disk said no.
-    #[error("journal {segment}: {source}; the hub stops, and reads what is true when it starts again")]
+    #[error(
+        "journal {segment}: {source}; the hub stops, and reads what is true when it starts again"
+    )]
     Io {
         /// Segment.
         segment: String,
@@ -137,9 +139,12 @@ impl Journal {
         };
         let mut segments = BTreeMap::new();
         for name in disk.list().map_err(io("directory"))? {
-            let Some(first) = name.strip_suffix(".seg").and_then(|n| n.parse().ok()) else { continue };
+            let Some(first) = name.strip_suffix(".seg").and_then(|n| n.parse().ok()) else {
+                continue;
+            };
             let file: Arc<dyn SegmentFile> = Arc::from(disk.open(&name).map_err(io(&name))?);
-            segments.insert(first, Segment { name, first, file, offsets: Vec::new(), scanned: false });
+            segments
+                .insert(first, Segment { name, first, file, offsets: Vec::new(), scanned: false });
         }
         let mut inner = Inner { segments, next: 0, end: 0, poisoned: false };
         if let Some(last) = inner.segments.values_mut().next_back() {
@@ -182,7 +187,12 @@ impl Journal {
         result
     }
 
-    fn append_bytes(&self, inner: &mut Inner, sequence: u64, bytes: &[u8]) -> Result<(), JournalError> {
+    fn append_bytes(
+        &self,
+        inner: &mut Inner,
+        sequence: u64,
+        bytes: &[u8],
+    ) -> Result<(), JournalError> {
         let full = inner.segments.is_empty()
             || (inner.end > 0 && inner.end + bytes.len() as u64 > self.segment_bytes);
         if full {
@@ -192,13 +202,20 @@ impl Journal {
                 .disk
                 .create(&name, room)
                 .map_err(|source| JournalError::Io { segment: name.clone(), source })?;
-            let segment =
-                Segment { name, first: sequence, file: Arc::from(file), offsets: Vec::new(), scanned: true };
+            let segment = Segment {
+                name,
+                first: sequence,
+                file: Arc::from(file),
+                offsets: Vec::new(),
+                scanned: true,
+            };
             inner.segments.insert(sequence, segment);
             inner.end = 0;
         }
         let end = inner.end;
-        let Some(segment) = inner.segments.values_mut().next_back() else { return Err(JournalError::Poisoned) };
+        let Some(segment) = inner.segments.values_mut().next_back() else {
+            return Err(JournalError::Poisoned);
+        };
         let io = |source| JournalError::Io { segment: segment.name.clone(), source };
         segment.file.write_at(bytes, end).map_err(io)?;
         segment.file.sync().map_err(io)?;
@@ -224,7 +241,9 @@ impl Journal {
                 scan_segment(segment)?;
             }
             let at = usize::try_from(sequence - segment.first).unwrap_or(usize::MAX);
-            let Some(offset) = segment.offsets.get(at) else { return Err(JournalError::Absent(sequence)) };
+            let Some(offset) = segment.offsets.get(at) else {
+                return Err(JournalError::Absent(sequence));
+            };
             (Arc::clone(&segment.file), *offset, segment.name.clone())
         };
         let corrupt = || JournalError::Corrupt { segment: name.clone(), offset };
@@ -283,14 +302,18 @@ fn read_head(file: &dyn SegmentFile, offset: u64) -> io::Result<Option<FrameHead
         crc: word(20),
         raw,
     };
-    let sane = raw.starts_with(MAGIC) && head.meta_len <= AREA_BYTES_MAX && head.blob_len <= AREA_BYTES_MAX;
+    let sane = raw.starts_with(MAGIC)
+        && head.meta_len <= AREA_BYTES_MAX
+        && head.blob_len <= AREA_BYTES_MAX;
     Ok(sane.then_some(head))
 }
 
 /// The frame at an offset if all its metadata is there and holds; blobs are read but not checked.
 fn read_frame(file: &dyn SegmentFile, offset: u64) -> io::Result<Option<(u64, ReadFrame)>> {
     let Some(head) = read_head(file, offset)? else { return Ok(None) };
-    if offset + HEADER_BYTES as u64 + u64::from(head.meta_len) + u64::from(head.blob_len) > file.len()? {
+    if offset + HEADER_BYTES as u64 + u64::from(head.meta_len) + u64::from(head.blob_len)
+        > file.size()?
+    {
         return Ok(None);
     }
     let mut meta = vec![0; head.meta_len as usize];
@@ -308,7 +331,7 @@ fn scan_at(file: &dyn SegmentFile, offset: u64, sequence: u64, is_last: bool) ->
         let mut probe = [0; HEADER_BYTES];
         let empty = match file.read_at(&mut probe, offset) {
             Ok(()) => probe == [0; HEADER_BYTES],
-            Err(_) => offset >= file.len()?,
+            Err(_) => offset >= file.size()?,
         };
         return Ok(if empty { Scan::End } else { Scan::Damaged });
     };
@@ -317,7 +340,8 @@ fn scan_at(file: &dyn SegmentFile, offset: u64, sequence: u64, is_last: bool) ->
         // Frames before the last one were synced before it was written; only their place matters here.
         false => head.sequence == sequence,
         true => {
-            head.sequence == sequence && read_frame(file, offset)?.is_some_and(|(_, frame)| frame.blobs_hold())
+            head.sequence == sequence
+                && read_frame(file, offset)?.is_some_and(|(_, frame)| frame.blobs_hold())
         }
     };
     Ok(if whole { Scan::Frame { bytes } } else { Scan::Damaged })
@@ -332,19 +356,23 @@ fn scan_segment(segment: &mut Segment) -> Result<u64, JournalError> {
     loop {
         let sequence = segment.first + segment.offsets.len() as u64;
         match scan_at(&*segment.file, at, sequence, false).map_err(io)? {
-            Scan::Frame { bytes } if next_is_frame(segment, at + bytes, sequence + 1).map_err(io)? => {
+            Scan::Frame { bytes }
+                if next_is_frame(segment, at + bytes, sequence + 1).map_err(io)? =>
+            {
                 segment.offsets.push(at);
                 at += bytes;
             }
             // The last one that can be seen: it may be torn, so it is read whole.
-            Scan::Frame { bytes } => match scan_at(&*segment.file, at, sequence, true).map_err(io)? {
-                Scan::Frame { .. } => {
-                    segment.offsets.push(at);
-                    at += bytes;
-                    break;
+            Scan::Frame { bytes } => {
+                match scan_at(&*segment.file, at, sequence, true).map_err(io)? {
+                    Scan::Frame { .. } => {
+                        segment.offsets.push(at);
+                        at += bytes;
+                        break;
+                    }
+                    Scan::End | Scan::Damaged => break,
                 }
-                Scan::End | Scan::Damaged => break,
-            },
+            }
             Scan::End | Scan::Damaged => break,
         }
     }
@@ -359,13 +387,15 @@ fn next_is_frame(segment: &Segment, at: u64, sequence: u64) -> io::Result<bool> 
 /// Whether there is a torn tail to cut. Good frames behind a damaged one mean more than a crash, and nothing is cut.
 fn damaged_tail(segment: &Segment, end: u64) -> Result<bool, JournalError> {
     let io = |source| JournalError::Io { segment: segment.name.clone(), source };
-    let len = segment.file.len().map_err(io)?;
+    let len = segment.file.size().map_err(io)?;
     let mut tail = vec![0; usize::try_from(len.saturating_sub(end)).unwrap_or(0)];
     if !tail.is_empty() {
         segment.file.read_at(&mut tail, end).map_err(io)?;
     }
     let due = segment.first + segment.offsets.len() as u64;
-    for at in (1..tail.len().saturating_sub(HEADER_BYTES)).filter(|at| tail[*at..].starts_with(MAGIC)) {
+    for at in
+        (1..tail.len().saturating_sub(HEADER_BYTES)).filter(|at| tail[*at..].starts_with(MAGIC))
+    {
         let later = read_frame(&*segment.file, end + at as u64).map_err(io)?;
         if later.is_some_and(|(sequence, _)| sequence > due) {
             return Err(JournalError::Corrupt { segment: segment.name.clone(), offset: end });

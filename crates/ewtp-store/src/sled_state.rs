@@ -48,7 +48,9 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// Written by a later version of the software.
-    #[error("the data directory has schema {found}, this program knows {known}; use the newer program")]
+    #[error(
+        "the data directory has schema {found}, this program knows {known}; use the newer program"
+    )]
     Schema {
         /// Found.
         found: String,
@@ -74,7 +76,8 @@ impl SledStore {
     /// # Errors
     /// [`StoreError`].
     pub fn open(dir: &Path, own_hub: &str) -> Result<Self, StoreError> {
-        let disk = RealDisk::new(&dir.join(JOURNAL_DIR)).map_err(|source| dir_error(dir, source))?;
+        let disk =
+            RealDisk::new(&dir.join(JOURNAL_DIR)).map_err(|source| dir_error(dir, source))?;
         Self::open_with(dir, own_hub, Arc::new(disk), SEGMENT_BYTES)
     }
 
@@ -100,7 +103,9 @@ impl SledStore {
     /// Applies the frames that sled has not seen.
     fn replay(&self) -> Result<(), StoreError> {
         let counters = match self.db.get(Key::new(Kind::Counters).finish())? {
-            Some(bytes) => Counters::decode(&*bytes).map_err(|e| StoreError::Value(e.to_string()))?,
+            Some(bytes) => {
+                Counters::decode(&*bytes).map_err(|e| StoreError::Value(e.to_string()))?
+            }
             None => Counters::default(),
         };
         let from = if counters.any { counters.applied + 1 } else { 0 };
@@ -144,7 +149,8 @@ impl SledStore {
     /// [`StoreError`].
     pub fn check(&self, scratch: &Path) -> Result<Vec<String>, StoreError> {
         let db = open_sled(scratch)?;
-        let fresh = Self { journal: Arc::clone(&self.journal), db, own_hub: Arc::clone(&self.own_hub) };
+        let fresh =
+            Self { journal: Arc::clone(&self.journal), db, own_hub: Arc::clone(&self.own_hub) };
         fresh.replay()?;
         let mut differences = Vec::new();
         let (mut mine, mut theirs) = (self.db.iter().peekable(), fresh.db.iter().peekable());
@@ -175,7 +181,8 @@ impl SledStore {
                 std::cmp::Ordering::Equal => {
                     let (x, y) = (mine.next().transpose()?, theirs.next().transpose()?);
                     if x.as_ref().map(|(_, v)| v) != y.as_ref().map(|(_, v)| v) {
-                        differences.push(format!("another value at {}", hex(&a.unwrap_or_default())));
+                        differences
+                            .push(format!("another value at {}", hex(&a.unwrap_or_default())));
                     }
                 }
             }
@@ -212,7 +219,9 @@ fn check_schema(dir: &Path) -> Result<(), StoreError> {
     let known = crate::SCHEMA_VERSION;
     match std::fs::read_to_string(&path) {
         Ok(text) if text.trim() == known.to_string() => Ok(()),
-        Ok(text) => Err(StoreError::Schema { found: text.trim().chars().take(20).collect(), known }),
+        Ok(text) => {
+            Err(StoreError::Schema { found: text.trim().chars().take(20).collect(), known })
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             std::fs::write(&path, format!("{known}\n")).map_err(|source| dir_error(&path, source))
         }
@@ -225,7 +234,9 @@ fn open_sled(dir: &Path) -> Result<sled::Db, StoreError> {
     loop {
         match sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).open() {
             // A predecessor that was killed a moment ago may still hold the lock.
-            Err(sled::Error::Io(e)) if started.elapsed() < LOCK_WAIT && e.to_string().contains("lock") => {
+            Err(sled::Error::Io(e))
+                if started.elapsed() < LOCK_WAIT && e.to_string().contains("lock") =>
+            {
                 std::thread::sleep(Duration::from_millis(50));
             }
             other => return Ok(other?),
@@ -273,12 +284,22 @@ impl Store for SledStore {
         Ok(self.db.get(key)?.map(|v| v.to_vec()))
     }
 
-    async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    async fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         let rows = self.db.range(from.to_vec()..to.to_vec()).take(limit);
-        rows.map(|row| row.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(StoreError::from)).collect()
+        rows.map(|row| row.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(StoreError::from))
+            .collect()
     }
 
-    async fn last_at(&self, from: &[u8], at: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    async fn last_at(
+        &self,
+        from: &[u8],
+        at: &[u8],
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
         let row = self.db.range(from.to_vec()..=at.to_vec()).next_back().transpose()?;
         Ok(row.map(|(k, v)| (k.to_vec(), v.to_vec())))
     }

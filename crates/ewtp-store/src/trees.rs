@@ -21,7 +21,12 @@ pub(crate) trait Cells {
 }
 
 /// Appends leaf hashes to a tree of `size` leaves.
-pub(crate) fn append<C: Cells>(cells: &mut C, tree: &str, size: u64, leaves: &[Hash]) -> Result<(), C::Error> {
+pub(crate) fn append<C: Cells>(
+    cells: &mut C,
+    tree: &str,
+    size: u64,
+    leaves: &[Hash],
+) -> Result<(), C::Error> {
     append_level(cells, tree, 0, size, leaves)
 }
 

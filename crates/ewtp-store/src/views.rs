@@ -6,8 +6,8 @@ use ewtp_log::statement::{commitment, open_part};
 use ewtp_log::tree::{Frontier, compact_range, inclusion_plan, join};
 use ewtp_log::{Hash, TreeSize};
 use ewtp_proto::store::v1::{
-    CaseRecord, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead, OwnStatement, StoredRuleset,
-    WorkItem,
+    CaseRecord, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
+    OwnStatement, StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 
@@ -37,13 +37,22 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// Reading.
-    async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    async fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
 
     /// Last pair with `from <= key <= at`.
     ///
     /// # Errors
     /// Reading.
-    async fn last_at(&self, from: &[u8], at: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError>;
+    async fn last_at(
+        &self,
+        from: &[u8],
+        at: &[u8],
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError>;
 
     /// A frame of the journal.
     ///
@@ -159,7 +168,11 @@ impl<S: Store + ?Sized> Views<'_, S> {
     ///
     /// # Errors
     /// Reading.
-    pub async fn changes(&self, after: u64, runs: usize) -> Result<Vec<(u64, String, String)>, StoreError> {
+    pub async fn changes(
+        &self,
+        after: u64,
+        runs: usize,
+    ) -> Result<Vec<(u64, String, String)>, StoreError> {
         let prefix = Key::new(Kind::Changes);
         // The cursor may stand inside a run: start with the run that holds the next number.
         let at = prefix.clone().number(after + 1).finish();
@@ -209,12 +222,21 @@ impl<S: Store + ?Sized> Views<'_, S> {
     ///
     /// # Errors
     /// Reading.
-    pub async fn overdue_work(&self, now_ms: u64, limit: usize) -> Result<Vec<WorkItem>, StoreError> {
+    pub async fn overdue_work(
+        &self,
+        now_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<WorkItem>, StoreError> {
         let prefix = Key::new(Kind::WaitingWork);
         self.work_of(&prefix.clone().finish(), &prefix.number(now_ms).finish(), limit).await
     }
 
-    async fn work_of(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<WorkItem>, StoreError> {
+    async fn work_of(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<WorkItem>, StoreError> {
         let mut out = Vec::new();
         for (_, id) in self.0.scan(from, to, limit).await? {
             let id = String::from_utf8(id).map_err(|e| StoreError::Value(e.to_string()))?;
@@ -264,7 +286,9 @@ impl<S: Store + ?Sized> Views<'_, S> {
         let stored: Option<StoredLane> = self.load(key).await?;
         match stored {
             None => Ok(LaneState::default()),
-            Some(stored) => lane_from_stored(&stored).ok_or_else(|| StoreError::Value("lane state".into())),
+            Some(stored) => {
+                lane_from_stored(&stored).ok_or_else(|| StoreError::Value("lane state".into()))
+            }
         }
     }
 
@@ -279,7 +303,8 @@ impl<S: Store + ?Sized> Views<'_, S> {
         let mut out = Vec::new();
         for (key, value) in self.0.scan(&from, &prefix.end(), limit).await? {
             let start = last_number(&key).unwrap_or_default();
-            let indexes = value.chunks_exact(8).filter_map(|c| c.try_into().ok()).map(u64::from_be_bytes);
+            let indexes =
+                value.chunks_exact(8).filter_map(|c| c.try_into().ok()).map(u64::from_be_bytes);
             out.extend((start..).zip(indexes).filter(|(n, _)| *n >= first).map(|(_, i)| i));
             if out.len() >= limit {
                 out.truncate(limit);
@@ -300,7 +325,9 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// The frame that holds a log index.
     async fn frame_of(&self, prefix: Key, number: u64) -> Result<Option<ReadFrame>, StoreError> {
         let at = prefix.clone().number(number).finish();
-        let Some((_, value)) = self.0.last_at(&prefix.finish(), &at).await? else { return Ok(None) };
+        let Some((_, value)) = self.0.last_at(&prefix.finish(), &at).await? else {
+            return Ok(None);
+        };
         let sequence = value.try_into().map(u64::from_be_bytes);
         let sequence = sequence.map_err(|_| StoreError::Value("frame reference".into()))?;
         self.0.frame(sequence).await.map(Some)
@@ -311,7 +338,9 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// # Errors
     /// Reading.
     pub async fn own(&self, index: u64) -> Result<Option<Statement>, StoreError> {
-        let Some(read) = self.frame_of(Key::new(Kind::OwnFrame), index).await? else { return Ok(None) };
+        let Some(read) = self.frame_of(Key::new(Kind::OwnFrame), index).await? else {
+            return Ok(None);
+        };
         let found = read.frame.own.iter().find(|s| s.index == index);
         Ok(found.map(|s| own_statement(&read, s)))
     }
@@ -324,7 +353,9 @@ impl<S: Store + ?Sized> Views<'_, S> {
         let mut out = Vec::with_capacity(indexes.len());
         let mut held: Option<ReadFrame> = None;
         for index in indexes {
-            let here = |r: &ReadFrame| r.frame.own.iter().find(|s| s.index == *index).map(|s| own_statement(r, s));
+            let here = |r: &ReadFrame| {
+                r.frame.own.iter().find(|s| s.index == *index).map(|s| own_statement(r, s))
+            };
             let found = match held.as_ref().and_then(here) {
                 Some(found) => Some(found),
                 None => {
@@ -332,7 +363,11 @@ impl<S: Store + ?Sized> Views<'_, S> {
                     held.as_ref().and_then(here)
                 }
             };
-            out.push(found.ok_or_else(|| StoreError::Value(format!("no statement at log index {index}")))?);
+            out.push(
+                found.ok_or_else(|| {
+                    StoreError::Value(format!("no statement at log index {index}"))
+                })?,
+            );
         }
         Ok(out)
     }
@@ -363,7 +398,9 @@ impl<S: Store + ?Sized> Views<'_, S> {
         let (level, tile, from, count) = trees::place(lo, width);
         let bytes = self.0.get(&trees::tile_key(tree, level, tile)).await?.unwrap_or_default();
         if (bytes.len() as u64) < (from + count) * 32 {
-            return Err(StoreError::Value(format!("tile {level}/{tile} of tree {tree:?} is too short")));
+            return Err(StoreError::Value(format!(
+                "tile {level}/{tile} of tree {tree:?} is too short"
+            )));
         }
         Ok(trees::root_of(&bytes, from, count))
     }
@@ -384,7 +421,12 @@ impl<S: Store + ?Sized> Views<'_, S> {
     ///
     /// # Errors
     /// Reading.
-    pub async fn inclusion(&self, tree: &str, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
+    pub async fn inclusion(
+        &self,
+        tree: &str,
+        index: u64,
+        size: u64,
+    ) -> Result<Vec<Hash>, StoreError> {
         let mut out = Vec::new();
         for sibling in inclusion_plan(index, size) {
             let mut nodes = Vec::new();
@@ -456,7 +498,10 @@ pub fn lane_to_stored(state: &LaneState) -> StoredLane {
 
 fn lane_from_stored(stored: &StoredLane) -> Option<LaneState> {
     let frontier = |nodes: &[ewtp_proto::store::v1::FrontierNode]| {
-        let nodes = nodes.iter().map(|n| Some((n.width, Hash::from_slice(&n.hash)?))).collect::<Option<Vec<_>>>()?;
+        let nodes = nodes
+            .iter()
+            .map(|n| Some((n.width, Hash::from_slice(&n.hash)?)))
+            .collect::<Option<Vec<_>>>()?;
         Frontier::from_nodes(nodes)
     };
     Some(LaneState {

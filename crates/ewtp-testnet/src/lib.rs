@@ -101,7 +101,12 @@ impl HubProcess {
     ///
     /// # Errors
     /// [`TestnetError`].
-    pub fn init(program: &Path, dir: &Path, hub: &str, passphrase: &str) -> Result<Self, TestnetError> {
+    pub fn init(
+        program: &Path,
+        dir: &Path,
+        hub: &str,
+        passphrase: &str,
+    ) -> Result<Self, TestnetError> {
         let port = free_ports()?;
         let listen = [0, 1, 2].map(|i| SocketAddr::from((Ipv4Addr::LOCALHOST, port + i)));
         let id = hub.parse().map_err(|e: ewtp_log::id::NameError| {
@@ -175,7 +180,10 @@ impl HubProcess {
     /// Writing.
     pub fn configure(&self, lines: &str) -> Result<(), TestnetError> {
         let path = self.config();
-        let mut file = std::fs::OpenOptions::new().append(true).open(&path).map_err(io(path.display().to_string()))?;
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(io(path.display().to_string()))?;
         file.write_all(lines.as_bytes()).map_err(io(path.display().to_string()))
     }
 
@@ -184,7 +192,11 @@ impl HubProcess {
     /// # Errors
     /// [`TestnetError`].
     pub fn start(&mut self) -> Result<(), TestnetError> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log()).map_err(io("hub.log"))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .map_err(io("hub.log"))?;
         let child = Command::new(&self.program)
             .args(["hub", "run", "--config"])
             .arg(self.config())
@@ -206,13 +218,19 @@ impl HubProcess {
     fn wait_ready(&mut self, limit: Duration) -> Result<(), TestnetError> {
         let started = Instant::now();
         while started.elapsed() < limit {
-            if http_get(&self.public(), "/readyz").is_some_and(|text| text.starts_with("HTTP/1.1 200")) {
+            if http_get(&self.public(), "/readyz")
+                .is_some_and(|text| text.starts_with("HTTP/1.1 200"))
+            {
                 return Ok(());
             }
             if let Some(child) = &mut self.child
                 && let Ok(Some(status)) = child.try_wait()
             {
-                return Err(TestnetError::Ended { hub: self.hub.clone(), status: status.to_string(), log: self.log() });
+                return Err(TestnetError::Ended {
+                    hub: self.hub.clone(),
+                    status: status.to_string(),
+                    log: self.log(),
+                });
             }
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -76,11 +76,16 @@ impl TlsIdentity {
     ///
     /// # Errors
     /// [`IdentityError::Certificate`].
-    pub fn from_pem(certificate_pem: &str, key_pem: &str, path: &str) -> Result<Self, IdentityError> {
+    pub fn from_pem(
+        certificate_pem: &str,
+        key_pem: &str,
+        path: &str,
+    ) -> Result<Self, IdentityError> {
         let fail = |problem: String| IdentityError::Certificate { path: path.to_owned(), problem };
-        let certificate =
-            CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|e| fail(e.to_string()))?;
-        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| fail(e.to_string()))?;
+        let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
+            .map_err(|e| fail(e.to_string()))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| fail(e.to_string()))?;
         if spki_sha256(&certificate).is_none() {
             return Err(fail("not an X.509 certificate".into()));
         }
@@ -99,7 +104,8 @@ impl TlsIdentity {
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
         let name = certificate.display().to_string();
         let fail = |problem: String| IdentityError::Certificate { path: name.clone(), problem };
-        let certificate_pem = std::fs::read_to_string(certificate).map_err(|e| fail(e.to_string()))?;
+        let certificate_pem =
+            std::fs::read_to_string(certificate).map_err(|e| fail(e.to_string()))?;
         let key_pem = read_private(key)?;
         let key_pem = std::str::from_utf8(&key_pem).map_err(|e| fail(e.to_string()))?;
         Self::from_pem(&certificate_pem, key_pem, &name)

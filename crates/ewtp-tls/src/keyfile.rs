@@ -24,7 +24,9 @@ pub enum KeyFileError {
         source: std::io::Error,
     },
     /// Others than the owner may read it.
-    #[error("key file {path} has mode {mode:04o}, so others may read the key; run: chmod 600 {path}")]
+    #[error(
+        "key file {path} has mode {mode:04o}, so others may read the key; run: chmod 600 {path}"
+    )]
     Mode {
         /// File.
         path: PathBuf,
@@ -96,8 +98,10 @@ pub fn write_seed(path: &Path, seed: &[u8; 32]) -> Result<(), KeyFileError> {
 /// [`KeyFileError`].
 pub fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let bytes = read_private(path)?;
-    parse_seed(&bytes)
-        .ok_or_else(|| KeyFileError::Content { path: path.to_owned(), expected: "32 secret bytes (ewtp-seed/v1)" })
+    parse_seed(&bytes).ok_or_else(|| KeyFileError::Content {
+        path: path.to_owned(),
+        expected: "32 secret bytes (ewtp-seed/v1)",
+    })
 }
 
 fn parse_seed(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
@@ -113,8 +117,8 @@ fn parse_seed(bytes: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
 pub fn write_root_key(path: &Path, seed: &[u8; 32], passphrase: &str) -> Result<(), KeyFileError> {
     let text = Zeroizing::new(format!("{SEED_FIRST_LINE}\n{}\n", base64::encode(seed)));
     let recipient = age::scrypt::Recipient::new(SecretString::from(passphrase.to_owned()));
-    let encrypted =
-        age::encrypt(&recipient, text.as_bytes()).map_err(|e| KeyFileError::Encrypt(e.to_string()))?;
+    let encrypted = age::encrypt(&recipient, text.as_bytes())
+        .map_err(|e| KeyFileError::Encrypt(e.to_string()))?;
     write_private(path, &encrypted)
 }
 
@@ -125,7 +129,8 @@ pub fn write_root_key(path: &Path, seed: &[u8; 32], passphrase: &str) -> Result<
 pub fn read_root_key(path: &Path, passphrase: &str) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
     let bytes = read_private(path)?;
     let identity = age::scrypt::Identity::new(SecretString::from(passphrase.to_owned()));
-    let plain = age::decrypt(&identity, &bytes).map_err(|_| KeyFileError::Passphrase { path: path.to_owned() })?;
+    let plain = age::decrypt(&identity, &bytes)
+        .map_err(|_| KeyFileError::Passphrase { path: path.to_owned() })?;
     parse_seed(&Zeroizing::new(plain))
         .ok_or_else(|| KeyFileError::Content { path: path.to_owned(), expected: "a root key" })
 }

@@ -5,13 +5,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -46,12 +47,16 @@ impl Pinned {
     }
 
     fn judge(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
-        let spki = spki_sha256(certificate).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        let spki = spki_sha256(certificate)
+            .ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
         if self.check.allows(&spki) {
             Ok(())
         } else {
             // The text reaches the log of whoever refused, so that an operator can compare fingerprints.
-            Err(Error::General(format!("public key {} is not pinned here", ewtp_log::Hash(spki).to_hex())))
+            Err(Error::General(format!(
+                "public key {} is not pinned here",
+                ewtp_log::Hash(spki).to_hex()
+            )))
         }
     }
 
@@ -61,7 +66,12 @@ impl Pinned {
         certificate: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, dss, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 }
 
@@ -145,7 +155,10 @@ impl ServerCertVerifier for Pinned {
 ///
 /// # Errors
 /// If rustls doesn't take the identity's key.
-pub fn server_config(identity: &TlsIdentity, check: Arc<dyn PinCheck>) -> Result<ServerConfig, Error> {
+pub fn server_config(
+    identity: &TlsIdentity,
+    check: Arc<dyn PinCheck>,
+) -> Result<ServerConfig, Error> {
     let pinned = Pinned::new(check);
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&pinned.provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -161,7 +174,10 @@ pub fn server_config(identity: &TlsIdentity, check: Arc<dyn PinCheck>) -> Result
 ///
 /// # Errors
 /// If rustls doesn't take the identity's key.
-pub fn client_config(identity: &TlsIdentity, check: Arc<dyn PinCheck>) -> Result<ClientConfig, Error> {
+pub fn client_config(
+    identity: &TlsIdentity,
+    check: Arc<dyn PinCheck>,
+) -> Result<ClientConfig, Error> {
     let pinned = Pinned::new(check);
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&pinned.provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?

@@ -14,7 +14,10 @@ pub const EXPORT_EFFECTS: &[Effect] = &[Effect::Admissibility];
 pub const fn effects(kind: FilingType) -> &'static [Effect] {
     match kind {
         FilingType::Export => EXPORT_EFFECTS,
-        FilingType::Advance | FilingType::Transit | FilingType::Import | FilingType::Unspecified => ADVANCE_EFFECTS,
+        FilingType::Advance
+        | FilingType::Transit
+        | FilingType::Import
+        | FilingType::Unspecified => ADVANCE_EFFECTS,
     }
 }
 
@@ -62,7 +65,9 @@ pub fn assessment(case: &CaseRecord, filing: &FilingRecord, effect: Effect) -> A
 #[must_use]
 pub fn open_request(case: &CaseRecord, filing: &FilingRecord) -> bool {
     case.requests.iter().any(|r| {
-        r.filing_id == filing.filing_id && r.filing_version == filing.version && r.answer_commitment.is_empty()
+        r.filing_id == filing.filing_id
+            && r.filing_version == filing.version
+            && r.answer_commitment.is_empty()
     })
 }
 

@@ -4,8 +4,8 @@ use ewtp_proto::v1;
 use v1::{ConsignmentCategory as Category, FilingFunction, FilingType};
 
 use crate::codes::{
-    Country, INCOTERMS, Lrn, TRANSPORT_MODES, day_syntax, hs_syntax, locode_syntax, office_syntax, party_id_syntax,
-    ucr_syntax,
+    Country, INCOTERMS, Lrn, TRANSPORT_MODES, day_syntax, hs_syntax, locode_syntax, office_syntax,
+    party_id_syntax, ucr_syntax,
 };
 use crate::elements::{Column, ELEMENTS, Item, Need, Place};
 use crate::finding::{Findings, Say};
@@ -41,7 +41,10 @@ pub struct CheckedFiling {
 ///
 /// # Errors
 /// Every violation, at least one.
-pub fn check_filing(filing: &v1::Filing, lists: &CodeLists) -> Result<CheckedFiling, Vec<v1::Finding>> {
+pub fn check_filing(
+    filing: &v1::Filing,
+    lists: &CodeLists,
+) -> Result<CheckedFiling, Vec<v1::Finding>> {
     let mut findings = Findings::default();
     let empty = v1::FilingCore::default();
     let core = filing.core.as_ref().unwrap_or(&empty);
@@ -133,7 +136,9 @@ impl Check<'_> {
     fn each_item(&self) -> impl Iterator<Item = (usize, Item<'_>)> {
         let goods = self.filing.goods.as_ref().map_or(&[][..], |g| &g.items);
         let value = self.filing.value.as_ref().map_or(&[][..], |v| &v.items);
-        let join = move |(i, core): (usize, _)| (i, Item { core, goods: goods.get(i), value: value.get(i) });
+        let join = move |(i, core): (usize, _)| {
+            (i, Item { core, goods: goods.get(i), value: value.get(i) })
+        };
         self.core.items.iter().enumerate().map(join)
     }
 
@@ -149,14 +154,26 @@ impl Check<'_> {
             self.out.violation("core.type", core.r#type().as_str_name(), say);
         }
         if core.category() == Category::Unspecified {
-            let say = Say { code: "category", allowed: "1 to 4", fix: "choose the WCO immediate release category" };
+            let say = Say {
+                code: "category",
+                allowed: "1 to 4",
+                fix: "choose the WCO immediate release category",
+            };
             self.out.violation("core.category", &core.category.to_string(), say);
         }
         if core.function() == FilingFunction::Amendment && core.filing_id.is_empty() {
-            let say = Say { code: "amendment", allowed: "the filing id to amend", fix: "fill in core.filing_id" };
+            let say = Say {
+                code: "amendment",
+                allowed: "the filing id to amend",
+                fix: "fill in core.filing_id",
+            };
             self.out.violation("core.filing_id", "", say);
         }
-        let say = Say { code: "lrn", allowed: "1-22 of A-Z a-z 0-9 - / . _", fix: "use a shorter or plainer reference" };
+        let say = Say {
+            code: "lrn",
+            allowed: "1-22 of A-Z a-z 0-9 - / . _",
+            fix: "use a shorter or plainer reference",
+        };
         self.optional("core.lrn", &core.lrn, |t| Lrn::parse(t).is_some(), say);
         let say = Say {
             code: "ucr",
@@ -168,11 +185,19 @@ impl Check<'_> {
             _ if core.mrn.is_empty() => {}
             MrnVerdict::Good => {}
             MrnVerdict::CheckDigit => {
-                let say = Say { code: "mrn-check-digit", allowed: "18th character by ISO 6346", fix: "compare the number" };
+                let say = Say {
+                    code: "mrn-check-digit",
+                    allowed: "18th character by ISO 6346",
+                    fix: "compare the number",
+                };
                 self.out.warning("core.mrn", &core.mrn, say);
             }
             MrnVerdict::Syntax => {
-                let say = Say { code: "mrn", allowed: "an18: year, country, 13 characters, check digit", fix: "correct it" };
+                let say = Say {
+                    code: "mrn",
+                    allowed: "an18: year, country, 13 characters, check digit",
+                    fix: "correct it",
+                };
                 self.out.violation("core.mrn", &core.mrn, say);
             }
         }
@@ -193,12 +218,18 @@ impl Check<'_> {
         ] {
             self.optional(path, value, party_id_syntax, id);
         }
-        let status_ok = matches!((core.agent_id.is_empty(), core.agent_status), (true, 0) | (false, 2 | 3));
+        let status_ok =
+            matches!((core.agent_id.is_empty(), core.agent_status), (true, 0) | (false, 2 | 3));
         if !status_ok {
-            let say = Say { code: "agent-status", allowed: "2 direct or 3 indirect, with an agent; else 0", fix: "correct one of the two" };
+            let say = Say {
+                code: "agent-status",
+                allowed: "2 direct or 3 indirect, with an agent; else 0",
+                fix: "correct one of the two",
+            };
             self.out.violation("core.agent_status", &core.agent_status.to_string(), say);
         }
-        let text = Say { code: "text-length", allowed: "at most 512 characters", fix: "shorten it" };
+        let text =
+            Say { code: "text-length", allowed: "at most 512 characters", fix: "shorten it" };
         let short = |t: &str| t.chars().count() <= TEXT_CHARS_MAX;
         self.optional("core.exporter_name", &core.exporter_name, short, text);
         self.optional("core.importer_name", &core.importer_name, short, text);
@@ -226,24 +257,44 @@ impl Check<'_> {
             allowed: "1 sea, 2 rail, 3 road, 4 air, 5 post, 6 multimodal, 7 fixed, 8 inland water, 9 other (UN/ECE Rec 19)",
             fix: "use one digit",
         };
-        self.optional("core.transport_mode", &core.transport_mode, |m| TRANSPORT_MODES.contains(&m), mode);
+        self.optional(
+            "core.transport_mode",
+            &core.transport_mode,
+            |m| TRANSPORT_MODES.contains(&m),
+            mode,
+        );
         let day = Say { code: "date", allowed: "a day as YYYY-MM-DD", fix: "correct the day" };
         self.optional("core.departure_date", &core.departure_date, day_syntax, day);
         self.locode("core.port_of_discharge", &core.port_of_discharge);
         if let Some(goods) = &self.filing.goods {
             self.locode("goods.location", &goods.location);
         }
-        let office = Say { code: "office", allowed: "country and six of A-Z 0-9", fix: "look the office up in its country's list" };
+        let office = Say {
+            code: "office",
+            allowed: "country and six of A-Z 0-9",
+            fix: "look the office up in its country's list",
+        };
         for (i, value) in core.offices.iter().enumerate() {
             self.optional(&format!("core.offices[{i}]"), value, office_syntax, office);
         }
     }
 
     fn locode(&mut self, path: &str, value: &str) {
-        let syntax = Say { code: "locode", allowed: "country and three of A-Z 2-9 (UN/LOCODE)", fix: "look the place up in UN/LOCODE" };
+        let syntax = Say {
+            code: "locode",
+            allowed: "country and three of A-Z 2-9 (UN/LOCODE)",
+            fix: "look the place up in UN/LOCODE",
+        };
         self.optional(path, value, locode_syntax, syntax);
-        if !value.is_empty() && locode_syntax(value) && self.lists.listed(ListKind::Locodes, value) == Listed::No {
-            let say = Say { code: "locode-unlisted", allowed: "a code of the UN/LOCODE edition in use", fix: syntax.fix };
+        if !value.is_empty()
+            && locode_syntax(value)
+            && self.lists.listed(ListKind::Locodes, value) == Listed::No
+        {
+            let say = Say {
+                code: "locode-unlisted",
+                allowed: "a code of the UN/LOCODE edition in use",
+                fix: syntax.fix,
+            };
             self.out.violation(path, value, say);
         }
     }
@@ -251,7 +302,11 @@ impl Check<'_> {
     fn items(&mut self) {
         let core = self.core;
         if core.items.is_empty() || core.items.len() > ITEMS_MAX {
-            let say = Say { code: "items", allowed: "1 to 999 items", fix: "add items or split the filing" };
+            let say = Say {
+                code: "items",
+                allowed: "1 to 999 items",
+                fix: "add items or split the filing",
+            };
             self.out.violation("core.items", &core.items.len().to_string(), say);
         }
         let lengths = [
@@ -260,15 +315,28 @@ impl Check<'_> {
         ];
         for (path, len) in lengths {
             // An absent part says nothing here: whether it is mandatory is the table's business.
-            if let Some(len) = len.filter(|l| *l != core.items.len() && (*l != 0 || !core.partial)) {
-                let say = Say { code: "items-differ", allowed: "as many items as in part core", fix: "give each item in each part" };
+            if let Some(len) = len.filter(|l| *l != core.items.len() && (*l != 0 || !core.partial))
+            {
+                let say = Say {
+                    code: "items-differ",
+                    allowed: "as many items as in part core",
+                    fix: "give each item in each part",
+                };
                 self.out.violation(path, &len.to_string(), say);
             }
         }
         for (i, item) in core.items.iter().enumerate() {
             if item.number as usize != i + 1 && item.number != 0 {
-                let say = Say { code: "item-number", allowed: "1, 2, 3 … without gaps", fix: "number the items in order" };
-                self.out.violation(&format!("core.items[{i}].number"), &item.number.to_string(), say);
+                let say = Say {
+                    code: "item-number",
+                    allowed: "1, 2, 3 … without gaps",
+                    fix: "number the items in order",
+                };
+                self.out.violation(
+                    &format!("core.items[{i}].number"),
+                    &item.number.to_string(),
+                    say,
+                );
             }
             self.commodity(i, item);
             self.origin(i, item);
@@ -277,14 +345,23 @@ impl Check<'_> {
         let Some(goods) = &self.filing.goods else { return };
         self.mass("goods.gross_mass_kg", &goods.gross_mass_kg, None);
         for (i, item) in goods.items.iter().enumerate() {
-            let text = Say { code: "text-length", allowed: "at most 512 characters", fix: "shorten it" };
+            let text =
+                Say { code: "text-length", allowed: "at most 512 characters", fix: "shorten it" };
             let short = |t: &str| t.chars().count() <= TEXT_CHARS_MAX;
             self.optional(&format!("goods.items[{i}].description"), &item.description, short, text);
             self.mass(&format!("goods.items[{i}].gross_mass_kg"), &item.gross_mass_kg, None);
-            self.mass(&format!("goods.items[{i}].net_mass_kg"), &item.net_mass_kg, Some("zero-mass"));
+            self.mass(
+                &format!("goods.items[{i}].net_mass_kg"),
+                &item.net_mass_kg,
+                Some("zero-mass"),
+            );
             let package = &item.package_type;
             if !package.is_empty() && self.lists.listed(ListKind::Packages, package) == Listed::No {
-                let say = Say { code: "package-type", allowed: "a code of UN/ECE Rec 21", fix: "look the package up" };
+                let say = Say {
+                    code: "package-type",
+                    allowed: "a code of UN/ECE Rec 21",
+                    fix: "look the package up",
+                };
                 self.out.violation(&format!("goods.items[{i}].package_type"), package, say);
             }
         }
@@ -292,12 +369,20 @@ impl Check<'_> {
 
     fn commodity(&mut self, i: usize, item: &v1::CoreItem) {
         let (path, code) = (format!("core.items[{i}].commodity_code"), &item.commodity_code);
-        let syntax = Say { code: "commodity-code", allowed: "6 to 10 digits, chapters 01-76 and 78-99", fix: "look the code up in the HS" };
+        let syntax = Say {
+            code: "commodity-code",
+            allowed: "6 to 10 digits, chapters 01-76 and 78-99",
+            fix: "look the code up in the HS",
+        };
         self.optional(&path, code, hs_syntax, syntax);
         let six = code.get(..6).unwrap_or_default();
         if hs_syntax(code) && self.lists.listed(ListKind::Hs, six) == Listed::No {
             let allowed = format!("a code of {}", self.lists.edition(ListKind::Hs));
-            let say = Say { code: "hs-left-list", allowed: &allowed, fix: "use the code that replaced it" };
+            let say = Say {
+                code: "hs-left-list",
+                allowed: &allowed,
+                fix: "use the code that replaced it",
+            };
             self.out.warning(&path, code, say);
         }
     }
@@ -305,7 +390,11 @@ impl Check<'_> {
     fn origin(&mut self, i: usize, item: &v1::CoreItem) {
         let path = format!("core.items[{i}].origin");
         if item.origin == "ZZ" {
-            let say = Say { code: "origin-unknown", allowed: "ISO 3166-1 alpha-2", fix: "ask the maker for the origin" };
+            let say = Say {
+                code: "origin-unknown",
+                allowed: "ISO 3166-1 alpha-2",
+                fix: "ask the maker for the origin",
+            };
             self.out.warning(&path, "ZZ", say);
         } else {
             self.optional(&path, &item.origin, |c| Country::parse(c).is_some(), COUNTRY);
@@ -315,10 +404,26 @@ impl Check<'_> {
     fn quantity(&mut self, i: usize, item: &v1::CoreItem) {
         let Some(quantity) = &item.quantity else { return };
         let path = format!("core.items[{i}].quantity");
-        let number = Say { code: "quantity", allowed: "a decimal, not negative", fix: "write digits and at most one point" };
-        self.optional(&format!("{path}.value"), &quantity.value, |v| parse_decimal(v).is_ok(), number);
-        let unit = Say { code: "unit", allowed: "a code of UN/ECE Rec 20, e.g. KGM or H87", fix: "look the unit up" };
-        let syntax = |u: &str| (2..=3).contains(&u.len()) && u.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+        let number = Say {
+            code: "quantity",
+            allowed: "a decimal, not negative",
+            fix: "write digits and at most one point",
+        };
+        self.optional(
+            &format!("{path}.value"),
+            &quantity.value,
+            |v| parse_decimal(v).is_ok(),
+            number,
+        );
+        let unit = Say {
+            code: "unit",
+            allowed: "a code of UN/ECE Rec 20, e.g. KGM or H87",
+            fix: "look the unit up",
+        };
+        let syntax = |u: &str| {
+            (2..=3).contains(&u.len())
+                && u.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        };
         match self.lists.listed(ListKind::Units, &quantity.unit) {
             Listed::Yes => {}
             Listed::No => self.out.violation(&format!("{path}.unit"), &quantity.unit, unit),
@@ -331,7 +436,11 @@ impl Check<'_> {
     }
 
     fn mass(&mut self, path: &str, value: &str, zero: Option<&'static str>) {
-        let say = Say { code: "mass", allowed: "decimal kilograms, at most 17 digits after the point", fix: "write digits and at most one point" };
+        let say = Say {
+            code: "mass",
+            allowed: "decimal kilograms, at most 17 digits after the point",
+            fix: "write digits and at most one point",
+        };
         match parse_decimal(value) {
             _ if value.is_empty() => {}
             Err(_) => self.out.violation(path, value, say),
@@ -352,7 +461,8 @@ impl Check<'_> {
         for (i, item) in value.items.iter().enumerate() {
             self.money(&format!("value.items[{i}].value"), item.value.as_ref(), Declared::Price);
         }
-        let terms = Say { code: "terms", allowed: "an Incoterms 2020 code", fix: "e.g. DAP or FOB" };
+        let terms =
+            Say { code: "terms", allowed: "an Incoterms 2020 code", fix: "e.g. DAP or FOB" };
         self.optional("value.terms", &value.terms, |t| INCOTERMS.contains(&t), terms);
         self.locode("value.terms_location", &value.terms_location);
     }
@@ -366,18 +476,30 @@ impl Check<'_> {
                 self.out.violation(&format!("{path}.currency"), currency, say);
             }
             Err(_) => {
-                let say = Say { code: "amount", allowed: "a decimal, not negative, at most 17 digits after the point", fix: "write digits and at most one point" };
+                let say = Say {
+                    code: "amount",
+                    allowed: "a decimal, not negative, at most 17 digits after the point",
+                    fix: "write digits and at most one point",
+                };
                 self.out.violation(&format!("{path}.amount"), amount, say);
             }
             Ok(parsed) => {
                 if parsed.exceeds_minor_unit() && declared == Declared::Price {
                     let digits = parsed.currency().exponent().unwrap_or_default();
                     let allowed = format!("{digits} digits after the point in {currency}");
-                    let say = Say { code: "price-fraction", allowed: &allowed, fix: "kept as declared; payables are rounded by rule" };
+                    let say = Say {
+                        code: "price-fraction",
+                        allowed: &allowed,
+                        fix: "kept as declared; payables are rounded by rule",
+                    };
                     self.out.warning(&format!("{path}.amount"), amount, say);
                 }
                 if parsed.amount().is_zero() && declared == Declared::Price {
-                    let say = Say { code: "zero-price", allowed: "more than zero", fix: "declare the value of the goods" };
+                    let say = Say {
+                        code: "zero-price",
+                        allowed: "more than zero",
+                        fix: "declare the value of the goods",
+                    };
                     self.out.warning(&format!("{path}.amount"), amount, say);
                 }
             }
@@ -391,7 +513,11 @@ enum Declared {
     Total,
 }
 
-const COUNTRY: Say<'_> = Say { code: "country", allowed: "ISO 3166-1 alpha-2, XI, XK or EU", fix: "use two capital letters" };
+const COUNTRY: Say<'_> = Say {
+    code: "country",
+    allowed: "ISO 3166-1 alpha-2, XI, XK or EU",
+    fix: "use two capital letters",
+};
 
 /// Sums of item values by currency, exact; empty where the part is withheld.
 #[must_use]
@@ -404,7 +530,9 @@ pub fn value_sums(filing: &v1::Filing) -> Vec<v1::Money> {
             let _ = sums.entry(money.currency.clone()).or_default().add(parsed.amount());
         }
     }
-    sums.into_iter().map(|(currency, sum)| v1::Money { amount: sum.to_string(), currency }).collect()
+    sums.into_iter()
+        .map(|(currency, sum)| v1::Money { amount: sum.to_string(), currency })
+        .collect()
 }
 
 /// Sum of net masses, decimal kilograms; empty where the part is withheld.

@@ -43,7 +43,9 @@ impl Lrn {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let ok = (1..=22).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'/' | b'.' | b'_'));
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'/' | b'.' | b'_'));
         ok.then(|| Self(text.to_owned()))
     }
 
@@ -66,14 +68,17 @@ pub fn hs_syntax(code: &str) -> bool {
 /// UCR of WCO's recommendation of 2004: a year digit, a country, company id and reference, at most 35.
 #[must_use]
 pub fn ucr_syntax(text: &str) -> bool {
-    let (Some(year), Some(country), Some(rest)) = (text.get(..1), text.get(1..3), text.get(3..)) else {
+    let (Some(year), Some(country), Some(rest)) = (text.get(..1), text.get(1..3), text.get(3..))
+    else {
         return false;
     };
     text.len() <= 35
         && year.bytes().all(|b| b.is_ascii_digit())
         && Country::parse(country).is_some()
         && !rest.is_empty()
-        && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'/' | b'(' | b')'))
+        && rest.bytes().all(|b| {
+            b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'-' | b'/' | b'(' | b')')
+        })
 }
 
 /// A party's id: country prefix and 1–33 of A–Z, 0–9 and `-` (EORI: an..17; the WCO TIN guideline fixes no maximum).

@@ -37,20 +37,28 @@ pub enum MrnVerdict {
 /// Judges an MRN.
 #[must_use]
 pub fn judge(text: &str) -> MrnVerdict {
-    let (Some(first17), Some(last)) = (text.get(..17), text.get(17..)) else { return MrnVerdict::Syntax };
+    let (Some(first17), Some(last)) = (text.get(..17), text.get(17..)) else {
+        return MrnVerdict::Syntax;
+    };
     let year = text.get(..2).is_some_and(|y| y.bytes().all(|b| b.is_ascii_digit()));
     let country = text.get(2..4).and_then(Country::parse).is_some();
     let rest = text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
     if text.len() != 18 || !year || !country || !rest {
         return MrnVerdict::Syntax;
     }
-    if check_digit(first17).is_some_and(|d| last == d.to_string()) { MrnVerdict::Good } else { MrnVerdict::CheckDigit }
+    if check_digit(first17).is_some_and(|d| last == d.to_string()) {
+        MrnVerdict::Good
+    } else {
+        MrnVerdict::CheckDigit
+    }
 }
 
 /// Makes an MRN from the year, the country and 13 random symbols below 36.
 #[must_use]
 pub fn make(year: u16, country: &str, random: [u8; 13]) -> String {
-    let symbols = random.iter().map(|r| char::from(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[usize::from(r % 36)]));
+    let symbols = random
+        .iter()
+        .map(|r| char::from(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[usize::from(r % 36)]));
     let first17: String = format!("{:02}{country}", year % 100).chars().chain(symbols).collect();
     let digit = check_digit(&first17).unwrap_or(0);
     format!("{first17}{digit}")

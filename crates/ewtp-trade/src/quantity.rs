@@ -151,7 +151,8 @@ impl FromStr for ExactSum {
     /// Reads what `Display` wrote; the whole part may be longer than a single decimal's.
     fn from_str(text: &str) -> Result<Self, QuantityError> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let fits = fraction.len() <= FRACTION_DIGITS_MAX as usize && fraction.bytes().all(|b| b.is_ascii_digit());
+        let fits = fraction.len() <= FRACTION_DIGITS_MAX as usize
+            && fraction.bytes().all(|b| b.is_ascii_digit());
         let parse = |t: &str| t.parse::<i128>().map_err(|_| QuantityError::Syntax);
         if !fits || whole.starts_with('-') {
             return Err(QuantityError::Syntax);

@@ -6,19 +6,26 @@ use ewtp_proto::v1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
     /// A part that never leaves.
-    #[error("part {0:?} can't be in a data scope; allowed: core, parties, goods, value, authority, signature, trader")]
+    #[error(
+        "part {0:?} can't be in a data scope; allowed: core, parties, goods, value, authority, signature, trader"
+    )]
     Part(String),
     /// Nothing in it.
     #[error("a data scope names at least the part core")]
     Empty,
 }
 
-const SHAREABLE: &[&str] = &["core", "parties", "goods", "value", "authority", "signature", "trader"];
+const SHAREABLE: &[&str] =
+    &["core", "parties", "goods", "value", "authority", "signature", "trader"];
 
 /// ACDD's 15 fields: part `core` of filings. What is said about a case (reasons, questions, answers) is shown as well.
 #[must_use]
 pub fn acdd() -> v1::DataScope {
-    v1::DataScope { name: "acdd".into(), parts: vec!["core".into(), "trader".into()], ..Default::default() }
+    v1::DataScope {
+        name: "acdd".into(),
+        parts: vec!["core".into(), "trader".into()],
+        ..Default::default()
+    }
 }
 
 /// Every part but `internal`.

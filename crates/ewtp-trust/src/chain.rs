@@ -164,7 +164,11 @@ impl Chain {
     /// [`ChainError::Fingerprint`].
     pub fn expect_fingerprint(&self, expected: &Hash) -> Result<(), ChainError> {
         let got = self.fingerprint();
-        if got == *expected { Ok(()) } else { Err(ChainError::Fingerprint { expected: *expected, got }) }
+        if got == *expected {
+            Ok(())
+        } else {
+            Err(ChainError::Fingerprint { expected: *expected, got })
+        }
     }
 
     /// Envelopes, oldest first.
@@ -188,7 +192,9 @@ impl Chain {
     /// Log keys of the generation in use that count at `at_ms`.
     #[must_use]
     pub fn log_keys(&self, at_ms: u64) -> Vec<VerifierKey> {
-        let counts = |k: &&crate::descriptor::LogKey| k.from_ms <= at_ms && k.to_ms.is_none_or(|to| at_ms < to);
+        let counts = |k: &&crate::descriptor::LogKey| {
+            k.from_ms <= at_ms && k.to_ms.is_none_or(|to| at_ms < to)
+        };
         self.newest
             .generation()
             .map(|g| g.keys.iter().filter(counts).map(|k| k.vkey.clone()).collect())
@@ -223,7 +229,11 @@ impl Chain {
     }
 }
 
-fn open(envelope: &str, version: u64, before: Option<&Descriptor>) -> Result<Descriptor, ChainError> {
+fn open(
+    envelope: &str,
+    version: u64,
+    before: Option<&Descriptor>,
+) -> Result<Descriptor, ChainError> {
     let wrap = |source| ChainError::Envelope { version, source };
     let opened = Envelope::parse(envelope.trim()).map_err(wrap)?;
     if let Some(before) = before {

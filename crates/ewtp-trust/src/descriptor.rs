@@ -196,10 +196,9 @@ fn field(field: &'static str, problem: impl Into<String>) -> DescriptorError {
 
 fn instant(name: &'static str, text: &str) -> Result<u64, DescriptorError> {
     let parsed: Result<jiff::Timestamp, _> = text.parse();
-    parsed
-        .ok()
-        .and_then(|t| u64::try_from(t.as_millisecond()).ok())
-        .ok_or_else(|| field(name, format!("{text:?} is no UTC instant such as 2026-01-01T00:00:00Z")))
+    parsed.ok().and_then(|t| u64::try_from(t.as_millisecond()).ok()).ok_or_else(|| {
+        field(name, format!("{text:?} is no UTC instant such as 2026-01-01T00:00:00Z"))
+    })
 }
 
 fn instant_text(ms: u64) -> String {
@@ -223,7 +222,11 @@ impl Descriptor {
             },
             generations: vec![RawGeneration {
                 origin: t.log_key.name().to_owned(),
-                keys: vec![RawKey { vkey: t.log_key.to_text(), from: instant_text(t.window_ms.0), to: None }],
+                keys: vec![RawKey {
+                    vkey: t.log_key.to_text(),
+                    from: instant_text(t.window_ms.0),
+                    to: None,
+                }],
                 closing: None,
             }],
             witness: None,
@@ -254,7 +257,8 @@ impl Descriptor {
             "live" => Environment::Live,
             other => return Err(field("environment", format!("{other:?}; allowed: test, live"))),
         };
-        let hub: HubId = raw.hub.parse().map_err(|e: ewtp_log::id::NameError| field("hub", e.to_string()))?;
+        let hub: HubId =
+            raw.hub.parse().map_err(|e: ewtp_log::id::NameError| field("hub", e.to_string()))?;
         let root_keys = keys("root.keys", &raw.root.keys)?;
         let distinct: BTreeSet<_> = root_keys.iter().collect();
         if distinct.len() != root_keys.len() || root_keys.iter().any(|k| strong_key(k).is_none()) {
@@ -269,15 +273,24 @@ impl Descriptor {
                 if key.kind() == kind { Ok(key) } else { Err(field(name, "a key of another type")) }
             }
         };
-        let witnesses: Vec<_> =
-            raw.witnesses.iter().map(vkey("witnesses", KeyKind::Witness)).collect::<Result<_, _>>()?;
+        let witnesses: Vec<_> = raw
+            .witnesses
+            .iter()
+            .map(vkey("witnesses", KeyKind::Witness))
+            .collect::<Result<_, _>>()?;
         if witnesses.len() > WITNESSES_MAX {
             return Err(field("witnesses", "at most 15"));
         }
-        let version = if raw.version == 0 { Err(field("version", "counts from 1")) } else { Ok(raw.version) }?;
+        let version = if raw.version == 0 {
+            Err(field("version", "counts from 1"))
+        } else {
+            Ok(raw.version)
+        }?;
         let prev = match (&raw.prev, version) {
             (None, 1) => None,
-            (Some(text), 2..) => Some(Hash::from_base64(text).ok_or_else(|| field("prev", "no SHA-256 in base64"))?),
+            (Some(text), 2..) => {
+                Some(Hash::from_base64(text).ok_or_else(|| field("prev", "no SHA-256 in base64"))?)
+            }
             _ => return Err(field("prev", "absent in version 1, present in all later ones")),
         };
         let generations: Vec<Generation> =
@@ -318,15 +331,19 @@ impl Descriptor {
 }
 
 fn keys(name: &'static str, texts: &[String]) -> Result<Vec<[u8; 32]>, DescriptorError> {
-    let decode = |t: &String| base64::decode_array(t).ok_or_else(|| field(name, "32 bytes in base64 each"));
+    let decode =
+        |t: &String| base64::decode_array(t).ok_or_else(|| field(name, "32 bytes in base64 each"));
     texts.iter().map(decode).collect()
 }
 
 fn generation(raw: &RawGeneration) -> Result<Generation, DescriptorError> {
-    let origin: Origin =
-        raw.origin.parse().map_err(|e: ewtp_log::id::NameError| field("generations.origin", e.to_string()))?;
+    let origin: Origin = raw
+        .origin
+        .parse()
+        .map_err(|e: ewtp_log::id::NameError| field("generations.origin", e.to_string()))?;
     let key = |k: &RawKey| {
-        let vkey = VerifierKey::parse(&k.vkey).map_err(|e| field("generations.keys", e.to_string()))?;
+        let vkey =
+            VerifierKey::parse(&k.vkey).map_err(|e| field("generations.keys", e.to_string()))?;
         if vkey.kind() != KeyKind::Log || vkey.name() != origin.as_str() {
             return Err(field("generations.keys", "a log key is named like its origin"));
         }

@@ -66,7 +66,8 @@ pub struct Envelope {
 /// What is signed: `DSSEv1 len type len body`.
 #[must_use]
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    let mut out =
+        format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     out.extend_from_slice(payload);
     out
 }
@@ -80,9 +81,13 @@ impl Envelope {
         if json.len() > ENVELOPE_BYTES_MAX {
             return Err(DsseError::TooLong(json.len()));
         }
-        let raw: EnvelopeJson = serde_json::from_str(json).map_err(|e| DsseError::Syntax(e.to_string()))?;
+        let raw: EnvelopeJson =
+            serde_json::from_str(json).map_err(|e| DsseError::Syntax(e.to_string()))?;
         let decode = |text: &str| {
-            STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).map_err(|e| DsseError::Syntax(e.to_string()))
+            STANDARD
+                .decode(text)
+                .or_else(|_| URL_SAFE.decode(text))
+                .map_err(|e| DsseError::Syntax(e.to_string()))
         };
         Ok(Self {
             payload: decode(&raw.payload)?,
@@ -118,7 +123,12 @@ impl Envelope {
     ///
     /// # Errors
     /// [`DsseError::Threshold`], then [`DsseError::Type`].
-    pub fn verify(&self, expected: &str, keys: &[[u8; 32]], threshold: usize) -> Result<&[u8], DsseError> {
+    pub fn verify(
+        &self,
+        expected: &str,
+        keys: &[[u8; 32]],
+        threshold: usize,
+    ) -> Result<&[u8], DsseError> {
         let message = pae(&self.payload_type, &self.payload);
         let mut distinct: Vec<&[u8; 32]> = keys.iter().collect();
         distinct.sort_unstable();
@@ -132,7 +142,10 @@ impl Envelope {
             return Err(DsseError::Threshold { needed: threshold.max(1), got });
         }
         if self.payload_type != expected {
-            return Err(DsseError::Type { expected: expected.into(), got: self.payload_type.clone() });
+            return Err(DsseError::Type {
+                expected: expected.into(),
+                got: self.payload_type.clone(),
+            });
         }
         Ok(&self.payload)
     }

@@ -6,7 +6,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Operators and traders at an eWTP hub.
 #[derive(Parser)]
-#[command(name = "ewtp", version, after_help = "Exit codes: 0 done, 1 refused or not verified, 2 wrong call, 3 the hub can't be reached, 4 something here failed.")]
+#[command(
+    name = "ewtp",
+    version,
+    after_help = "Exit codes: 0 done, 1 refused or not verified, 2 wrong call, 3 the hub can't be reached, 4 something here failed."
+)]
 pub(crate) struct Cli {
     /// Profile file with address, certificate and the hub's key.
     #[arg(long, global = true, env = "EWTP_PROFILE")]

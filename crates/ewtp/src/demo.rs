@@ -33,7 +33,10 @@ pub(crate) struct Score {
 
 pub(crate) fn run(command: &Demo, out: &Output) -> Result<ExitCode, CliError> {
     let started = Instant::now();
-    let temporary = tempfile::Builder::new().prefix("ewtp-demo-").tempdir().map_err(CliError::io(Path::new("/tmp")))?;
+    let temporary = tempfile::Builder::new()
+        .prefix("ewtp-demo-")
+        .tempdir()
+        .map_err(CliError::io(Path::new("/tmp")))?;
     let dir: PathBuf = command.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&dir).map_err(CliError::io(&dir))?;
     let mut stage = stage::Stage::build(&dir, out)?;

@@ -42,7 +42,11 @@ impl Profile {
         }
         let text = std::fs::read_to_string(&path).map_err(CliError::io(&path))?;
         let mut profile: Self = toml::from_str(&text).map_err(|e| {
-            CliError::usage(&path.display().to_string(), e.to_string(), "a profile has address, server_pin, certificate, key")
+            CliError::usage(
+                &path.display().to_string(),
+                e.to_string(),
+                "a profile has address, server_pin, certificate, key",
+            )
         })?;
         let base = path.parent().unwrap_or(Path::new("."));
         profile.certificate = base.join(&profile.certificate);
@@ -52,12 +56,18 @@ impl Profile {
     }
 
     pub(crate) fn pin(&self) -> Result<[u8; 32], CliError> {
-        ewtp_log::base64::decode_array(&self.server_pin)
-            .ok_or_else(|| CliError::usage("server_pin", "not 32 bytes in base64", "take it from `ewtp hub descriptor`"))
+        ewtp_log::base64::decode_array(&self.server_pin).ok_or_else(|| {
+            CliError::usage(
+                "server_pin",
+                "not 32 bytes in base64",
+                "take it from `ewtp hub descriptor`",
+            )
+        })
     }
 
     pub(crate) fn save(&self, path: &Path) -> Result<(), CliError> {
-        let text = toml::to_string(self).map_err(|e| CliError::usage("profile", e.to_string(), ""))?;
+        let text =
+            toml::to_string(self).map_err(|e| CliError::usage("profile", e.to_string(), ""))?;
         std::fs::write(path, text).map_err(CliError::io(path))
     }
 }

@@ -21,7 +21,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) async fn open(profile: Option<&Path>) -> Result<Self, CliError> {
         let (profile, identity) = Profile::load(profile)?;
-        let channel = ewtp_hub::client::dial(&identity, &profile.address, vec![profile.pin()?]).await?;
+        let channel =
+            ewtp_hub::client::dial(&identity, &profile.address, vec![profile.pin()?]).await?;
         Ok(Self { channel, languages: profile.languages })
     }
 
@@ -30,7 +31,8 @@ impl Session {
     }
 
     pub(crate) fn operator(&self) -> OperatorServiceClient<Channel> {
-        OperatorServiceClient::new(self.channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX)
+        OperatorServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
 
     /// A request that says which languages texts should be in.
@@ -44,7 +46,9 @@ impl Session {
 }
 
 /// Runs a command's future.
-pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+pub(crate) fn block_on<T>(
+    future: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(CliError::io(Path::new("runtime")))?.block_on(future)
 }

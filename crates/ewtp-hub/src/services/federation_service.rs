@@ -58,7 +58,8 @@ impl Lane {
             }
             if self.sent_partial {
                 // Busy lane: company for the next page costs the receiver fewer frames.
-                tokio::time::sleep(Duration::from_millis(self.shared.config.limits.linger_ms)).await;
+                tokio::time::sleep(Duration::from_millis(self.shared.config.limits.linger_ms))
+                    .await;
                 self.sent_partial = false;
             }
             let newest = self.watch.borrow_and_update().clone();
@@ -94,7 +95,10 @@ impl FederationService for Federation {
         let request = request.into_inner();
         let generation = self.shared.identity.origin.generation();
         if request.generation != generation {
-            let message = format!("generation {} is not the one in use; it is {generation}", request.generation);
+            let message = format!(
+                "generation {} is not the one in use; it is {generation}",
+                request.generation
+            );
             return Err(status::field("generation", message));
         }
         let mut watch = self.shared.head.clone();
@@ -103,7 +107,9 @@ impl FederationService for Federation {
         if request.cursor > said || request.head_size > under.size {
             // The subscriber holds more than this hub ever made durable: this store is older than what it has said.
             tracing::error!(peer = %peer.hub, holds = request.cursor, said, "the peer holds more than this log");
-            return Err(Status::data_loss("you hold more of this lane than this hub does; its operator has to look"));
+            return Err(Status::data_loss(
+                "you hold more of this lane than this hub does; its operator has to look",
+            ));
         }
         let lane = Lane {
             server: LaneServer {
@@ -121,7 +127,10 @@ impl FederationService for Federation {
         let own = self.shared.chain.load_full();
         let mut newer = None;
         if own.newest().version > u64::from(request.descriptor_version) {
-            let chain = v1::DescriptorChain { hub: own.hub().to_string(), envelopes: own.envelopes().to_vec() };
+            let chain = v1::DescriptorChain {
+                hub: own.hub().to_string(),
+                envelopes: own.envelopes().to_vec(),
+            };
             newer = Some(v1::SubscribeResponse { message: Some(Message::Descriptors(chain)) });
         }
         let stream = futures_util::stream::unfold((lane, newer), |(mut lane, newer)| async move {
@@ -129,9 +138,10 @@ impl FederationService for Federation {
                 return Some((Ok(first), (lane, None)));
             }
             match lane.next().await {
-                Ok(Some(page)) => {
-                    Some((Ok(v1::SubscribeResponse { message: Some(Message::Page(page)) }), (lane, None)))
-                }
+                Ok(Some(page)) => Some((
+                    Ok(v1::SubscribeResponse { message: Some(Message::Page(page)) }),
+                    (lane, None),
+                )),
                 Ok(None) => None,
                 Err(status) => Some((Err(status), (lane, None))),
             }
@@ -177,9 +187,13 @@ impl FederationService for Federation {
         let peer = peer(&self.shared, &request)?;
         let request = request.into_inner();
         let lane = if request.with_lane { LaneWanted::Yes } else { LaneWanted::No };
-        let proof = proof_for_peer(&self.shared, &peer.hub, request.lane_number, request.log_index, lane).await;
+        let proof =
+            proof_for_peer(&self.shared, &peer.hub, request.lane_number, request.log_index, lane)
+                .await;
         let proof = proof.map_err(|e| status::store(&e))?;
-        proof.map(Response::new).ok_or_else(|| Status::not_found("your lane holds no such statement"))
+        proof
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found("your lane holds no such statement"))
     }
 
     async fn get_ruleset(
@@ -188,14 +202,22 @@ impl FederationService for Federation {
     ) -> Result<Response<v1::FederationServiceGetRulesetResponse>, Status> {
         peer(&self.shared, &request)?;
         let digest = request.into_inner().digest;
-        let all = ewtp_store::Views(&*self.shared.store).rulesets().await.map_err(|e| status::store(&e))?;
+        let all = ewtp_store::Views(&*self.shared.store)
+            .rulesets()
+            .await
+            .map_err(|e| status::store(&e))?;
         let public = |c: &v1::RulesetCore| !c.confidential && c.digest == digest;
         let found = all.into_iter().find(|r| r.core.as_ref().is_some_and(public));
-        let text = found.map(|r| r.text).ok_or_else(|| Status::not_found("no public ruleset with that digest"))?;
+        let text = found
+            .map(|r| r.text)
+            .ok_or_else(|| Status::not_found("no public ruleset with that digest"))?;
         Ok(Response::new(v1::FederationServiceGetRulesetResponse { text }))
     }
 
-    async fn get_head(&self, request: Request<v1::GetHeadRequest>) -> Result<Response<v1::GetHeadResponse>, Status> {
+    async fn get_head(
+        &self,
+        request: Request<v1::GetHeadRequest>,
+    ) -> Result<Response<v1::GetHeadResponse>, Status> {
         peer(&self.shared, &request)?;
         let origin = request.into_inner().origin;
         if !origin.is_empty() && origin != self.shared.identity.origin.as_str() {

@@ -44,7 +44,8 @@ fn random_failed(e: getrandom::Error) -> Status {
 }
 
 fn account_id_is_valid(id: &str) -> bool {
-    (1..=32).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    (1..=32).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 #[tonic::async_trait]
@@ -66,7 +67,13 @@ impl OperatorService for Operator {
             Environment::Live => v1::Environment::Live,
         };
         let ready = shared.ready.load(Ordering::Relaxed);
-        let warnings = shared.warnings.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let warnings = shared
+            .warnings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
         Ok(Response::new(v1::GetStatusResponse {
             hub: shared.identity.hub.to_string(),
             environment: environment as i32,
@@ -113,13 +120,14 @@ impl OperatorService for Operator {
             |a| (**a).clone(),
         );
         for credential in &request.add_credentials {
-            let spki: [u8; 32] = credential
-                .spki_sha256
-                .as_slice()
-                .try_into()
-                .map_err(|_| status::field("add_credentials", "an SPKI digest has 32 bytes".into()))?;
+            let spki: [u8; 32] = credential.spki_sha256.as_slice().try_into().map_err(|_| {
+                status::field("add_credentials", "an SPKI digest has 32 bytes".into())
+            })?;
             if directory.account(&spki).is_some() {
-                return Err(status::field("add_credentials", "this key is of an account already".into()));
+                return Err(status::field(
+                    "add_credentials",
+                    "this key is of an account already".into(),
+                ));
             }
             record.credentials.push(credential.clone());
         }
@@ -156,16 +164,22 @@ impl OperatorService for Operator {
         Ok(Response::new(v1::ListAccountsResponse { accounts }))
     }
 
-    async fn add_peer(&self, request: Request<v1::AddPeerRequest>) -> Result<Response<v1::AddPeerResponse>, Status> {
+    async fn add_peer(
+        &self,
+        request: Request<v1::AddPeerRequest>,
+    ) -> Result<Response<v1::AddPeerResponse>, Status> {
         self.operator(&request)?;
         let request = request.into_inner();
-        let chain = Chain::verify(&request.descriptors).map_err(|e| status::field("descriptors", e.to_string()))?;
+        let chain = Chain::verify(&request.descriptors)
+            .map_err(|e| status::field("descriptors", e.to_string()))?;
         let expected = Hash::from_slice(&request.fingerprint)
             .ok_or_else(|| status::field("fingerprint", "a fingerprint has 32 bytes".into()))?;
-        chain.expect_fingerprint(&expected).map_err(|e| status::field("fingerprint", e.to_string()))?;
-        let scope = request
-            .scope
-            .ok_or_else(|| status::field("scope", "a peer needs a data scope; there is no default".into()))?;
+        chain
+            .expect_fingerprint(&expected)
+            .map_err(|e| status::field("fingerprint", e.to_string()))?;
+        let scope = request.scope.ok_or_else(|| {
+            status::field("scope", "a peer needs a data scope; there is no default".into())
+        })?;
         scope::check(&scope).map_err(|e| status::field("scope", e.to_string()))?;
         let own = self.shared.own_descriptor();
         let newest = chain.newest();
@@ -173,20 +187,29 @@ impl OperatorService for Operator {
             return Err(status::field("descriptors", "this is the hub's own descriptor".into()));
         }
         if newest.environment != own.environment {
-            let message = format!("the peer is {}, this hub is {}: they never mix", newest.environment, own.environment);
+            let message = format!(
+                "the peer is {}, this hub is {}: they never mix",
+                newest.environment, own.environment
+            );
             return Err(status::field("descriptors", message));
         }
         let _one_at_a_time = self.shared.acts.lock().await;
         let directory = self.shared.directory.load_full();
-        let others = directory.peers.values().filter(|p| p.hub != *chain.hub()).map(|p| p.chain.newest());
-        let taken = others.chain([&own]).find(|d| d.territories.iter().any(|t| newest.territories.contains(t)));
+        let others =
+            directory.peers.values().filter(|p| p.hub != *chain.hub()).map(|p| p.chain.newest());
+        let taken = others
+            .chain([&own])
+            .find(|d| d.territories.iter().any(|t| newest.territories.contains(t)));
         if let Some(other) = taken {
             let message = format!("{} speaks for the same territory already", other.hub);
             return Err(status::field("descriptors", message));
         }
         let before = directory.peers.get(chain.hub()).map(|p| p.record.clone());
         if before.as_ref().is_some_and(|b| b.state() != v1::PeerState::Removed) {
-            return Err(Status::already_exists(format!("{} is a peer already; see: ewtp peer show", chain.hub())));
+            return Err(Status::already_exists(format!(
+                "{} is a peer already; see: ewtp peer show",
+                chain.hub()
+            )));
         }
         let slot = match &before {
             Some(before) => before.slot,
@@ -213,15 +236,22 @@ impl OperatorService for Operator {
         self.operator(&request)?;
         let request = request.into_inner();
         let state = request.state();
-        if !matches!(state, v1::PeerState::Active | v1::PeerState::Suspended | v1::PeerState::Removed) {
+        if !matches!(
+            state,
+            v1::PeerState::Active | v1::PeerState::Suspended | v1::PeerState::Removed
+        ) {
             return Err(status::field("state", "active, suspended or removed".into()));
         }
         let _one_at_a_time = self.shared.acts.lock().await;
         let directory = self.shared.directory.load_full();
         let peer = directory.peers.values().find(|p| p.hub.as_str() == request.hub);
-        let peer = peer.ok_or_else(|| Status::not_found(format!("{} is no peer; see: ewtp peer list", request.hub)))?;
+        let peer = peer.ok_or_else(|| {
+            Status::not_found(format!("{} is no peer; see: ewtp peer list", request.hub))
+        })?;
         if peer.record.state() == v1::PeerState::Removed {
-            return Err(Status::failed_precondition("a removed peer is added again: ewtp peer add"));
+            return Err(Status::failed_precondition(
+                "a removed peer is added again: ewtp peer add",
+            ));
         }
         let record = v1::PeerRecord {
             state: state as i32,
@@ -252,7 +282,12 @@ impl OperatorService for Operator {
                 served.get(&peer.hub).copied().unwrap_or_default()
             };
             let lag_ms = self.oldest_unsaid(peer.hub.as_str(), asked, said).await?;
-            crate::metrics::lane_lag(peer.hub.as_str(), "out", said.saturating_sub(asked), lag_ms as f64 / 1000.0);
+            crate::metrics::lane_lag(
+                peer.hub.as_str(),
+                "out",
+                said.saturating_sub(asked),
+                lag_ms as f64 / 1000.0,
+            );
             peers.push(v1::PeerStatus {
                 peer: Some(peer.record.clone()),
                 lane_out: said,
@@ -261,7 +296,11 @@ impl OperatorService for Operator {
                 lane_in_lag: progress.owed.load(Ordering::Relaxed),
                 connected: progress.connected.load(Ordering::Relaxed),
                 lag_ms,
-                last_error: progress.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                last_error: progress
+                    .last_error
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone(),
             });
         }
         Ok(Response::new(v1::ListPeersResponse { peers }))
@@ -281,7 +320,8 @@ impl OperatorService for Operator {
         };
         let _one_at_a_time = self.shared.acts.lock().await;
         let directory = self.shared.directory.load_full();
-        let newest = directory.rulesets.iter().filter(|r| r.name == ruleset.name).map(|r| r.version).max();
+        let newest =
+            directory.rulesets.iter().filter(|r| r.name == ruleset.name).map(|r| r.version).max();
         let due = newest.map_or(1, |v| v + 1);
         if ruleset.version != due {
             let message = format!("version {} of {}; due: {due}", ruleset.version, ruleset.name);
@@ -311,7 +351,10 @@ impl OperatorService for Operator {
             digest: ruleset.digest.0.to_vec(),
             confidential: ruleset.confidential,
         };
-        Ok(Response::new(v1::PublishRulesetResponse { ruleset: Some(ruleset), violations: Vec::new() }))
+        Ok(Response::new(v1::PublishRulesetResponse {
+            ruleset: Some(ruleset),
+            violations: Vec::new(),
+        }))
     }
 
     async fn list_rulesets(

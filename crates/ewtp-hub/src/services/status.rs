@@ -27,7 +27,9 @@ pub(super) fn draft(error: &DraftError) -> Status {
     match error {
         DraftError::Busy { .. } => retry(Code::ResourceExhausted, message, BUSY_RETRY),
         DraftError::InDoubt => Status::unavailable(message),
-        DraftError::WorkGone(_) | DraftError::CaseMoved { .. } | DraftError::PageStale => Status::aborted(message),
+        DraftError::WorkGone(_) | DraftError::CaseMoved { .. } | DraftError::PageStale => {
+            Status::aborted(message)
+        }
         DraftError::LrnTaken { .. } => Status::already_exists(message),
         DraftError::Header(_) => Status::invalid_argument(message),
     }

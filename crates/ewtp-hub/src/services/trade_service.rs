@@ -49,7 +49,8 @@ fn later(what: &str) -> Status {
 }
 
 fn languages<T>(request: &Request<T>) -> Vec<String> {
-    let header = request.metadata().get("accept-language").and_then(|v| v.to_str().ok()).unwrap_or("en");
+    let header =
+        request.metadata().get("accept-language").and_then(|v| v.to_str().ok()).unwrap_or("en");
     let tag = |t: &str| t.split(';').next().unwrap_or_default().trim().to_owned();
     header.split(',').take(8).map(tag).filter(|t| !t.is_empty()).collect()
 }
@@ -68,11 +69,15 @@ impl TradeService for Trade {
     type SubmitStreamStream = Responses<v1::SubmitStreamResponse>;
     type WatchCasesStream = Responses<v1::WatchCasesResponse>;
 
-    async fn submit(&self, request: Request<v1::SubmitRequest>) -> Result<Response<v1::SubmitResponse>, Status> {
+    async fn submit(
+        &self,
+        request: Request<v1::SubmitRequest>,
+    ) -> Result<Response<v1::SubmitResponse>, Status> {
         let account = account(&self.shared, &request)?;
         may_file(&account)?;
         self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
-        let outcome = intake::submit(&self.shared, &account.id, request.into_inner(), Pace::Refuse).await;
+        let outcome =
+            intake::submit(&self.shared, &account.id, request.into_inner(), Pace::Refuse).await;
         outcome.map(Response::new).map_err(|e| status::intake(&e))
     }
 
@@ -95,11 +100,17 @@ impl TradeService for Trade {
                 while let Err(limit) = shared.limits.take(&id, now_ms.max(shared.clock.now_ms())) {
                     match limit {
                         // A stream is slowed, not refused: HTTP/2 flow control reaches the sender.
-                        crate::limits::OverLimit::Rate { retry_after, .. } => tokio::time::sleep(retry_after).await,
-                        daily @ crate::limits::OverLimit::Daily { .. } => return Err(status::limit(daily)),
+                        crate::limits::OverLimit::Rate { retry_after, .. } => {
+                            tokio::time::sleep(retry_after).await
+                        }
+                        daily @ crate::limits::OverLimit::Daily { .. } => {
+                            return Err(status::limit(daily));
+                        }
                     }
                 }
-                let outcome = intake::submit(&shared, &id, item.request.unwrap_or_default(), Pace::Wait).await;
+                let outcome =
+                    intake::submit(&shared, &id, item.request.unwrap_or_default(), Pace::Wait)
+                        .await;
                 let response = outcome.map_err(|e| status::intake(&e))?;
                 Ok(v1::SubmitStreamResponse { sequence: item.sequence, response: Some(response) })
             }
@@ -120,7 +131,10 @@ impl TradeService for Trade {
         outcome.map(Response::new).map_err(|e| status::intake(&e))
     }
 
-    async fn get_case(&self, request: Request<v1::GetCaseRequest>) -> Result<Response<v1::GetCaseResponse>, Status> {
+    async fn get_case(
+        &self,
+        request: Request<v1::GetCaseRequest>,
+    ) -> Result<Response<v1::GetCaseResponse>, Status> {
         let account = account(&self.shared, &request)?;
         let languages = languages(&request);
         let record = self.record(&account, &request.into_inner().case_id).await?;
@@ -147,7 +161,9 @@ impl TradeService for Trade {
         };
         let mut from = match request.page_token.as_str() {
             "" => 0,
-            token => token.parse().map_err(|_| status::field("page_token", "take it from the last response".into()))?,
+            token => token.parse().map_err(|_| {
+                status::field("page_token", "take it from the last response".into())
+            })?,
         };
         let whose = (viewer(&account) == Viewer::Trader).then_some(account.id.as_str());
         let views = Views(&*self.shared.store);
@@ -169,10 +185,16 @@ impl TradeService for Trade {
                 }
             }
             if !more && cases.len() < size {
-                return Ok(Response::new(v1::ListCasesResponse { cases, next_page_token: String::new() }));
+                return Ok(Response::new(v1::ListCasesResponse {
+                    cases,
+                    next_page_token: String::new(),
+                }));
             }
             if cases.len() == size || scanned >= ROWS_SCANNED_MAX {
-                return Ok(Response::new(v1::ListCasesResponse { cases, next_page_token: from.to_string() }));
+                return Ok(Response::new(v1::ListCasesResponse {
+                    cases,
+                    next_page_token: from.to_string(),
+                }));
             }
         }
     }
@@ -216,8 +238,12 @@ impl TradeService for Trade {
         let lane = if request.with_lane { LaneWanted::Yes } else { LaneWanted::No };
         if at.peer.is_empty() {
             let directory = self.shared.directory.load_full();
-            let peer = directory.peers.keys().find(|p| lane == LaneWanted::Yes && *p == &other_hub(&record, &self.shared));
-            let receipt = receipt_of_own(&self.shared, at.number, viewer, &request.parts, peer).await;
+            let peer = directory
+                .peers
+                .keys()
+                .find(|p| lane == LaneWanted::Yes && *p == &other_hub(&record, &self.shared));
+            let receipt =
+                receipt_of_own(&self.shared, at.number, viewer, &request.parts, peer).await;
             let receipt = receipt.map_err(|e| status::store(&e))?;
             let receipt = receipt.ok_or_else(|| Status::not_found("no such statement"))?;
             return Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors: own_chain }));
@@ -246,14 +272,19 @@ impl TradeService for Trade {
             }));
         }
         let fits = |core: &v1::RulesetCore| {
-            let named = core.name == request.name && (request.version == 0 || core.version == request.version);
+            let named = core.name == request.name
+                && (request.version == 0 || core.version == request.version);
             let cited = !request.digest.is_empty() && core.digest == request.digest;
             (cited || (request.digest.is_empty() && named)) && (agency || !core.confidential)
         };
-        let found = all.into_iter().filter(|r| r.core.as_ref().is_some_and(fits)).next_back();
+        let found = all.into_iter().rfind(|r| r.core.as_ref().is_some_and(fits));
         let found = found.and_then(|r| r.core.map(|c| (c, r.text)));
         let (core, text) = found.ok_or_else(missing)?;
-        Ok(Response::new(v1::GetRulesetResponse { text, digest: core.digest, version: core.version }))
+        Ok(Response::new(v1::GetRulesetResponse {
+            text,
+            digest: core.digest,
+            version: core.version,
+        }))
     }
 
     async fn invalidate(
@@ -263,7 +294,10 @@ impl TradeService for Trade {
         Err(later("Invalidate"))
     }
 
-    async fn adopt(&self, _: Request<v1::AdoptRequest>) -> Result<Response<v1::AdoptResponse>, Status> {
+    async fn adopt(
+        &self,
+        _: Request<v1::AdoptRequest>,
+    ) -> Result<Response<v1::AdoptResponse>, Status> {
         Err(later("Adopt"))
     }
 
@@ -297,10 +331,12 @@ impl Trade {
         descriptors: String,
     ) -> Result<Response<v1::GetReceiptResponse>, Status> {
         let all = Views(&*self.shared.store).rulesets().await.map_err(|e| status::store(&e))?;
-        let named = |c: &v1::RulesetCore| c.name == request.ruleset && c.version == request.ruleset_version;
+        let named =
+            |c: &v1::RulesetCore| c.name == request.ruleset && c.version == request.ruleset_version;
         let found = all.into_iter().find(|r| r.core.as_ref().is_some_and(named));
         let found = found.ok_or_else(|| Status::not_found("no such ruleset"))?;
-        let receipt = receipt_of_own(&self.shared, found.log_index, viewer, &request.parts, None).await;
+        let receipt =
+            receipt_of_own(&self.shared, found.log_index, viewer, &request.parts, None).await;
         let receipt = receipt.map_err(|e| status::store(&e))?.unwrap_or_default();
         Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors }))
     }
@@ -321,7 +357,8 @@ fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<ewtp_proto::store::v
     let answers = record.requests.iter().map(|r| (&r.answer_commitment, &r.answer));
     let events = record.events.iter().map(|e| (&e.commitment, &e.at));
     let mut all = filings.chain(decisions).chain(requests).chain(answers).chain(events);
-    all.find(|(c, _)| c.as_slice() == commitment && !commitment.is_empty()).and_then(|(_, at)| at.clone())
+    all.find(|(c, _)| c.as_slice() == commitment && !commitment.is_empty())
+        .and_then(|(_, at)| at.clone())
 }
 
 fn matches(request: &v1::ListCasesRequest, row: &v1::CaseSummary) -> bool {
@@ -348,14 +385,18 @@ impl Watch {
             if let Some((number, id)) = self.waiting.pop_front() {
                 let views = Views(&*self.shared.store);
                 let record = views.case(&id).await.map_err(|e| status::store(&e))?;
-                return Ok(Some(v1::WatchCasesResponse { cursor: number, case: record.as_ref().map(summary) }));
+                return Ok(Some(v1::WatchCasesResponse {
+                    cursor: number,
+                    case: record.as_ref().map(summary),
+                }));
             }
             self.head.mark_unchanged();
             let changes = Views(&*self.shared.store).changes(self.cursor, 64).await;
             let changes = changes.map_err(|e| status::store(&e))?;
             if let Some((last, _, _)) = changes.last() {
                 self.cursor = *last;
-                let mine = changes.into_iter().filter(|(_, _, owner)| all || *owner == self.account.id);
+                let mine =
+                    changes.into_iter().filter(|(_, _, owner)| all || *owner == self.account.id);
                 self.waiting.extend(mine.map(|(number, id, _)| (number, id)));
                 continue;
             }

@@ -6,7 +6,8 @@ use crate::vectors::{hex, json, public, text};
 /// The strict verdict on any 32 bytes as a key: `VerifyingKey` is parsed without pinning rules here.
 fn verify(key: &str, message: &[u8], signature: &str) -> bool {
     let Ok(key) = <[u8; 32]>::try_from(hex(key)) else { return false };
-    ed25519_dalek::VerifyingKey::from_bytes(&key).is_ok_and(|k| verify_ed25519(&k, message, &hex(signature)))
+    ed25519_dalek::VerifyingKey::from_bytes(&key)
+        .is_ok_and(|k| verify_ed25519(&k, message, &hex(signature)))
 }
 
 #[test]
@@ -16,7 +17,11 @@ fn wycheproof_accepts_exactly_the_valid_ones() {
     let mut seen = 0;
     for group in v["testGroups"].as_array().unwrap() {
         for test in group["tests"].as_array().unwrap() {
-            let verdict = verify(text(&group["publicKey"]["pk"]), &hex(text(&test["msg"])), text(&test["sig"]));
+            let verdict = verify(
+                text(&group["publicKey"]["pk"]),
+                &hex(text(&test["msg"])),
+                text(&test["sig"]),
+            );
             assert_eq!(verdict, text(&test["result"]) == "valid", "{test}");
             seen += 1;
         }
@@ -33,7 +38,9 @@ fn speccheck_accepts_case_3_alone() {
         .unwrap()
         .iter()
         .enumerate()
-        .filter(|(_, c)| verify(text(&c["pub_key"]), &hex(text(&c["message"])), text(&c["signature"])))
+        .filter(|(_, c)| {
+            verify(text(&c["pub_key"]), &hex(text(&c["message"])), text(&c["signature"]))
+        })
         .map(|(i, _)| i)
         .collect();
     assert_eq!(accepted, [3]);

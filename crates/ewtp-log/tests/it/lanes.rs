@@ -2,7 +2,8 @@ use ewtp_log::hash::leaf_hash;
 use ewtp_log::lane::{LaneTable, Slot, lane_leaf, slot_blind};
 use ewtp_log::note::{NoteSigner, VerifierKey};
 use ewtp_log::page::{
-    EntryBody, HeadPart, LaneState, LaneTrust, Page, PageEntry, PageRefusal, PageVerdict, verify_page,
+    EntryBody, HeadPart, LaneState, LaneTrust, Page, PageEntry, PageRefusal, PageVerdict,
+    verify_page,
 };
 use ewtp_log::tree::Frontier;
 use ewtp_log::{Checkpoint, Hash, HubId, LaneNumber, LogIndex, Origin, TreeSize};
@@ -11,7 +12,8 @@ use serde_json::Value;
 use crate::vectors::{bytes, hash, json, ours, text};
 
 fn frontier(v: &Value) -> Frontier {
-    let nodes = v.as_array().unwrap().iter().map(|n| (n[0].as_u64().unwrap(), hash(&n[1]))).collect();
+    let nodes =
+        v.as_array().unwrap().iter().map(|n| (n[0].as_u64().unwrap(), hash(&n[1]))).collect();
     Frontier::from_nodes(nodes).unwrap()
 }
 
@@ -32,15 +34,26 @@ fn state(v: &Value) -> LaneState {
 /// A page as the wire gives it: a hash of another length than 32 bytes is out of bounds before anything else.
 fn page(v: &Value) -> Result<Page, PageRefusal> {
     let strict = |v: &Value| -> Result<Vec<Hash>, PageRefusal> {
-        v.as_array().unwrap().iter().map(|h| Hash::from_slice(&bytes(h)).ok_or(PageRefusal::Bounds)).collect()
+        v.as_array()
+            .unwrap()
+            .iter()
+            .map(|h| Hash::from_slice(&bytes(h)).ok_or(PageRefusal::Bounds))
+            .collect()
     };
     let entry = |e: &Value| {
         let body = match e.get("header") {
             Some(h) => EntryBody::Statement {
                 header: text(h).as_bytes().to_vec(),
-                parts: e["parts"].as_object().unwrap().iter().map(|(n, b)| (n.clone(), bytes(b))).collect(),
+                parts: e["parts"]
+                    .as_object()
+                    .unwrap()
+                    .iter()
+                    .map(|(n, b)| (n.clone(), bytes(b)))
+                    .collect(),
             },
-            None => EntryBody::Tombstone(Hash::from_slice(&bytes(&e["commitment"])).ok_or(PageRefusal::Bounds)?),
+            None => EntryBody::Tombstone(
+                Hash::from_slice(&bytes(&e["commitment"])).ok_or(PageRefusal::Bounds)?,
+            ),
         };
         Ok(PageEntry { index: LogIndex(e["index"].as_u64().unwrap()), body })
     };
@@ -81,7 +94,12 @@ impl Trusted {
         self.judge_page(state, &self::page(page)?, me)
     }
 
-    fn judge_page(&self, state: &LaneState, page: &Page, me: &str) -> Result<PageVerdict, PageRefusal> {
+    fn judge_page(
+        &self,
+        state: &LaneState,
+        page: &Page,
+        me: &str,
+    ) -> Result<PageVerdict, PageRefusal> {
         let me: HubId = me.parse().unwrap();
         verify_page(state, page, &LaneTrust { me: &me, origin: &self.origin, log_keys: &self.keys })
     }
@@ -93,7 +111,8 @@ fn history_is_rebuilt_to_the_same_tables_roots_and_checkpoints() {
     let slot_key: [u8; 32] = bytes(&h["slot_key"]).try_into().unwrap();
     let signer = NoteSigner::log(text(&h["origin"]), &[1; 32]).unwrap();
     assert_eq!(signer.vkey().to_text(), text(&h["log_vkey"]));
-    let entries: Vec<Hash> = h["entries"].as_array().unwrap().iter().map(|e| hash(&e["entry"])).collect();
+    let entries: Vec<Hash> =
+        h["entries"].as_array().unwrap().iter().map(|e| hash(&e["entry"])).collect();
     for head in h["heads"].as_array().unwrap() {
         let size = head["size"].as_u64().unwrap();
         let mut log = Frontier::default();
@@ -108,10 +127,18 @@ fn history_is_rebuilt_to_the_same_tables_roots_and_checkpoints() {
             let lane_size = s["lane_size"].as_u64().unwrap();
             let mut lane = Frontier::default();
             for e in h["lanes"][peer].as_array().unwrap().iter().take(lane_size as usize) {
-                lane.push_leaf(lane_leaf(LogIndex(e["log_index"].as_u64().unwrap()), &hash(&e["commitment"])));
+                lane.push_leaf(lane_leaf(
+                    LogIndex(e["log_index"].as_u64().unwrap()),
+                    &hash(&e["commitment"]),
+                ));
             }
             assert_eq!(lane.root(), hash(&s["lane_root"]), "{peer}");
-            slots.push(Slot { slot, peer: peer.parse().unwrap(), lane_size, lane_root: lane.root() });
+            slots.push(Slot {
+                slot,
+                peer: peer.parse().unwrap(),
+                lane_size,
+                lane_root: lane.root(),
+            });
         }
         let table = LaneTable::new(&slot_key, table_index, depth, &slots);
         assert_eq!(table.entry(), hash(&head["table_entry"]));
@@ -119,8 +146,11 @@ fn history_is_rebuilt_to_the_same_tables_roots_and_checkpoints() {
             let slot = s["slot"].as_u64().unwrap() as usize;
             assert_eq!(table.leaves()[slot], hash(&s["slot_leaf"]), "{peer}");
         }
-        let checkpoint =
-            Checkpoint { origin: text(&h["origin"]).into(), size: TreeSize(size), root: log.root() };
+        let checkpoint = Checkpoint {
+            origin: text(&h["origin"]).into(),
+            size: TreeSize(size),
+            root: log.root(),
+        };
         assert_eq!(signer.sign(&checkpoint.to_text()), text(&head["checkpoint"]));
     }
 }
@@ -198,7 +228,8 @@ fn flips(good: &Page) -> Vec<Page> {
             }
         }
     };
-    let flip = |bytes: &mut [u8], at: usize, mask: u8| bytes.get_mut(at).map(|b| *b ^= mask).is_some();
+    let flip =
+        |bytes: &mut [u8], at: usize, mask: u8| bytes.get_mut(at).map(|b| *b ^= mask).is_some();
     for i in 0..good.lane_range.len() {
         each(&|p, at, m| flip(&mut p.lane_range[i].0, at, m));
     }

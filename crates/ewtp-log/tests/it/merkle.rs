@@ -11,7 +11,11 @@ use crate::vectors::{bytes, hash, hashes, json, ours, public, text};
 fn files(dir: &std::path::Path, out: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { files(&path, out) } else if path.extension().is_some_and(|e| e == "json") { out.push(path) }
+        if path.is_dir() {
+            files(&path, out)
+        } else if path.extension().is_some_and(|e| e == "json") {
+            out.push(path)
+        }
     }
 }
 
@@ -41,13 +45,27 @@ fn public_inclusion_and_consistency_vectors_get_their_verdicts() {
             (|| {
                 let (root, leaf) = (lenient_hash(&v["root"])?, lenient_hash(&v["leafHash"])?);
                 let proof = lenient_hashes(&v["proof"])?;
-                verify_inclusion(v["leafIdx"].as_u64()?, v["treeSize"].as_u64()?, &leaf, &proof, &root).ok()
+                verify_inclusion(
+                    v["leafIdx"].as_u64()?,
+                    v["treeSize"].as_u64()?,
+                    &leaf,
+                    &proof,
+                    &root,
+                )
+                .ok()
             })()
         } else {
             (|| {
                 let (old, new) = (v["size1"].as_u64()?, v["size2"].as_u64()?);
                 let proof = lenient_hashes(&v["proof"])?;
-                verify_consistency(old, new, &lenient_hash(&v["root1"])?, &lenient_hash(&v["root2"])?, &proof).ok()
+                verify_consistency(
+                    old,
+                    new,
+                    &lenient_hash(&v["root1"])?,
+                    &lenient_hash(&v["root2"])?,
+                    &proof,
+                )
+                .ok()
             })()
         };
         // A vector whose roots are no hashes at all ("don't care") can't be asked of our types: refused at parsing.
@@ -69,7 +87,13 @@ fn worked_tree_examples_verify() {
     }
     for e in v["consistency"].as_array().unwrap() {
         let (old, new) = (e["old"].as_u64().unwrap(), e["new"].as_u64().unwrap());
-        let verdict = verify_consistency(old, new, &hash(&e["old_root"]), &hash(&e["new_root"]), &hashes(&e["proof"]));
+        let verdict = verify_consistency(
+            old,
+            new,
+            &hash(&e["old_root"]),
+            &hash(&e["new_root"]),
+            &hashes(&e["proof"]),
+        );
         assert_eq!(verdict.is_ok(), old != 0, "{old} -> {new}");
     }
     for e in v["range"].as_array().unwrap() {

@@ -36,11 +36,14 @@ fn vkeys_and_checkpoints_are_made_byte_for_byte() {
 fn bad_notes_and_checkpoints_are_refused() {
     let v = json(&ours("worked_examples.json"));
     // Of the published keys only these two are known here: an unknown key's line must not count.
-    let known: Vec<_> =
-        ["log", "witness"].iter().map(|n| VerifierKey::parse(text(&v["vkeys"][*n])).unwrap()).collect();
+    let known: Vec<_> = ["log", "witness"]
+        .iter()
+        .map(|n| VerifierKey::parse(text(&v["vkeys"][*n])).unwrap())
+        .collect();
     let open = |note: &str| {
         let (checkpoint, parsed) = Checkpoint::parse_note(note.as_bytes()).ok()?;
-        let origin_ok = checkpoint.origin == text(&v["origin"]) && checkpoint.origin.parse::<Origin>().is_ok();
+        let origin_ok =
+            checkpoint.origin == text(&v["origin"]) && checkpoint.origin.parse::<Origin>().is_ok();
         parsed.verify(&known).ok().filter(|s| origin_ok && !s.log_keys.is_empty())
     };
     for kind in ["refuse_checkpoint", "refuse_note"] {
@@ -59,7 +62,8 @@ fn public_signed_note_vectors_get_their_verdicts() {
     let v = json(&path);
     for k in v["vkeys"].as_array().unwrap() {
         let verdict = VerifierKey::parse(text(&k["vkey"]));
-        let unknown_kind = matches!(verdict, Err(ewtp_log::note::VkeyError::Kind(b)) if b != 1 && b != 4);
+        let unknown_kind =
+            matches!(verdict, Err(ewtp_log::note::VkeyError::Kind(b)) if b != 1 && b != 4);
         let want = text(&k["expect"]) == "accept";
         assert!(verdict.is_ok() == want || (want && unknown_kind), "{k}: {verdict:?}");
     }
@@ -76,7 +80,8 @@ fn public_signed_note_vectors_get_their_verdicts() {
         };
         let verdict = Note::parse(&bytes).and_then(|n| n.verify(&known));
         let want = text(&case["expect"]) == "accept";
-        let repeated = case.to_string().contains("repeat") || case.to_string().contains("duplicate");
+        let repeated =
+            case.to_string().contains("repeat") || case.to_string().contains("duplicate");
         if want && repeated {
             continue; // a repeated line of a known key: the standard lets it pass, we refuse (formats.md section 1)
         }
@@ -86,10 +91,13 @@ fn public_signed_note_vectors_get_their_verdicts() {
 
 #[test]
 fn public_checkpoint_and_proof_vectors_get_their_verdicts() {
-    let (Some(checkpoints), Some(proofs)) = (public("checkpoint/cases.json"), public("tlog-proof/cases.json")) else {
+    let (Some(checkpoints), Some(proofs)) =
+        (public("checkpoint/cases.json"), public("tlog-proof/cases.json"))
+    else {
         return;
     };
-    let list = |v: Value| v.as_array().cloned().unwrap_or_else(|| v["cases"].as_array().unwrap().clone());
+    let list =
+        |v: Value| v.as_array().cloned().unwrap_or_else(|| v["cases"].as_array().unwrap().clone());
     for case in list(json(&checkpoints)) {
         let verdict = Checkpoint::parse_text(text(&case["text"]));
         assert_eq!(verdict.is_ok(), text(&case["expect"]) == "accept", "{case}: {verdict:?}");
@@ -108,6 +116,13 @@ fn worked_proof_verifies_and_is_written_back() {
     let (checkpoint, _) = Checkpoint::parse_note(proof.checkpoint.as_bytes()).unwrap();
     let entry = ewtp_log::hash::sha256(&[b"statement 2"]);
     let leaf = ewtp_log::hash::leaf_hash(&entry.0);
-    ewtp_log::tree::verify_inclusion(proof.index, checkpoint.size.0, &leaf, &proof.path, &checkpoint.root).unwrap();
+    ewtp_log::tree::verify_inclusion(
+        proof.index,
+        checkpoint.size.0,
+        &leaf,
+        &proof.path,
+        &checkpoint.root,
+    )
+    .unwrap();
     assert_eq!(checkpoint.root, hash(&v["range"][0]["root"]));
 }

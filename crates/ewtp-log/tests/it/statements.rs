@@ -1,4 +1,6 @@
-use ewtp_log::statement::{Header, attachment_digest, commitment, format_time, open_part, part_digest, seal_part};
+use ewtp_log::statement::{
+    Header, attachment_digest, commitment, format_time, open_part, part_digest, seal_part,
+};
 use proptest::prelude::*;
 
 use crate::vectors::{bytes, hash, json, ours, text};
@@ -9,12 +11,20 @@ fn parts_headers_and_attachments_are_those_of_the_vectors() {
     for p in v["parts"].as_array().unwrap() {
         let (name, content) = (text(&p["name"]), bytes(&p["content"]));
         let blob = seal_part(name, &content, bytes(&p["salt"]).try_into().unwrap());
-        assert_eq!(blob.len() as u64, p["blob_bytes"].as_u64().unwrap(), "{name} of {}", content.len());
+        assert_eq!(
+            blob.len() as u64,
+            p["blob_bytes"].as_u64().unwrap(),
+            "{name} of {}",
+            content.len()
+        );
         assert_eq!(part_digest(name, &blob), hash(&p["digest"]));
         assert_eq!(open_part(name, &blob).unwrap(), content);
     }
     let a = &v["attachment"];
-    assert_eq!(attachment_digest(&bytes(&a["salt"]).try_into().unwrap(), &bytes(&a["bytes"])), hash(&a["digest"]));
+    assert_eq!(
+        attachment_digest(&bytes(&a["salt"]).try_into().unwrap(), &bytes(&a["bytes"])),
+        hash(&a["digest"])
+    );
     let header = text(&v["header"]["text"]);
     assert_eq!(commitment(header.as_bytes()), hash(&v["header"]["commitment"]));
     assert_eq!(Header::parse(header.as_bytes()).unwrap().to_text().unwrap(), header);
@@ -34,10 +44,13 @@ fn parts_headers_and_attachments_are_those_of_the_vectors() {
 fn times_outside_the_calendar_name_no_instant() {
     let v = json(&ours("lanes/encodings.json"));
     let header = text(&v["header"]["text"]);
-    let with = |t: &str| Header::parse(header.replace("2026-01-01T00:00:00.000Z", t).as_bytes()).unwrap().time_ms();
+    let with = |t: &str| {
+        Header::parse(header.replace("2026-01-01T00:00:00.000Z", t).as_bytes()).unwrap().time_ms()
+    };
     assert_eq!(with("2026-01-01T00:00:00.000Z"), Some(1_767_225_600_000));
     assert_eq!(with("2024-02-29T23:59:59.999Z"), Some(1_709_251_199_999));
-    for bad in ["2026-02-29T00:00:00.000Z", "2026-13-01T00:00:00.000Z", "2026-01-01T24:00:00.000Z"] {
+    for bad in ["2026-02-29T00:00:00.000Z", "2026-13-01T00:00:00.000Z", "2026-01-01T24:00:00.000Z"]
+    {
         assert_eq!(with(bad), None, "{bad}");
     }
 }

@@ -33,12 +33,19 @@ fn the_root_key_opens_with_its_passphrase_alone() {
 }
 
 /// Runs a handshake in memory and gives each side's verdict.
-fn handshake(server_allows: [u8; 32], client_allows: [u8; 32], ids: &[TlsIdentity; 2]) -> Result<(), String> {
+fn handshake(
+    server_allows: [u8; 32],
+    client_allows: [u8; 32],
+    ids: &[TlsIdentity; 2],
+) -> Result<(), String> {
     let [server_id, client_id] = ids;
-    let server = server_config(server_id, Arc::new(move |s: &[u8; 32]| *s == server_allows)).unwrap();
-    let client = client_config(client_id, Arc::new(move |s: &[u8; 32]| *s == client_allows)).unwrap();
+    let server =
+        server_config(server_id, Arc::new(move |s: &[u8; 32]| *s == server_allows)).unwrap();
+    let client =
+        client_config(client_id, Arc::new(move |s: &[u8; 32]| *s == client_allows)).unwrap();
     let mut server = ServerConnection::new(Arc::new(server)).unwrap();
-    let mut client = ClientConnection::new(Arc::new(client), "hub.invalid".try_into().unwrap()).unwrap();
+    let mut client =
+        ClientConnection::new(Arc::new(client), "hub.invalid".try_into().unwrap()).unwrap();
     for _ in 0..10 {
         let mut wire = Vec::new();
         client.write_tls(&mut wire).unwrap();
@@ -62,9 +69,15 @@ fn only_pinned_keys_shake_hands() {
     let [server, client] = [ids[0].spki(), ids[1].spki()];
     handshake(client, server, &ids).unwrap();
     let refused = handshake([0; 32], server, &ids).unwrap_err();
-    assert!(refused.starts_with("server") && refused.contains(&ewtp_log::Hash(client).to_hex()), "{refused}");
+    assert!(
+        refused.starts_with("server") && refused.contains(&ewtp_log::Hash(client).to_hex()),
+        "{refused}"
+    );
     let refused = handshake(client, [0; 32], &ids).unwrap_err();
-    assert!(refused.starts_with("client") && refused.contains(&ewtp_log::Hash(server).to_hex()), "{refused}");
+    assert!(
+        refused.starts_with("client") && refused.contains(&ewtp_log::Hash(server).to_hex()),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -10,7 +10,8 @@ use ewtp_trust::dsse::{Envelope, pae};
 use serde_json::Value;
 
 fn worked() -> Value {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/worked_examples.json");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/vectors/worked_examples.json");
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
@@ -38,7 +39,11 @@ fn dsse_envelopes_and_root_rotation_get_their_verdicts() {
     let twice = open("v2_refuse_one_key_twice");
     assert!(twice.verify(kind, &[old[0], new[0]], 2).is_err(), "one key counted twice");
     let signed = Envelope::sign(kind, payload, &[&SigningKey::from_bytes(&[4; 32])]);
-    assert_eq!(serde_json::from_str::<Value>(&signed).unwrap(), d["v1_signed_by_root1"], "byte for byte");
+    assert_eq!(
+        serde_json::from_str::<Value>(&signed).unwrap(),
+        d["v1_signed_by_root1"],
+        "byte for byte"
+    );
 }
 
 struct Hub {
@@ -95,10 +100,14 @@ fn a_chain_grows_by_the_rule_and_by_nothing_else() {
     chain.expect_fingerprint(&ewtp_log::hash::sha256(&[v1.to_string().as_bytes()])).unwrap();
 
     let stranger = SigningKey::from_bytes(&[5; 32]);
-    let verdict = |next: &Value, keys: &[&SigningKey]| Chain::verify(&[e1.clone(), hub.sign(next, keys)]);
+    let verdict =
+        |next: &Value, keys: &[&SigningKey]| Chain::verify(&[e1.clone(), hub.sign(next, keys)]);
     assert!(matches!(verdict(&v2, &[&stranger]), Err(ChainError::Envelope { version: 2, .. })));
     let gap = hub.next(&v1, |v| v["version"] = 3.into());
-    assert!(matches!(verdict(&gap, &[&hub.root]), Err(ChainError::Version { expected: 2, got: 3, .. })));
+    assert!(matches!(
+        verdict(&gap, &[&hub.root]),
+        Err(ChainError::Version { expected: 2, got: 3, .. })
+    ));
     let forged = hub.next(&v1, |v| v["prev"] = base64::encode(&[0; 32]).into());
     assert_eq!(verdict(&forged, &[&hub.root]).unwrap_err(), ChainError::Prev(2));
     let moved = hub.next(&v1, |v| v["environment"] = "live".into());

@@ -14,7 +14,11 @@ use crate::output::Output;
 use crate::profile::Profile;
 use crate::session::{Session, block_on};
 
-pub(crate) fn run(command: AccountCommand, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    command: AccountCommand,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let profile = profile.as_deref();
     block_on(async {
         match command {
@@ -87,9 +91,14 @@ async fn add(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(profile: Option<&Path>, only: Option<&str>, out: &Output) -> Result<ExitCode, CliError> {
+async fn list(
+    profile: Option<&Path>,
+    only: Option<&str>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let session = Session::open(profile).await?;
-    let all = session.operator().list_accounts(v1::ListAccountsRequest {}).await?.into_inner().accounts;
+    let all =
+        session.operator().list_accounts(v1::ListAccountsRequest {}).await?.into_inner().accounts;
     let accounts: Vec<_> = all.into_iter().filter(|a| only.is_none_or(|id| a.id == id)).collect();
     if let (Some(id), true) = (only, accounts.is_empty()) {
         return Err(CliError::usage(id, "no such account", "list them: ewtp account list"));
@@ -97,11 +106,22 @@ async fn list(profile: Option<&Path>, only: Option<&str>, out: &Output) -> Resul
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for a in &accounts {
         let roles: Vec<String> = a.roles().map(role_name).collect();
-        let hex = |c: &v1::Credential| Hash::from_slice(&c.spki_sha256).map(Hash::to_hex).unwrap_or_default();
-        let keys: Vec<String> =
-            a.credentials.iter().map(|c| if c.revoked { format!("{} (revoked)", hex(c)) } else { hex(c) }).collect();
+        let hex = |c: &v1::Credential| {
+            Hash::from_slice(&c.spki_sha256).map(Hash::to_hex).unwrap_or_default()
+        };
+        let keys: Vec<String> = a
+            .credentials
+            .iter()
+            .map(|c| if c.revoked { format!("{} (revoked)", hex(c)) } else { hex(c) })
+            .collect();
         let state = if a.closed { "closed" } else { "open" };
-        rows.push(vec![a.id.clone(), a.name.clone(), roles.join(", "), state.into(), keys.join("\n")]);
+        rows.push(vec![
+            a.id.clone(),
+            a.name.clone(),
+            roles.join(", "),
+            state.into(),
+            keys.join("\n"),
+        ]);
         lines.push(json!({
             "id": a.id, "name": a.name, "roles": roles, "state": state, "registered_ids": a.registered_ids,
             "credentials": a.credentials.iter().map(|c| json!({"spki": hex(c), "revoked": c.revoked, "label": c.label})).collect::<Vec<_>>(),
@@ -111,12 +131,21 @@ async fn list(profile: Option<&Path>, only: Option<&str>, out: &Output) -> Resul
     Ok(ExitCode::SUCCESS)
 }
 
-async fn revoke(profile: Option<&Path>, id: String, spki: &str, out: &Output) -> Result<ExitCode, CliError> {
+async fn revoke(
+    profile: Option<&Path>,
+    id: String,
+    spki: &str,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let hint = "as `ewtp account show` prints it";
-    let spki = Hash::from_hex(spki).ok_or_else(|| CliError::usage("spki", "not 64 hexadecimal digits", hint))?;
+    let spki = Hash::from_hex(spki)
+        .ok_or_else(|| CliError::usage("spki", "not 64 hexadecimal digits", hint))?;
     let session = Session::open(profile).await?;
-    let request =
-        v1::PutAccountRequest { id: id.clone(), revoke_credentials: vec![spki.0.to_vec()], ..Default::default() };
+    let request = v1::PutAccountRequest {
+        id: id.clone(),
+        revoke_credentials: vec![spki.0.to_vec()],
+        ..Default::default()
+    };
     session.operator().put_account(request).await?;
     out.facts(&[("revoked", spki.to_hex())], &json!({"id": id, "revoked": spki.to_hex()}));
     Ok(ExitCode::SUCCESS)

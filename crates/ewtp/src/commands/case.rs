@@ -13,7 +13,11 @@ use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
 
-pub(crate) fn run(command: CaseCommand, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    command: CaseCommand,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let profile = profile.as_deref();
     block_on(async {
         match command {
@@ -44,7 +48,9 @@ pub(crate) fn state_name(state: i32) -> String {
 fn parse_state(text: &str) -> Result<i32, CliError> {
     let name = format!("CASE_STATE_{}", text.to_ascii_uppercase().replace('-', "_"));
     let hint = "pending, info_requested, cleared, cleared_conditional, do_not_load, refused, not_connected, held";
-    v1::CaseState::from_str_name(&name).map(|s| s as i32).ok_or_else(|| CliError::usage("--state", text, hint))
+    v1::CaseState::from_str_name(&name)
+        .map(|s| s as i32)
+        .ok_or_else(|| CliError::usage("--state", text, hint))
 }
 
 fn effect_name(effect: i32) -> String {
@@ -114,7 +120,11 @@ async fn list(
                 format!("{} > {}", r.filed_at, r.destination),
                 state_name(r.state),
                 value.join(", "),
-                if r.net_mass_kg.is_empty() { String::new() } else { format!("{} kg", r.net_mass_kg) },
+                if r.net_mass_kg.is_empty() {
+                    String::new()
+                } else {
+                    format!("{} kg", r.net_mass_kg)
+                },
             ]
         })
         .collect();
@@ -187,15 +197,28 @@ fn show_filing(f: &v1::CaseFiling, out: &Output) {
     let core = filing.core.unwrap_or_default();
     let kind = core.r#type().as_str_name().trim_start_matches("FILING_TYPE_").to_ascii_lowercase();
     let hub = f.statement.as_ref().map(|s| s.hub.clone()).unwrap_or_default();
-    out.say(&format!("{kind} filing {} version {} at {hub}, logged {}", core.lrn, core.version, instant(f.logged_ms)));
-    out.say(&format!("  MRN {}, UCR {}, {} to {}", core.mrn, core.ucr, core.country_of_export, core.country_of_destination));
+    out.say(&format!(
+        "{kind} filing {} version {} at {hub}, logged {}",
+        core.lrn,
+        core.version,
+        instant(f.logged_ms)
+    ));
+    out.say(&format!(
+        "  MRN {}, UCR {}, {} to {}",
+        core.mrn, core.ucr, core.country_of_export, core.country_of_destination
+    ));
     out.say(&format!("  exporter {}; consignee {}", core.exporter_name, core.importer_name));
     let goods = filing.goods.unwrap_or_default();
     let value = filing.value.unwrap_or_default();
     for (i, item) in core.items.iter().enumerate() {
-        let description = goods.items.get(i).map_or("(description withheld)", |g| g.description.as_str());
-        let price = value.items.get(i).map_or_else(|| "value withheld".into(), |v| money(v.value.as_ref()));
-        out.say(&format!("  {}. {} {description}, origin {}, {price}", item.number, item.commodity_code, item.origin));
+        let description =
+            goods.items.get(i).map_or("(description withheld)", |g| g.description.as_str());
+        let price =
+            value.items.get(i).map_or_else(|| "value withheld".into(), |v| money(v.value.as_ref()));
+        out.say(&format!(
+            "  {}. {} {description}, origin {}, {price}",
+            item.number, item.commodity_code, item.origin
+        ));
     }
     if !f.withheld_parts.is_empty() {
         out.say(&format!("  parts that this hub doesn't hold: {}", f.withheld_parts.join(", ")));
@@ -207,7 +230,8 @@ fn show_filing(f: &v1::CaseFiling, out: &Output) {
         out.say(&format!("  warning {}", ewtp_trade::finding::line(w)));
     }
     for a in &f.assessments {
-        let state = a.state().as_str_name().trim_start_matches("ASSESSMENT_STATE_").to_ascii_lowercase();
+        let state =
+            a.state().as_str_name().trim_start_matches("ASSESSMENT_STATE_").to_ascii_lowercase();
         let hub = if a.hub.is_empty() { "no hub yet" } else { &a.hub };
         out.say(&format!("  {}: {state} ({hub})", effect_name(a.effect)));
     }
@@ -215,7 +239,11 @@ fn show_filing(f: &v1::CaseFiling, out: &Output) {
 
 fn show_decision(d: &v1::CaseDecision, out: &Output) {
     let core = d.core.clone().unwrap_or_default();
-    let hub = d.statement.as_ref().map(|s| format!("{} log entry {}", s.hub, s.log_index)).unwrap_or_default();
+    let hub = d
+        .statement
+        .as_ref()
+        .map(|s| format!("{} log entry {}", s.hub, s.log_index))
+        .unwrap_or_default();
     out.say(&format!(
         "decision {}: {} by {hub}, good from {} until {}",
         effect_name(core.effect),
@@ -230,10 +258,22 @@ fn show_decision(d: &v1::CaseDecision, out: &Output) {
         out.say(&format!("  insufficient scope for: {}", core.insufficient_scope.join(", ")));
     }
     if let Some(e) = d.trader.as_ref().and_then(|t| t.estimate.as_ref()) {
-        out.say(&format!("  duty and tax to expect: {} (for {} in {})", money(e.total.as_ref()), e.for_date, e.time_zone));
+        out.say(&format!(
+            "  duty and tax to expect: {} (for {} in {})",
+            money(e.total.as_ref()),
+            e.for_date,
+            e.time_zone
+        ));
         for line in &e.lines {
-            let what = if line.item == 0 { "consignment".into() } else { format!("item {}", line.item) };
-            out.say(&format!("    {what}: {} {} on {}: {}", line.kind, line.rate, money(line.base.as_ref()), money(line.amount.as_ref())));
+            let what =
+                if line.item == 0 { "consignment".into() } else { format!("item {}", line.item) };
+            out.say(&format!(
+                "    {what}: {} {} on {}: {}",
+                line.kind,
+                line.rate,
+                money(line.base.as_ref()),
+                money(line.amount.as_ref())
+            ));
         }
     }
 }
@@ -261,14 +301,21 @@ async fn watch(
     out: &Output,
 ) -> Result<ExitCode, CliError> {
     let session = Session::open(profile).await?;
-    let mut changes = session.trade().watch_cases(v1::WatchCasesRequest { cursor }).await?.into_inner();
+    let mut changes =
+        session.trade().watch_cases(v1::WatchCasesRequest { cursor }).await?.into_inner();
     let mut seen = 0;
     while let Some(change) = changes.message().await? {
         let Some(row) = change.case else { continue };
         if out.is_json() {
             out.json_line(&json!({"cursor": change.cursor, "case": row_json(&row)}));
         } else {
-            out.say(&format!("{:>8}  {}  {}  {}", change.cursor, row.case_id, row.lrn, state_name(row.state)));
+            out.say(&format!(
+                "{:>8}  {}  {}  {}",
+                change.cursor,
+                row.case_id,
+                row.lrn,
+                state_name(row.state)
+            ));
         }
         seen += 1;
         if count.is_some_and(|c| seen >= c) {
@@ -295,7 +342,9 @@ async fn answer(
         let (code, value) = text.split_once('=')?;
         Some(v1::Answer { code: code.to_owned(), value: value.to_owned() })
     };
-    let answers = answers.iter().map(|a| parse(a).ok_or_else(|| CliError::usage(a, "not CODE=TEXT", "see: ewtp case show")));
+    let answers = answers.iter().map(|a| {
+        parse(a).ok_or_else(|| CliError::usage(a, "not CODE=TEXT", "see: ewtp case show"))
+    });
     let request = v1::AnswerInformationRequestRequest {
         case_id: case.case_id,
         request: statement.commitment,
@@ -304,12 +353,19 @@ async fn answer(
     match session.trade().answer_information_request(request).await?.into_inner().result {
         Some(Outcome::Logged(at)) => {
             let commitment = Hash::from_slice(&at.commitment).map(Hash::to_hex).unwrap_or_default();
-            let facts = [("answer logged at", format!("{} entry {}", at.hub, at.log_index)), ("commitment", commitment.clone())];
-            out.facts(&facts, &json!({"hub": at.hub, "log_index": at.log_index, "commitment": commitment}));
+            let facts = [
+                ("answer logged at", format!("{} entry {}", at.hub, at.log_index)),
+                ("commitment", commitment.clone()),
+            ];
+            out.facts(
+                &facts,
+                &json!({"hub": at.hub, "log_index": at.log_index, "commitment": commitment}),
+            );
             Ok(ExitCode::SUCCESS)
         }
         Some(Outcome::Refused(refused)) => {
-            let lines: Vec<String> = refused.violations.iter().map(ewtp_trade::finding::line).collect();
+            let lines: Vec<String> =
+                refused.violations.iter().map(ewtp_trade::finding::line).collect();
             out.facts(&[("refused", lines.join("; "))], &json!({"refused": refused}));
             Ok(ExitCode::from(1))
         }

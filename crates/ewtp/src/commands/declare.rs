@@ -12,7 +12,11 @@ use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
 
-pub(crate) fn run(command: &Declare, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    command: &Declare,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let document = read_document(&command.document)?;
     block_on(async {
         let session = Session::open(profile.as_deref()).await?;
@@ -85,8 +89,13 @@ fn show_accepted(name: &str, lrn: &str, accepted: &v1::Accepted, out: &Output) {
     if out.is_json() {
         return;
     }
-    let repeated = if accepted.repeated_submission { " (filed before; this is the first answer)" } else { "" };
-    let to = if accepted.audience.is_empty() { "nobody else yet".into() } else { accepted.audience.join(", ") };
+    let repeated =
+        if accepted.repeated_submission { " (filed before; this is the first answer)" } else { "" };
+    let to = if accepted.audience.is_empty() {
+        "nobody else yet".into()
+    } else {
+        accepted.audience.join(", ")
+    };
     out.facts(
         &[
             ("filing", format!("{name} {lrn}: accepted{repeated}")),

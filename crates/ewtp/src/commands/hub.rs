@@ -18,7 +18,11 @@ use crate::output::Output;
 use crate::profile::Profile;
 use crate::session::{Session, block_on};
 
-pub(crate) fn run(command: HubCommand, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    command: HubCommand,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     match command {
         HubCommand::Init(args) => init_command(&args, out),
         HubCommand::Run { config, check } => {
@@ -40,7 +44,8 @@ fn passphrase(file: Option<&Path>) -> Result<String, CliError> {
         None => {
             let first = rpassword::prompt_password("passphrase of the root key: ");
             let first = first.map_err(CliError::io(Path::new("terminal")))?;
-            let again = rpassword::prompt_password("again: ").map_err(CliError::io(Path::new("terminal")))?;
+            let again = rpassword::prompt_password("again: ")
+                .map_err(CliError::io(Path::new("terminal")))?;
             if first != again {
                 return Err(CliError::usage("passphrase", "the two differ", "type it again"));
             }
@@ -49,21 +54,36 @@ fn passphrase(file: Option<&Path>) -> Result<String, CliError> {
     };
     let text = text.trim_end_matches(['\r', '\n']);
     if text.chars().count() < 8 {
-        return Err(CliError::usage("passphrase", "shorter than 8 characters", "use several words"));
+        return Err(CliError::usage(
+            "passphrase",
+            "shorter than 8 characters",
+            "use several words",
+        ));
     }
     Ok(text.to_owned())
 }
 
 fn init_command(args: &HubInit, out: &Output) -> Result<ExitCode, CliError> {
-    let hub: ewtp_log::HubId =
-        args.hub.parse().map_err(|e: ewtp_log::id::NameError| CliError::usage("--hub", e.to_string(), "e.g. BE"))?;
+    let hub: ewtp_log::HubId = args
+        .hub
+        .parse()
+        .map_err(|e: ewtp_log::id::NameError| CliError::usage("--hub", e.to_string(), "e.g. BE"))?;
     let address = |offset: u16| -> Result<SocketAddr, CliError> {
-        let ip = args.listen.parse().map_err(|_| CliError::usage("--listen", "not an IP address", "e.g. 0.0.0.0"))?;
+        let ip = args
+            .listen
+            .parse()
+            .map_err(|_| CliError::usage("--listen", "not an IP address", "e.g. 0.0.0.0"))?;
         let port = args.port.checked_add(offset);
-        Ok(SocketAddr::new(ip, port.ok_or_else(|| CliError::usage("--port", "too large", "three ports follow on it"))?))
+        Ok(SocketAddr::new(
+            ip,
+            port.ok_or_else(|| CliError::usage("--port", "too large", "three ports follow on it"))?,
+        ))
     };
-    let territories =
-        if args.territory.is_empty() { vec![hub.country().to_owned()] } else { args.territory.clone() };
+    let territories = if args.territory.is_empty() {
+        vec![hub.country().to_owned()]
+    } else {
+        args.territory.clone()
+    };
     let listen = [address(0)?, address(1)?, address(2)?];
     let options = InitOptions {
         hub: hub.clone(),

@@ -43,13 +43,22 @@ struct Table {
     columns: BTreeMap<String, usize>,
 }
 
-pub(crate) fn run(command: &Import, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    command: &Import,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let text = std::fs::read_to_string(&command.mapping).map_err(CliError::io(&command.mapping))?;
     let mapping = Mapping::parse(&text).map_err(|e| {
-        CliError::usage(&command.mapping.display().to_string(), e.to_string(), "see samples/korea.mapping.toml")
+        CliError::usage(
+            &command.mapping.display().to_string(),
+            e.to_string(),
+            "see samples/korea.mapping.toml",
+        )
     })?;
     let table = read_table(command)?;
-    let (summary, rejects) = block_on(file_rows(command, profile.as_deref(), &mapping, table, out))?;
+    let (summary, rejects) =
+        block_on(file_rows(command, profile.as_deref(), &mapping, table, out))?;
     let path = command.rejects.clone().unwrap_or_else(|| command.csv.with_extension("rejects.csv"));
     if !rejects.is_empty() {
         write_rejects(&path, &rejects)?;
@@ -59,7 +68,9 @@ pub(crate) fn run(command: &Import, profile: &Option<PathBuf>, out: &Output) -> 
 }
 
 fn read_table(command: &Import) -> Result<Table, CliError> {
-    let bad = |e: csv::Error| CliError::usage(&command.csv.display().to_string(), e.to_string(), "a CSV with a header");
+    let bad = |e: csv::Error| {
+        CliError::usage(&command.csv.display().to_string(), e.to_string(), "a CSV with a header")
+    };
     let mut reader = csv::Reader::from_path(&command.csv).map_err(bad)?;
     let header = reader.headers().map_err(bad)?.clone();
     let columns: BTreeMap<String, usize> =
@@ -67,9 +78,12 @@ fn read_table(command: &Import) -> Result<Table, CliError> {
     let mut filters = Vec::new();
     for filter in &command.filter {
         let hint = "e.g. --where \"Country of Departure=CN\"";
-        let (column, value) =
-            filter.split_once('=').ok_or_else(|| CliError::usage("--where", filter.as_str(), hint))?;
-        let at = columns.get(column).ok_or_else(|| CliError::usage("--where", format!("no column {column:?}"), hint))?;
+        let (column, value) = filter
+            .split_once('=')
+            .ok_or_else(|| CliError::usage("--where", filter.as_str(), hint))?;
+        let at = columns
+            .get(column)
+            .ok_or_else(|| CliError::usage("--where", format!("no column {column:?}"), hint))?;
         filters.push((*at, value.to_owned()));
     }
     let mut rows = Vec::new();
@@ -91,10 +105,13 @@ async fn file_rows(
 ) -> Result<(Summary, Vec<Reject>), CliError> {
     let session = Session::open(profile).await?;
     let bar = ProgressBar::new(table.rows.len() as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left")
+    {
         bar.set_style(style);
     }
-    let (mut summary, mut rejects) = (Summary { rows: table.rows.len() as u64, ..Default::default() }, Vec::new());
+    let (mut summary, mut rejects) =
+        (Summary { rows: table.rows.len() as u64, ..Default::default() }, Vec::new());
     let mut requests = Vec::with_capacity(table.rows.len());
     for (number, row) in &table.rows {
         match mapping.filing(&table.columns, row) {
@@ -125,13 +142,18 @@ async fn file_rows(
             let Ok(permit) = gate.acquire().await else { return };
             permit.forget();
             let request = v1::SubmitRequest { filing: Some(filing), ..Default::default() };
-            if sender.send(v1::SubmitStreamRequest { sequence, request: Some(request) }).await.is_err() {
+            if sender
+                .send(v1::SubmitStreamRequest { sequence, request: Some(request) })
+                .await
+                .is_err()
+            {
                 return;
             }
         }
     };
     let listen = async {
-        let mut responses = session.trade().submit_stream(ReceiverStream::new(receiver)).await?.into_inner();
+        let mut responses =
+            session.trade().submit_stream(ReceiverStream::new(receiver)).await?.into_inner();
         while let Some(response) = responses.message().await? {
             room.add_permits(1);
             bar.inc(1);
@@ -144,7 +166,10 @@ async fn file_rows(
     listened?;
     let answered = summary.accepted + summary.rejected;
     if answered < summary.rows {
-        let message = format!("{} rows were not answered; run the same command again, nothing is filed twice", summary.rows - answered);
+        let message = format!(
+            "{} rows were not answered; run the same command again, nothing is filed twice",
+            summary.rows - answered
+        );
         out.note(&message);
         return Err(CliError::Call { code: tonic::Code::Unavailable, message });
     }
@@ -176,11 +201,15 @@ fn count(response: v1::SubmitStreamResponse, summary: &mut Summary, rejects: &mu
 }
 
 fn write_rejects(path: &Path, rejects: &[Reject]) -> Result<(), CliError> {
-    let bad = |e: csv::Error| CliError::usage(&path.display().to_string(), e.to_string(), "choose another --rejects");
+    let bad = |e: csv::Error| {
+        CliError::usage(&path.display().to_string(), e.to_string(), "choose another --rejects")
+    };
     let mut writer = csv::Writer::from_path(path).map_err(bad)?;
     writer.write_record(["row", "element", "value", "allowed", "fix"]).map_err(bad)?;
     for r in rejects {
-        writer.write_record([&r.row.to_string(), &r.element, &r.value, &r.allowed, &r.fix]).map_err(bad)?;
+        writer
+            .write_record([&r.row.to_string(), &r.element, &r.value, &r.allowed, &r.fix])
+            .map_err(bad)?;
     }
     writer.flush().map_err(CliError::io(path))
 }

@@ -12,11 +12,19 @@ use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
 
-pub(crate) fn run(command: &LogCommand, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    command: &LogCommand,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     match command {
         LogCommand::Head => block_on(async {
             let session = Session::open(profile.as_deref()).await?;
-            let head = session.operator().get_head(v1::OperatorServiceGetHeadRequest {}).await?.into_inner();
+            let head = session
+                .operator()
+                .get_head(v1::OperatorServiceGetHeadRequest {})
+                .await?
+                .into_inner();
             let note = String::from_utf8_lossy(&head.checkpoint).into_owned();
             if out.is_json() {
                 let parsed = Checkpoint::parse_note(&head.checkpoint);

@@ -14,7 +14,11 @@ use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
 
-pub(crate) fn run(command: PeerCommand, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    command: PeerCommand,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let profile = profile.as_deref();
     block_on(async {
         match command {
@@ -23,9 +27,15 @@ pub(crate) fn run(command: PeerCommand, profile: &Option<PathBuf>, out: &Output)
             }
             PeerCommand::List => list(profile, None, out).await,
             PeerCommand::Show { hub } => list(profile, Some(&hub), out).await,
-            PeerCommand::Suspend { hub, reason } => set(profile, hub, v1::PeerState::Suspended, reason, out).await,
-            PeerCommand::Resume { hub, reason } => set(profile, hub, v1::PeerState::Active, reason, out).await,
-            PeerCommand::Remove { hub, reason } => set(profile, hub, v1::PeerState::Removed, reason, out).await,
+            PeerCommand::Suspend { hub, reason } => {
+                set(profile, hub, v1::PeerState::Suspended, reason, out).await
+            }
+            PeerCommand::Resume { hub, reason } => {
+                set(profile, hub, v1::PeerState::Active, reason, out).await
+            }
+            PeerCommand::Remove { hub, reason } => {
+                set(profile, hub, v1::PeerState::Removed, reason, out).await
+            }
         }
     })
 }
@@ -51,7 +61,8 @@ pub(crate) fn parse_scope(text: &str) -> Result<v1::DataScope, CliError> {
         path => {
             let file = Path::new(path);
             let content = std::fs::read_to_string(file).map_err(CliError::io(file))?;
-            let hint = "a scope file has name, parts, and optionally kinds, hs_prefixes, legal_basis";
+            let hint =
+                "a scope file has name, parts, and optionally kinds, hs_prefixes, legal_basis";
             let f: ScopeFile =
                 toml::from_str(&content).map_err(|e| CliError::usage(path, e.to_string(), hint))?;
             v1::DataScope {
@@ -63,7 +74,8 @@ pub(crate) fn parse_scope(text: &str) -> Result<v1::DataScope, CliError> {
             }
         }
     };
-    scope::check(&scope).map_err(|e| CliError::usage("--scope", e.to_string(), "e.g. --scope full"))?;
+    scope::check(&scope)
+        .map_err(|e| CliError::usage("--scope", e.to_string(), "e.g. --scope full"))?;
     Ok(scope)
 }
 
@@ -108,11 +120,16 @@ fn state_name(state: i32) -> &'static str {
     }
 }
 
-async fn list(profile: Option<&Path>, only: Option<&str>, out: &Output) -> Result<ExitCode, CliError> {
+async fn list(
+    profile: Option<&Path>,
+    only: Option<&str>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let session = Session::open(profile).await?;
     let all = session.operator().list_peers(v1::ListPeersRequest {}).await?.into_inner().peers;
     let hub_of = |p: &v1::PeerStatus| p.peer.as_ref().map(|r| r.hub.clone()).unwrap_or_default();
-    let peers: Vec<_> = all.into_iter().filter(|p| only.is_none_or(|hub| hub_of(p) == hub)).collect();
+    let peers: Vec<_> =
+        all.into_iter().filter(|p| only.is_none_or(|hub| hub_of(p) == hub)).collect();
     if let (Some(hub), true) = (only, peers.is_empty()) {
         return Err(CliError::usage(hub, "no such peer", "list them: ewtp peer list"));
     }
@@ -128,7 +145,11 @@ async fn list(profile: Option<&Path>, only: Option<&str>, out: &Output) -> Resul
             scope.name.clone(),
             format!("{} ({} behind, {} ms)", p.lane_out, p.lane_out_lag, p.lag_ms),
             format!("{} ({} behind)", p.lane_in, p.lane_in_lag),
-            if p.last_error.is_empty() || p.connected { link.into() } else { format!("{link}: {}", p.last_error) },
+            if p.last_error.is_empty() || p.connected {
+                link.into()
+            } else {
+                format!("{link}: {}", p.last_error)
+            },
         ]);
         lines.push(json!({
             "hub": record.hub, "state": state_name(record.state), "scope": scope.name, "parts": scope.parts,
@@ -137,7 +158,11 @@ async fn list(profile: Option<&Path>, only: Option<&str>, out: &Output) -> Resul
             "reason": record.reason,
         }));
     }
-    out.table(&["peer", "state", "scope", "said to it", "heard from it", "link"], &rows, &json!(lines));
+    out.table(
+        &["peer", "state", "scope", "said to it", "heard from it", "link"],
+        &rows,
+        &json!(lines),
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -152,6 +177,9 @@ async fn set(
     let request = v1::SetPeerStateRequest { hub: hub.clone(), state: state as i32, reason };
     session.operator().set_peer_state(request).await?;
     let name = state_name(state as i32);
-    out.facts(&[("peer", hub.clone()), ("state", name.into())], &json!({"hub": hub, "state": name}));
+    out.facts(
+        &[("peer", hub.clone()), ("state", name.into())],
+        &json!({"hub": hub, "state": name}),
+    );
     Ok(ExitCode::SUCCESS)
 }

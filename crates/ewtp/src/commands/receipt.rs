@@ -16,7 +16,11 @@ use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
 
-pub(crate) fn run(command: ReceiptCommand, profile: &Option<PathBuf>, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    command: ReceiptCommand,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     match command {
         ReceiptCommand::Export { case, out: dir, with_lane } => {
             block_on(export(profile.as_deref(), &case, &dir, with_lane, out))
@@ -32,7 +36,11 @@ pub(crate) fn statements(case: &v1::Case) -> Vec<(String, v1::StatementRef)> {
     let mut out = Vec::new();
     for f in &case.filings {
         let kind = f.filing.as_ref().and_then(|f| f.core.as_ref()).map(|c| c.r#type());
-        let name = kind.unwrap_or_default().as_str_name().trim_start_matches("FILING_TYPE_").to_ascii_lowercase();
+        let name = kind
+            .unwrap_or_default()
+            .as_str_name()
+            .trim_start_matches("FILING_TYPE_")
+            .to_ascii_lowercase();
         out.extend(f.statement.clone().map(|s| (format!("{name}-filing"), s)));
     }
     for r in &case.info_requests {
@@ -80,12 +88,20 @@ async fn export(
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for (kind, statement) in statements(&case) {
         let (receipt, descriptors) = fetch(&session, &case.case_id, &statement, with_lane).await?;
-        let file = dir.join(format!("{}-{}-{kind}.ewtp-receipt", statement.hub, statement.log_index));
+        let file =
+            dir.join(format!("{}-{}-{kind}.ewtp-receipt", statement.hub, statement.log_index));
         std::fs::write(&file, receipt).map_err(CliError::io(&file))?;
         let chain = dir.join(format!("{}.descriptors.jsonl", statement.hub));
         std::fs::write(&chain, descriptors).map_err(CliError::io(&chain))?;
-        rows.push(vec![kind.clone(), statement.hub.clone(), file.display().to_string(), chain.display().to_string()]);
-        lines.push(json!({"kind": kind, "hub": statement.hub, "receipt": file, "descriptors": chain}));
+        rows.push(vec![
+            kind.clone(),
+            statement.hub.clone(),
+            file.display().to_string(),
+            chain.display().to_string(),
+        ]);
+        lines.push(
+            json!({"kind": kind, "hub": statement.hub, "receipt": file, "descriptors": chain}),
+        );
     }
     out.table(&["statement", "said by", "receipt", "descriptors"], &rows, &json!(lines));
     Ok(ExitCode::SUCCESS)
@@ -111,7 +127,12 @@ fn verify_files(
     Ok((receipt, proven, chain))
 }
 
-fn verify(receipt: &Path, descriptor: &Path, fingerprint: Option<&str>, out: &Output) -> Result<ExitCode, CliError> {
+fn verify(
+    receipt: &Path,
+    descriptor: &Path,
+    fingerprint: Option<&str>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let (file, proven, chain) = verify_files(receipt, descriptor, fingerprint)?;
     let h = &proven.header;
     let witnesses = proven.signed_by.witnesses.len();
@@ -120,7 +141,13 @@ fn verify(receipt: &Path, descriptor: &Path, fingerprint: Option<&str>, out: &Ou
         ("who", format!("{} (descriptor fingerprint {})", h.hub, chain.fingerprint().to_hex())),
         ("what", format!("{} {} number {}", h.id.kind, h.id.subject, h.id.number)),
         ("when", format!("{} by that hub's log", h.time)),
-        ("where", format!("entry {} of {}, under its signed head of {}", proven.index, h.origin, proven.log_size)),
+        (
+            "where",
+            format!(
+                "entry {} of {}, under its signed head of {}",
+                proven.index, h.origin, proven.log_size
+            ),
+        ),
     ];
     if let Some((peer, number)) = &proven.lane {
         let place = number.map_or(String::new(), |n| format!(" as number {n}"));
@@ -130,13 +157,18 @@ fn verify(receipt: &Path, descriptor: &Path, fingerprint: Option<&str>, out: &Ou
         facts.push(("content", text));
     }
     let shown: Vec<&str> = file.parts.iter().map(|(n, _)| n.as_str()).collect();
-    let hidden: Vec<&str> = h.parts.iter().map(|(n, _)| n.as_str()).filter(|n| !shown.contains(n)).collect();
+    let hidden: Vec<&str> =
+        h.parts.iter().map(|(n, _)| n.as_str()).filter(|n| !shown.contains(n)).collect();
     facts.push(("shown", shown.join(", ")));
     facts.push(("withheld", hidden.join(", ")));
-    let time = if witnesses == 0 { "no: time not witnessed".into() } else { format!("by {witnesses}") };
+    let time =
+        if witnesses == 0 { "no: time not witnessed".into() } else { format!("by {witnesses}") };
     facts.push(("witnessed", time));
     if fingerprint.is_none() {
-        facts.push(("not proven", "that this descriptor is the hub's: compare the fingerprint with its operator".into()));
+        facts.push((
+            "not proven",
+            "that this descriptor is the hub's: compare the fingerprint with its operator".into(),
+        ));
     }
     let json = json!({
         "verified": true, "hub": h.hub, "kind": h.id.kind, "subject": h.id.subject, "number": h.id.number,
@@ -155,13 +187,24 @@ fn content(receipt: &Receipt, kind: &str) -> Option<String> {
     match kind {
         "decision" => {
             let core = v1::DecisionCore::decode(core).ok()?;
-            let effect = core.effect().as_str_name().trim_start_matches("EFFECT_").to_ascii_lowercase();
+            let effect =
+                core.effect().as_str_name().trim_start_matches("EFFECT_").to_ascii_lowercase();
             let code = core.code().as_str_name().trim_start_matches("DECISION_CODE_");
-            Some(format!("{effect}: {code} on filing {} version {}", core.filing_id, core.filing_version))
+            Some(format!(
+                "{effect}: {code} on filing {} version {}",
+                core.filing_id, core.filing_version
+            ))
         }
         "filing" => {
             let core = v1::FilingCore::decode(core).ok()?;
-            Some(format!("LRN {}, MRN {}, {} items, {} to {}", core.lrn, core.mrn, core.items.len(), core.country_of_export, core.country_of_destination))
+            Some(format!(
+                "LRN {}, MRN {}, {} items, {} to {}",
+                core.lrn,
+                core.mrn,
+                core.items.len(),
+                core.country_of_export,
+                core.country_of_destination
+            ))
         }
         _ => None,
     }

@@ -36,7 +36,11 @@ fn proven(text: &str, chain: &str) -> Result<Receipt, CliError> {
     Ok(receipt)
 }
 
-pub(crate) async fn run(profile: Option<&Path>, name: &str, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) async fn run(
+    profile: Option<&Path>,
+    name: &str,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let session = Session::open(profile).await?;
     let case = case::find(&session, name).await?;
     let (mut rows, mut lines, mut agree) = (Vec::new(), Vec::new(), true);
@@ -53,7 +57,9 @@ pub(crate) async fn run(profile: Option<&Path>, name: &str, out: &Output) -> Res
         let effect = effect.as_str_name().trim_start_matches("EFFECT_").to_ascii_lowercase();
         let (word, detail) = verdict.words();
         rows.push(vec![effect.clone(), statement.hub.clone(), word.into(), detail.clone()]);
-        lines.push(json!({"effect": effect, "hub": statement.hub, "replay": word, "detail": detail}));
+        lines.push(
+            json!({"effect": effect, "hub": statement.hub, "replay": word, "detail": detail}),
+        );
     }
     out.table(&["effect", "decided by", "replay", "detail"], &rows, &json!(lines));
     Ok(if agree { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -63,7 +69,12 @@ fn open(receipt: &Receipt) -> Option<ProvenDecision> {
     let trader: v1::DecisionTrader = part(receipt, "trader")?;
     let internal: Option<v1::DecisionInternal> = part(receipt, "internal");
     let facts = internal.map_or_else(|| trader.facts.clone(), |i| i.facts);
-    Some(ProvenDecision { core: part(receipt, "core")?, authority: part(receipt, "authority"), trader, facts })
+    Some(ProvenDecision {
+        core: part(receipt, "core")?,
+        authority: part(receipt, "authority"),
+        trader,
+        facts,
+    })
 }
 
 enum Verdict {
@@ -140,15 +151,22 @@ async fn replay(
     }
     let (public, confidential) = rulesets(session, hub, core).await?;
     let Some(public) = public else {
-        return Ok(Verdict::Cannot("this hub doesn't hold the ruleset cited; replay at the hub that decided".into()));
+        return Ok(Verdict::Cannot(
+            "this hub doesn't hold the ruleset cited; replay at the hub that decided".into(),
+        ));
     };
     let Ok(facts) = Facts::from_json(&proven.facts) else {
         return Ok(Verdict::Differs("the facts are no document of facts".into()));
     };
     let filing = case.filings.iter().filter_map(|f| f.filing.as_ref()?.core.as_ref());
-    let kind = filing.filter(|c| c.filing_id == core.filing_id).map(v1::FilingCore::r#type).next().unwrap_or_default();
+    let kind = filing
+        .filter(|c| c.filing_id == core.filing_id)
+        .map(v1::FilingCore::r#type)
+        .next()
+        .unwrap_or_default();
     let whole = core.rulesets.iter().all(|r| !r.confidential) || confidential.is_some();
-    let outcome = decide(Input { kind, facts: &facts, public: &public, confidential: confidential.as_ref() });
+    let outcome =
+        decide(Input { kind, facts: &facts, public: &public, confidential: confidential.as_ref() });
     let Outcome::Decided(all) = outcome else {
         return Ok(Verdict::Differs("the rules now ask or fail".into()));
     };

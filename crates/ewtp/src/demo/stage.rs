@@ -48,10 +48,18 @@ impl Stage {
         out.say("Three trade agencies set up a hub each: keys, a descriptor signed by the root key, an empty log.");
         let mut hubs = Vec::new();
         for (id, country) in NAMES {
-            let hub = HubProcess::init(&program, &dir.join(id.to_ascii_lowercase()), id, "only a demonstration");
+            let hub = HubProcess::init(
+                &program,
+                &dir.join(id.to_ascii_lowercase()),
+                id,
+                "only a demonstration",
+            );
             let hub = hub.map_err(failed)?;
             let fingerprint = hub.chain.fingerprint().to_hex();
-            out.say(&format!("  {country:<10} hub {id}, fingerprint {}…", fingerprint.get(..16).unwrap_or_default()));
+            out.say(&format!(
+                "  {country:<10} hub {id}, fingerprint {}…",
+                fingerprint.get(..16).unwrap_or_default()
+            ));
             hubs.push(hub);
         }
         let mut stage = Self { dir: dir.to_owned(), program, hubs };
@@ -107,15 +115,27 @@ impl Stage {
                 scope: Some(scope.clone()),
             };
             self.operator(here).await?.operator().add_peer(request).await?;
-            out.say(&format!("  {} shows {} the scope `{}`: {}", NAMES[here].1, NAMES[there].1, scope.name, scope.parts.join(", ")));
+            out.say(&format!(
+                "  {} shows {} the scope `{}`: {}",
+                NAMES[here].1,
+                NAMES[there].1,
+                scope.name,
+                scope.parts.join(", ")
+            ));
         }
         out.say("\nEach publishes the rules that it decides by; Belgium also a confidential set for risk.");
         for (hub, text) in RULESETS {
             let request = v1::PublishRulesetRequest { text: text.to_owned() };
-            let published = self.operator(hub).await?.operator().publish_ruleset(request).await?.into_inner();
-            let ruleset = published.ruleset.ok_or_else(|| CliError::Demo(format!("{:?}", published.violations)))?;
+            let published =
+                self.operator(hub).await?.operator().publish_ruleset(request).await?.into_inner();
+            let ruleset = published
+                .ruleset
+                .ok_or_else(|| CliError::Demo(format!("{:?}", published.violations)))?;
             let kind = if ruleset.confidential { "confidential" } else { "public" };
-            out.say(&format!("  {}: {} version {} ({kind})", NAMES[hub].1, ruleset.name, ruleset.version));
+            out.say(&format!(
+                "  {}: {} version {} ({kind})",
+                NAMES[hub].1, ruleset.name, ruleset.version
+            ));
         }
         self.open_platform_account().await
     }
@@ -154,7 +174,10 @@ impl Stage {
                 return Err(CliError::Demo(format!("hub {} did not stop cleanly", hub.hub)));
             }
         }
-        out.say(&format!("\nAll three daemons have ended ({:.1} s).", started.elapsed().as_secs_f32()));
+        out.say(&format!(
+            "\nAll three daemons have ended ({:.1} s).",
+            started.elapsed().as_secs_f32()
+        ));
         Ok(())
     }
 
@@ -165,7 +188,10 @@ impl Stage {
 
     pub(crate) fn how_to_go_on(&self, out: &Output) {
         let program = self.program.display();
-        out.say(&format!("\nThe hubs are kept in {}. Start them again, each in a terminal of its own:", self.dir.display()));
+        out.say(&format!(
+            "\nThe hubs are kept in {}. Start them again, each in a terminal of its own:",
+            self.dir.display()
+        ));
         for hub in &self.hubs {
             out.say(&format!("  {program} hub run --config {}", hub.config().display()));
         }
@@ -177,6 +203,9 @@ impl Stage {
             }
             let _ = hub;
         }
-        out.say(&format!("  {program} --profile {} case show COOP-0003", self.platform_profile().display()));
+        out.say(&format!(
+            "  {program} --profile {} case show COOP-0003",
+            self.platform_profile().display()
+        ));
     }
 }

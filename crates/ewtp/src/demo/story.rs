@@ -11,8 +11,8 @@ use v1::submit_response::Result as Outcome;
 use super::Score;
 use super::filings::{Goods, advance};
 use super::stage::{BE, KE, SG, Stage, failed};
-use crate::commands::receipt::{fetch, statements};
 use crate::commands::case::{rows, state_name};
+use crate::commands::receipt::{fetch, statements};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::Session;
@@ -61,7 +61,9 @@ async fn file(
             ledger.insert(accepted.case_id.clone(), goods.lrn.clone());
             Ok(accepted)
         }
-        Some(Outcome::Refused(refused)) => Err(demo(format!("{} was refused: {:?}", goods.lrn, refused.violations))),
+        Some(Outcome::Refused(refused)) => {
+            Err(demo(format!("{} was refused: {:?}", goods.lrn, refused.violations)))
+        }
         None => Err(demo("an empty answer")),
     }
 }
@@ -80,7 +82,11 @@ async fn wait_for(session: &Session, id: &str, state: v1::CaseState) -> Result<v
             return Ok(now);
         }
         if started.elapsed() > PATIENCE {
-            return Err(demo(format!("{id} is {}, not {}", state_name(now.state), state_name(state as i32))));
+            return Err(demo(format!(
+                "{id} is {}, not {}",
+                state_name(now.state),
+                state_name(state as i32)
+            )));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -96,11 +102,17 @@ fn say_decisions(case: &v1::Case, who: &str, out: &Output) {
             out.say(&format!("    {text}"));
         }
         if !core.insufficient_scope.is_empty() {
-            out.say(&format!("    not judged for want of data in scope: {}", core.insufficient_scope.join(", ")));
+            out.say(&format!(
+                "    not judged for want of data in scope: {}",
+                core.insufficient_scope.join(", ")
+            ));
         }
         if let Some(estimate) = d.trader.as_ref().and_then(|t| t.estimate.as_ref()) {
             let total = estimate.total.clone().unwrap_or_default();
-            out.say(&format!("    duty and tax to expect: {} {}, as of {}", total.amount, total.currency, estimate.for_date));
+            out.say(&format!(
+                "    duty and tax to expect: {} {}, as of {}",
+                total.amount, total.currency, estimate.for_date
+            ));
         }
     }
 }
@@ -134,13 +146,27 @@ async fn cleared(
         accepted.log_index
     ));
     let case = wait_for(platform, &accepted.case_id, v1::CaseState::Cleared).await?;
-    out.say(&format!("  cleared {:.0} ms after it was filed, before the goods leave:", started.elapsed().as_secs_f64() * 1e3));
+    out.say(&format!(
+        "  cleared {:.0} ms after it was filed, before the goods leave:",
+        started.elapsed().as_secs_f64() * 1e3
+    ));
     say_decisions(&case, "Belgium", out);
-    let replay = stage.ewtp(&["--profile", &stage.operator_profile(BE).display().to_string(), "case", "replay", &accepted.case_id])?;
+    let replay = stage.ewtp(&[
+        "--profile",
+        &stage.operator_profile(BE).display().to_string(),
+        "case",
+        "replay",
+        &accepted.case_id,
+    ])?;
     if !replay.status.success() {
-        return Err(demo(format!("the replay differs: {}", String::from_utf8_lossy(&replay.stdout))));
+        return Err(demo(format!(
+            "the replay differs: {}",
+            String::from_utf8_lossy(&replay.stdout)
+        )));
     }
-    out.say("  replayed by `ewtp case replay` from receipts of facts and rulesets: the same decisions");
+    out.say(
+        "  replayed by `ewtp case replay` from receipts of facts and rulesets: the same decisions",
+    );
     Ok(accepted.case_id)
 }
 
@@ -164,7 +190,11 @@ async fn asked(
     let accepted = file(platform, &goods, ledger).await?;
     let waiting = wait_for(platform, &accepted.case_id, v1::CaseState::InfoRequested).await?;
     let request = waiting.info_requests.first().cloned().unwrap_or_default();
-    out.say(&format!("  asked after {:.0} ms: {}", started.elapsed().as_secs_f64() * 1e3, request.texts.join(" ")));
+    out.say(&format!(
+        "  asked after {:.0} ms: {}",
+        started.elapsed().as_secs_f64() * 1e3,
+        request.texts.join(" ")
+    ));
     let text = "Spare rollers for a coffee pulping machine, steel, for repair";
     let question = request.trader.and_then(|t| t.questions.first().cloned()).unwrap_or_default();
     let answer = v1::AnswerInformationRequestRequest {
@@ -176,7 +206,10 @@ async fn asked(
     out.say(&format!("  the filer answers: {text}"));
     let answered = Instant::now();
     let case = wait_for(platform, &accepted.case_id, v1::CaseState::Cleared).await?;
-    out.say(&format!("  cleared {:.0} ms after the answer:", answered.elapsed().as_secs_f64() * 1e3));
+    out.say(&format!(
+        "  cleared {:.0} ms after the answer:",
+        answered.elapsed().as_secs_f64() * 1e3
+    ));
     say_decisions(&case, "Belgium", out);
     Ok(accepted.case_id)
 }
@@ -199,7 +232,10 @@ async fn do_not_load(
     let started = Instant::now();
     let accepted = file(platform, &goods, ledger).await?;
     let case_here = wait_for(platform, &accepted.case_id, v1::CaseState::DoNotLoad).await?;
-    out.say(&format!("  do not load, {:.0} ms after it was filed. What the trader sees:", started.elapsed().as_secs_f64() * 1e3));
+    out.say(&format!(
+        "  do not load, {:.0} ms after it was filed. What the trader sees:",
+        started.elapsed().as_secs_f64() * 1e3
+    ));
     say_decisions(&case_here, "Belgium", out);
     let secret = "RISK-EXPORTER";
     let shown = format!("{case_here:?}");
@@ -246,7 +282,10 @@ async fn narrow_scope(
     let started = Instant::now();
     let accepted = file(platform, &goods, ledger).await?;
     let case = wait_for(platform, &accepted.case_id, v1::CaseState::Cleared).await?;
-    out.say(&format!("  cleared {:.0} ms after it was filed:", started.elapsed().as_secs_f64() * 1e3));
+    out.say(&format!(
+        "  cleared {:.0} ms after it was filed:",
+        started.elapsed().as_secs_f64() * 1e3
+    ));
     say_decisions(&case, "Singapore", out);
     Ok(accepted.case_id)
 }
@@ -264,7 +303,8 @@ async fn export(
         let case = case(platform, id).await?;
         for (kind, statement) in statements(&case) {
             let (receipt, descriptors) = fetch(platform, id, &statement, false).await?;
-            let file = dir.join(format!("{}-{}-{kind}.ewtp-receipt", statement.hub, statement.log_index));
+            let file =
+                dir.join(format!("{}-{}-{kind}.ewtp-receipt", statement.hub, statement.log_index));
             let chain = dir.join(format!("{}.descriptors.jsonl", statement.hub));
             std::fs::write(&file, receipt).map_err(CliError::io(&file))?;
             std::fs::write(&chain, descriptors).map_err(CliError::io(&chain))?;
@@ -278,7 +318,8 @@ async fn export(
 /// Statements that BE still has to hear from KE.
 async fn lag(stage: &Stage) -> Result<u64, CliError> {
     let of = |session: Session, hub: &'static str| async move {
-        let peers = session.operator().list_peers(v1::ListPeersRequest {}).await?.into_inner().peers;
+        let peers =
+            session.operator().list_peers(v1::ListPeersRequest {}).await?.into_inner().peers;
         let found = peers.into_iter().find(|p| p.peer.as_ref().is_some_and(|r| r.hub == hub));
         found.ok_or_else(|| demo("no such peer"))
     };
@@ -307,7 +348,8 @@ async fn crash(
                 items: vec![("090111", "Arabica coffee, green, washed", "60", "330")],
                 filer_note: "",
             };
-            let item = v1::SubmitStreamRequest { sequence: u64::from(n), request: Some(advance(&goods)) };
+            let item =
+                v1::SubmitStreamRequest { sequence: u64::from(n), request: Some(advance(&goods)) };
             if sender.send(item).await.is_err() {
                 return;
             }
@@ -339,9 +381,7 @@ async fn crash(
         }
     };
     let ((), acknowledged, struck) = {
-        let feeding = async {
-            tokio::join!(feed, acknowledge)
-        };
+        let feeding = async { tokio::join!(feed, acknowledge) };
         tokio::pin!(feeding);
         let struck = tokio::select! {
             struck = strike => struck?,
@@ -359,7 +399,11 @@ async fn crash(
         ((), acknowledged?, struck)
     };
     score.pages_verified += struck.1;
-    out.say(&format!("  Kenya goes on alone: {} of {backlog} acknowledged and durable there ({:.1} s)", acknowledged.len(), started.elapsed().as_secs_f32()));
+    out.say(&format!(
+        "  Kenya goes on alone: {} of {backlog} acknowledged and durable there ({:.1} s)",
+        acknowledged.len(),
+        started.elapsed().as_secs_f32()
+    ));
     ledger.extend(acknowledged);
     let restarted = Instant::now();
     stage.hubs[BE].start().map_err(failed)?;
@@ -369,7 +413,13 @@ async fn crash(
 }
 
 async fn pages(stage: &Stage, hub: usize) -> Result<u64, CliError> {
-    let status = stage.operator(hub).await?.operator().get_status(v1::GetStatusRequest {}).await?.into_inner();
+    let status = stage
+        .operator(hub)
+        .await?
+        .operator()
+        .get_status(v1::GetStatusRequest {})
+        .await?
+        .into_inner();
     Ok(status.pages_verified)
 }
 
@@ -383,17 +433,30 @@ async fn settle(
 ) -> Result<(), CliError> {
     let started = Instant::now();
     let all = loop {
-        let all = rows(platform, v1::ListCasesRequest { page_size: 1000, ..Default::default() }, usize::MAX).await?;
-        let waits = |r: &v1::CaseSummary| !matches!(r.state(), v1::CaseState::Cleared | v1::CaseState::DoNotLoad);
+        let all = rows(
+            platform,
+            v1::ListCasesRequest { page_size: 1000, ..Default::default() },
+            usize::MAX,
+        )
+        .await?;
+        let waits = |r: &v1::CaseSummary| {
+            !matches!(r.state(), v1::CaseState::Cleared | v1::CaseState::DoNotLoad)
+        };
         if !all.iter().any(waits) && all.len() >= ledger.len() {
             break all;
         }
         if started.elapsed() > PATIENCE {
-            return Err(demo(format!("{} cases are still undecided", all.iter().filter(|r| waits(r)).count())));
+            return Err(demo(format!(
+                "{} cases are still undecided",
+                all.iter().filter(|r| waits(r)).count()
+            )));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     };
-    out.say(&format!("  everything is decided and known at both sides ({:.1} s)", started.elapsed().as_secs_f32()));
+    out.say(&format!(
+        "  everything is decided and known at both sides ({:.1} s)",
+        started.elapsed().as_secs_f32()
+    ));
     score.filed = ledger.len();
     score.cleared = all.iter().filter(|r| r.state() == v1::CaseState::Cleared).count();
     score.do_not_load = all.iter().filter(|r| r.state() == v1::CaseState::DoNotLoad).count();
@@ -401,7 +464,14 @@ async fn settle(
     let mut there = Vec::new();
     for hub in [BE, SG] {
         let session = stage.operator(hub).await?;
-        there.extend(rows(&session, v1::ListCasesRequest { page_size: 1000, ..Default::default() }, usize::MAX).await?);
+        there.extend(
+            rows(
+                &session,
+                v1::ListCasesRequest { page_size: 1000, ..Default::default() },
+                usize::MAX,
+            )
+            .await?,
+        );
     }
     for side in [&all, &there] {
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -435,7 +505,8 @@ pub(crate) fn verify_offline(
 ) -> Result<(), CliError> {
     let started = Instant::now();
     for kept in receipts {
-        let (receipt, chain) = (kept.receipt.display().to_string(), kept.descriptors.display().to_string());
+        let (receipt, chain) =
+            (kept.receipt.display().to_string(), kept.descriptors.display().to_string());
         let verified = stage.ewtp(&["receipt", "verify", &receipt, "--descriptor", &chain])?;
         if !verified.status.success() {
             return Err(demo(format!("{receipt}: {}", String::from_utf8_lossy(&verified.stderr))));

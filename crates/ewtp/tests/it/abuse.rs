@@ -23,7 +23,8 @@ async fn an_unknown_key_fails_the_handshake_and_is_logged_with_its_fingerprint()
     let hub = one_hub(dir.path());
     let stranger = TlsIdentity::generate("stranger", &["stranger.invalid".into()]).unwrap();
     for address in [hub.process.clients(), hub.process.federation()] {
-        let dialled = ewtp_hub::client::dial(&stranger, &address, vec![hub.process.server_spki]).await;
+        let dialled =
+            ewtp_hub::client::dial(&stranger, &address, vec![hub.process.server_spki]).await;
         // TLS 1.3: the client may learn of the refusal with its first call only.
         if let Ok(channel) = dialled {
             let mut client = v1::trade_service_client::TradeServiceClient::new(channel);
@@ -37,7 +38,9 @@ async fn an_unknown_key_fails_the_handshake_and_is_logged_with_its_fingerprint()
     })
     .await;
     // The other way round: a client that pins another server key refuses this hub.
-    let wrong = ewtp_hub::client::dial(&hub.identity("platform"), &hub.process.clients(), vec![[7; 32]]).await;
+    let wrong =
+        ewtp_hub::client::dial(&hub.identity("platform"), &hub.process.clients(), vec![[7; 32]])
+            .await;
     assert!(wrong.unwrap_err().to_string().contains("is not pinned here"));
 }
 
@@ -66,7 +69,10 @@ async fn an_oversized_message_is_refused_and_the_daemon_stays_up() {
     let mut trade = hub.trade("platform").await;
     let mut huge = advance("HUGE-1", "KE", "BE");
     huge.goods.as_mut().unwrap().items[0].description = "x".repeat(6 << 20);
-    let refused = trade.submit(v1::SubmitRequest { filing: Some(huge), ..Default::default() }).await.unwrap_err();
+    let refused = trade
+        .submit(v1::SubmitRequest { filing: Some(huge), ..Default::default() })
+        .await
+        .unwrap_err();
     assert!(matches!(refused.code(), Code::OutOfRange | Code::ResourceExhausted), "{refused:?}");
     file(&mut trade, advance("HUGE-2", "KE", "BE")).await;
 }
@@ -107,7 +113,13 @@ async fn a_filing_with_ten_faults_gets_ten_violations_and_is_not_logged() {
     ];
     assert_eq!(paths, expected);
     for v in &refused.violations {
-        assert!(!v.code.is_empty() && !v.allowed.is_empty() && !v.fix.is_empty() && !v.wco_path.is_empty(), "{v:?}");
+        assert!(
+            !v.code.is_empty()
+                && !v.allowed.is_empty()
+                && !v.fix.is_empty()
+                && !v.wco_path.is_empty(),
+            "{v:?}"
+        );
     }
     assert_eq!(hub.status().await.log_size, before);
 }
@@ -120,7 +132,10 @@ async fn a_used_lrn_gives_the_first_answer_or_the_first_receipt() {
     let first = file(&mut trade, advance("TWICE", "KE", "BE")).await;
     let again = file(&mut trade, advance("TWICE", "KE", "BE")).await;
     assert!(again.repeated_submission);
-    assert_eq!((again.case_id, again.mrn, again.commitment), (first.case_id, first.mrn, first.commitment.clone()));
+    assert_eq!(
+        (again.case_id, again.mrn, again.commitment),
+        (first.case_id, first.mrn, first.commitment.clone())
+    );
     let mut other = advance("TWICE", "KE", "BE");
     other.goods.as_mut().unwrap().gross_mass_kg = "12".into();
     let Outcome::Refused(refused) = submit(&mut trade, other).await else { panic!("accepted") };
@@ -143,7 +158,10 @@ async fn a_revoked_credential_loses_its_open_connection() {
     hub.json("operator", &["account", "revoke", "platform", &spki]);
     let ended = tokio::time::timeout(Duration::from_secs(10), watch.message()).await.unwrap();
     assert!(!matches!(ended, Ok(Some(_))), "the open stream ends");
-    assert!(trade.list_cases(v1::ListCasesRequest::default()).await.is_err(), "and nothing opens again");
+    assert!(
+        trade.list_cases(v1::ListCasesRequest::default()).await.is_err(),
+        "and nothing opens again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,8 +174,11 @@ async fn an_account_sees_its_own_cases_alone() {
     assert!(all_cases(&mut other).await.is_empty());
     let request = v1::GetCaseRequest { case_id: accepted.case_id.clone() };
     assert_eq!(other.get_case(request).await.unwrap_err().code(), Code::NotFound);
-    let request =
-        v1::GetReceiptRequest { case_id: accepted.case_id, commitment: accepted.commitment, ..Default::default() };
+    let request = v1::GetReceiptRequest {
+        case_id: accepted.case_id,
+        commitment: accepted.commitment,
+        ..Default::default()
+    };
     assert_eq!(other.get_receipt(request).await.unwrap_err().code(), Code::NotFound);
     let denied = hub.run("other", &["hub", "status"]);
     assert_eq!(denied.status.code(), Some(1));
@@ -197,5 +218,7 @@ fn a_second_daemon_on_one_directory_is_told_so() {
     let config = hub.process.config().display().to_string();
     let second = hub.run("operator", &["hub", "run", "--config", &config]);
     assert!(!second.status.success());
-    assert!(String::from_utf8_lossy(&second.stderr).contains("another hub runs on this data directory"));
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("another hub runs on this data directory")
+    );
 }

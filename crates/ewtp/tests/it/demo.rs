@@ -39,15 +39,23 @@ async fn the_demo_counts_right_and_its_hubs_can_be_started_again_and_looked_into
     assert_eq!(score["decided"], serde_json::json!({"cleared": 303, "do_not_load": 1}));
     let rest = ["info_requests", "restarts", "lost", "doubled"].map(|k| score[k].as_u64().unwrap());
     assert_eq!(rest, [1, 1, 0, 0]);
-    assert!(score["receipts_verified"].as_u64().unwrap() >= 14 && score["pages_verified"].as_u64().unwrap() > 5);
+    assert!(
+        score["receipts_verified"].as_u64().unwrap() >= 14
+            && score["pages_verified"].as_u64().unwrap() > 5
+    );
     assert!(score["elapsed_ms"].as_u64().unwrap() < 60_000);
-    for said in ["before the goods leave", "Explosives and ammunition may not be loaded", "statements behind"] {
+    for said in [
+        "before the goods leave",
+        "Explosives and ammunition may not be loaded",
+        "statements behind",
+    ] {
         assert!(story.contains(said), "{said}: {story}");
     }
 
     let starts = commands(&story, "hub run --config");
     assert_eq!(starts.len(), 3, "{story}");
-    let start = |args: &Vec<String>| Command::new(EWTP).args(args).stderr(Stdio::null()).spawn().unwrap();
+    let start =
+        |args: &Vec<String>| Command::new(EWTP).args(args).stderr(Stdio::null()).spawn().unwrap();
     let _daemons = Daemons(starts.iter().map(start).collect());
     let look = commands(&story, "case list");
     assert_eq!(look.len(), 3);

@@ -35,7 +35,8 @@ async fn nothing_outside_the_scope_reaches_the_peers_directory() {
     let value = filing.value.as_mut().unwrap();
     value.invoice_total.as_mut().unwrap().amount = CANARY_VALUE.into();
     value.items[0].value.as_mut().unwrap().amount = CANARY_VALUE.into();
-    filing.authority = Some(v1::FilingAuthority { note: CANARY_AUTHORITY.into(), ..Default::default() });
+    filing.authority =
+        Some(v1::FilingAuthority { note: CANARY_AUTHORITY.into(), ..Default::default() });
     let request = v1::SubmitRequest { filing: Some(filing), filer_note: CANARY_NOTE.into() };
     trade.submit(request).await.unwrap();
     let trade = &trade;
@@ -45,12 +46,19 @@ async fn nothing_outside_the_scope_reaches_the_peers_directory() {
     })
     .await;
     let request = v1::GetCaseRequest { case_id: case.case_id.clone() };
-    let there = sg.trade("operator").await.get_case(request).await.unwrap().into_inner().case.unwrap();
-    assert_eq!(there.filings[0].withheld_parts, ["parties", "goods", "value", "authority", "internal", "signature"]);
+    let there =
+        sg.trade("operator").await.get_case(request).await.unwrap().into_inner().case.unwrap();
+    assert_eq!(
+        there.filings[0].withheld_parts,
+        ["parties", "goods", "value", "authority", "internal", "signature"]
+    );
     let scope = there.decisions.iter().flat_map(|d| d.core.clone().unwrap().insufficient_scope);
     assert_eq!(scope.collect::<Vec<_>>(), ["SG-A4"], "a rule that needs the value says so");
     sg.process.stop().unwrap();
-    assert!(holds(&ke.process.dir, CANARY_VALUE) && holds(&ke.process.dir, CANARY_NOTE), "the search finds what is there");
+    assert!(
+        holds(&ke.process.dir, CANARY_VALUE) && holds(&ke.process.dir, CANARY_NOTE),
+        "the search finds what is there"
+    );
     for canary in [CANARY_VALUE, CANARY_NOTE, CANARY_AUTHORITY] {
         assert!(!holds(&sg.process.dir, canary), "{canary} reached the peer");
     }
@@ -89,7 +97,10 @@ async fn a_removed_peer_is_cut_off_and_may_come_back() {
         let found = peers.as_array().unwrap().iter().find(|p| p["hub"] == hub).cloned().unwrap();
         (found["connected"].as_bool().unwrap(), found["state"].as_str().unwrap().to_owned())
     };
-    until("both lanes", || async { (connected("BE", &ke).0 && connected("KE", &be).0).then_some(()) }).await;
+    until("both lanes", || async {
+        (connected("BE", &ke).0 && connected("KE", &be).0).then_some(())
+    })
+    .await;
     ke.json("operator", &["peer", "suspend", "BE", "--reason", "a drill"]);
     until("the end of the connection", || async { (!connected("KE", &be).0).then_some(()) }).await;
     // A filing for a hub that is suspended is accepted, and not connected.

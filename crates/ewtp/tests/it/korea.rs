@@ -31,14 +31,19 @@ struct Corpus {
 }
 
 fn corpus() -> Corpus {
-    let root = std::env::var_os("EWTP_CORPUS").map_or_else(|| repository("../shared"), PathBuf::from);
+    let root =
+        std::env::var_os("EWTP_CORPUS").map_or_else(|| repository("../shared"), PathBuf::from);
     let dir = root.join("data/korea-import-declarations/dev");
-    let tables: Vec<PathBuf> = ["train", "valid"].iter().map(|n| dir.join(format!("df_syn_{n}_eng.csv"))).collect();
+    let tables: Vec<PathBuf> =
+        ["train", "valid"].iter().map(|n| dir.join(format!("df_syn_{n}_eng.csv"))).collect();
     let hs = root.join("data/codelists/harmonized-system/harmonized-system.csv");
     if tables.iter().chain([&hs]).all(|f| f.exists()) {
         return Corpus { tables, hs, is_real: true };
     }
-    eprintln!("!!! the corpus is absent ({}): the same test runs on our own table; set EWTP_CORPUS", dir.display());
+    eprintln!(
+        "!!! the corpus is absent ({}): the same test runs on our own table; set EWTP_CORPUS",
+        dir.display()
+    );
     let own = repository("tests/fixtures/korea");
     Corpus { tables: vec![own.join("declarations.csv")], hs: own.join("hs.csv"), is_real: false }
 }
@@ -118,7 +123,8 @@ async fn every_row_is_filed_decided_and_accounted_for_though_the_destination_is_
         assert_eq!(dirt, [32_856, 19_615, 1_160, 262, 205, 6]);
     }
     let dir = tempfile::tempdir().unwrap();
-    let lists = format!("\n[code_lists.hs]\nfile = \"{}\"\nedition = \"HS2022\"\n", corpus.hs.display());
+    let lists =
+        format!("\n[code_lists.hs]\nfile = \"{}\"\nedition = \"HS2022\"\n", corpus.hs.display());
     let open = |id: &str| {
         let mut hub = Hub::make(dir.path(), id);
         hub.process.configure(&lists).unwrap();
@@ -154,7 +160,10 @@ async fn every_row_is_filed_decided_and_accounted_for_though_the_destination_is_
                 let output = child.wait_with_output().unwrap();
                 let errors = String::from_utf8_lossy(&output.stderr).into_owned();
                 assert!(output.status.success(), "{country}: {errors}");
-                summaries.entry(country).or_default().push(serde_json::from_slice(&output.stdout).unwrap());
+                summaries
+                    .entry(country)
+                    .or_default()
+                    .push(serde_json::from_slice(&output.stdout).unwrap());
             }
             running = still;
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -181,13 +190,20 @@ async fn heard(kr: &Hub) -> u64 {
     kr.status().await.heard
 }
 
-fn check_summaries(summaries: &BTreeMap<&str, Vec<serde_json::Value>>, truth: &BTreeMap<String, Truth>) {
+fn check_summaries(
+    summaries: &BTreeMap<&str, Vec<serde_json::Value>>,
+    truth: &BTreeMap<String, Truth>,
+) {
     for (country, t) in truth {
         let parts = &summaries[country.as_str()];
         let sum = |path: &[&str]| -> u64 {
             parts.iter().map(|s| path.iter().fold(s, |v, k| &v[*k]).as_u64().unwrap_or(0)).sum()
         };
-        assert_eq!((sum(&["rows"]), sum(&["accepted"]), sum(&["rejected"])), (t.rows, t.rows, 0), "{country}");
+        assert_eq!(
+            (sum(&["rows"]), sum(&["accepted"]), sum(&["rejected"])),
+            (t.rows, t.rows, 0),
+            "{country}"
+        );
         assert_eq!(sum(&["warnings", "price-fraction"]), t.fraction, "{country}");
         // Constants and copies are counted: gross mass is the net mass, in every row.
         assert_eq!(sum(&["synthesised", "goods.gross_mass_kg"]), t.rows, "{country}");

@@ -1,5 +1,9 @@
 //! Real hubs as processes, over real TLS, through the public API and the command line.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests fail by panicking and say what is absent"
+)]
 
 mod abuse;
 mod demo;

@@ -29,7 +29,8 @@ pub(crate) struct Hub {
 impl Hub {
     /// Makes a hub without starting it.
     pub(crate) fn make(dir: &Path, id: &str) -> Self {
-        let process = HubProcess::init(Path::new(EWTP), &dir.join(id), id, "a passphrase for tests").unwrap();
+        let process =
+            HubProcess::init(Path::new(EWTP), &dir.join(id), id, "a passphrase for tests").unwrap();
         Self { process }
     }
 
@@ -55,7 +56,8 @@ impl Hub {
 
     pub(crate) fn identity(&self, name: &str) -> TlsIdentity {
         let dir = &self.process.dir;
-        TlsIdentity::load(&dir.join(format!("{name}.crt")), &dir.join(format!("{name}.key"))).unwrap()
+        TlsIdentity::load(&dir.join(format!("{name}.crt")), &dir.join(format!("{name}.key")))
+            .unwrap()
     }
 
     /// Runs the command line with a profile of this hub.
@@ -85,7 +87,10 @@ impl Hub {
     pub(crate) fn add_peer(&self, peer: &Self, scope: &str) {
         let descriptor = peer.process.descriptor().display().to_string();
         let fingerprint = peer.process.chain.fingerprint().to_hex();
-        self.json("operator", &["peer", "add", &descriptor, "--fingerprint", &fingerprint, "--scope", scope]);
+        self.json(
+            "operator",
+            &["peer", "add", &descriptor, "--fingerprint", &fingerprint, "--scope", scope],
+        );
     }
 
     pub(crate) async fn channel(&self, name: &str) -> Channel {
@@ -127,7 +132,10 @@ pub(crate) async fn all_cases(client: &mut TradeServiceClient<Channel>) -> Vec<v
 }
 
 /// Waits until `ready` gives something, under a deadline.
-pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ready: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut ready: impl FnMut() -> F,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = ready().await {
@@ -141,7 +149,9 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut read
 /// A complete advance filing of one item.
 pub(crate) fn advance(lrn: &str, from: &str, to: &str) -> v1::Filing {
     let text = |t: &str| t.to_owned();
-    let address = |country: &str| Some(v1::Address { city: text("Town"), country: text(country), ..Default::default() });
+    let address = |country: &str| {
+        Some(v1::Address { city: text("Town"), country: text(country), ..Default::default() })
+    };
     let money = || Some(v1::Money { amount: text("120.00"), currency: text("USD") });
     v1::Filing {
         core: Some(v1::FilingCore {
@@ -189,7 +199,10 @@ pub(crate) fn advance(lrn: &str, from: &str, to: &str) -> v1::Filing {
 }
 
 /// Files and gives the acceptance.
-pub(crate) async fn file(client: &mut TradeServiceClient<Channel>, filing: v1::Filing) -> v1::Accepted {
+pub(crate) async fn file(
+    client: &mut TradeServiceClient<Channel>,
+    filing: v1::Filing,
+) -> v1::Accepted {
     match submit(client, filing).await {
         v1::submit_response::Result::Accepted(accepted) => accepted,
         v1::submit_response::Result::Refused(refused) => panic!("{:?}", refused.violations),

@@ -30,7 +30,9 @@ async fn state_is_rebuilt_to_the_same_keys_and_values_also_after_kills_inside_a_
     for round in 0..3 {
         let mut trade = hub.trade("platform").await;
         for n in 0..20 {
-            acknowledged.push(file(&mut trade, advance(&format!("R{round}-{n}"), "KE", "BE")).await.case_id);
+            acknowledged.push(
+                file(&mut trade, advance(&format!("R{round}-{n}"), "KE", "BE")).await.case_id,
+            );
         }
         hub.process.kill().unwrap();
         if round == 1 {

@@ -1,0 +1,149 @@
+use ewtp_proto::v1;
+use ewtp_trade::lists::{CodeLists, ListKind};
+use ewtp_trade::{check_filing, elements};
+
+/// A complete export filing of one item.
+pub(crate) fn export() -> v1::Filing {
+    let address = || Some(v1::Address { city: "Nyeri".into(), country: "KE".into(), ..Default::default() });
+    let money = |amount: &str| Some(v1::Money { amount: amount.into(), currency: "USD".into() });
+    v1::Filing {
+        core: Some(v1::FilingCore {
+            r#type: v1::FilingType::Export as i32,
+            function: v1::FilingFunction::Original as i32,
+            lrn: "L-1".into(),
+            category: v1::ConsignmentCategory::HighValue as i32,
+            declarant_id: "KEP051234567X".into(),
+            exporter_id: "KEP051234567X".into(),
+            exporter_name: "An exporter".into(),
+            importer_name: "A consignee".into(),
+            transport_mode: "4".into(),
+            country_of_export: "KE".into(),
+            country_of_destination: "BE".into(),
+            retention_class: "standard".into(),
+            items: vec![v1::CoreItem {
+                number: 1,
+                commodity_code: "090111".into(),
+                origin: "KE".into(),
+                quantity: Some(v1::Quantity { value: "10".into(), unit: "KGM".into() }),
+            }],
+            ..Default::default()
+        }),
+        parties: Some(v1::FilingParties {
+            exporter_address: address(),
+            importer_address: address(),
+            ..Default::default()
+        }),
+        goods: Some(v1::FilingGoods {
+            gross_mass_kg: "11".into(),
+            items: vec![v1::GoodsItem {
+                number: 1,
+                description: "Coffee".into(),
+                net_mass_kg: "10".into(),
+                procedure: "1000".into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        value: Some(v1::FilingValue {
+            invoice_total: money("120.00"),
+            items: vec![v1::ValueItem { number: 1, value: money("120.00") }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn missing(filing: &v1::Filing) -> Vec<String> {
+    let violations = check_filing(filing, &CodeLists::default()).unwrap_err();
+    violations.into_iter().filter(|v| v.code == "element-missing").map(|v| v.path).collect()
+}
+
+#[test]
+fn what_is_mandatory_depends_on_the_type_of_filing() {
+    assert!(check_filing(&export(), &CodeLists::default()).is_ok());
+    let mut advance = export();
+    let core = advance.core.as_mut().unwrap();
+    core.r#type = v1::FilingType::Advance as i32;
+    core.declarant_id.clear();
+    core.exporter_id.clear();
+    advance.goods.as_mut().unwrap().items[0].procedure.clear();
+    assert!(check_filing(&advance, &CodeLists::default()).is_ok(), "nobody is declarant before adoption");
+    advance.core.as_mut().unwrap().r#type = v1::FilingType::Export as i32;
+    let expected = ["core.declarant_id", "core.exporter_id", "goods.items[0].procedure"];
+    assert_eq!(missing(&advance), expected);
+}
+
+#[test]
+fn a_partial_filing_is_the_seven_and_one() {
+    let mut partial = export();
+    let core = partial.core.as_mut().unwrap();
+    core.r#type = v1::FilingType::Advance as i32;
+    core.partial = true;
+    core.transport_mode.clear();
+    core.items[0] = v1::CoreItem { number: 1, ..Default::default() };
+    partial.value = None;
+    let goods = partial.goods.as_mut().unwrap();
+    goods.items[0] = v1::GoodsItem { number: 1, description: "Coffee".into(), ..Default::default() };
+    assert_eq!(missing(&partial), ["goods.total_packages", "goods.transport_document"]);
+    let goods = partial.goods.as_mut().unwrap();
+    goods.total_packages = 2;
+    goods.transport_document = "HAWB-1".into();
+    assert!(check_filing(&partial, &CodeLists::default()).is_ok());
+}
+
+#[test]
+fn an_empty_filing_misses_every_mandatory_element_at_once() {
+    let empty = v1::Filing {
+        core: Some(v1::FilingCore {
+            r#type: v1::FilingType::Export as i32,
+            items: vec![v1::CoreItem::default()],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let table = elements::ELEMENTS.iter().filter(|e| e.need(elements::Column::Export) == elements::Need::M);
+    let wanted: Vec<String> =
+        table.map(|e| e.path.replace("[]", "[0]")).filter(|p| p != "core.type").collect();
+    assert_eq!(missing(&empty), wanted);
+}
+
+#[test]
+fn dirt_is_kept_and_warned_about() {
+    let mut lists = CodeLists::default();
+    lists.load(ListKind::Hs, "HS-TEST", "hscode,description\n090111,coffee\n0901,heading\n").unwrap();
+    let mut filing = export();
+    let core = filing.core.as_mut().unwrap();
+    core.items[0].commodity_code = "851770".into();
+    core.items[0].origin = "ZZ".into();
+    core.mrn = "20GB1Q3RTK463FGVR5".into();
+    filing.goods.as_mut().unwrap().items[0].net_mass_kg = "0.0".into();
+    let price = filing.value.as_mut().unwrap().items[0].value.as_mut().unwrap();
+    *price = v1::Money { amount: "12.345".into(), currency: "EUR".into() };
+    let checked = check_filing(&filing, &lists).unwrap();
+    let mut codes: Vec<&str> = checked.warnings.iter().map(|w| w.code.as_str()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, ["hs-left-list", "mrn-check-digit", "origin-unknown", "price-fraction", "zero-mass"]);
+    assert_eq!(checked.filing, filing, "exactly as it was");
+}
+
+#[test]
+fn a_complete_list_refuses_what_an_excerpt_only_warns_about() {
+    let mut filing = export();
+    filing.core.as_mut().unwrap().items[0].quantity.as_mut().unwrap().unit = "QAN".into();
+    let warned = check_filing(&filing, &CodeLists::default()).unwrap();
+    assert_eq!(warned.warnings[0].code, "unit-unlisted");
+    let mut lists = CodeLists::default();
+    lists.load(ListKind::Units, "rec20-test", "Status,CommonCode\nX,KGM\n").unwrap();
+    assert_eq!(check_filing(&filing, &lists).unwrap_err()[0].code, "unit");
+    assert!(lists.load(ListKind::Units, "x", "a,b\n1,2\n").is_err(), "no column with codes");
+}
+
+#[test]
+fn findings_name_the_wco_path() {
+    let path = |p| elements::wco_path(p);
+    assert_eq!(path("core.lrn").unwrap(), "FunctionalReferenceID");
+    let value = "GovernmentAgencyGoodsItem/CustomsValueAmount";
+    assert_eq!(path("value.items[3].value.amount").unwrap(), value);
+    assert_eq!(path("value.items[3].value.currency").unwrap(), format!("{value}@currencyID"));
+    assert_eq!(path("core.no_such_element"), None);
+}

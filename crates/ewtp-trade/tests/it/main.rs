@@ -1,0 +1,6 @@
+//! Filings, money, codes and the state of a case, through what other crates see.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod cases;
+mod filings;
+mod quantities;
