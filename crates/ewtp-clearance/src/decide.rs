@@ -89,16 +89,15 @@ pub fn decide(input: Input<'_>) -> Outcome {
     let mut fired = Vec::new();
     let mut insufficient = Vec::new();
     for ruleset in std::iter::once(input.public).chain(input.confidential) {
-        match run(ruleset, input, &mut insufficient) {
-            Ok(rules) => fired.extend(rules),
-            Err(mut problems) => errors.append(&mut problems),
-        }
+        fired.extend(run(ruleset, input, &mut insufficient, &mut errors));
     }
-    if !errors.is_empty() {
+    // *Do not load* beats everything, also a rule elsewhere that could not be evaluated.
+    let stops = |f: &Fired<'_>| matches!(f.rule.then, Action::Decide(DecisionCode::Dnl));
+    let stopped = fired.iter().any(stops);
+    if !errors.is_empty() && !stopped {
         return Outcome::Officer(errors);
     }
-    let stops = |f: &Fired<'_>| matches!(f.rule.then, Action::Decide(DecisionCode::Dnl));
-    if !fired.iter().any(stops) {
+    if !stopped {
         let questions: Vec<Question> =
             fired.iter().filter(|f| f.rule.then == Action::Ask).map(question).collect();
         if !questions.is_empty() {
@@ -108,6 +107,7 @@ pub fn decide(input: Input<'_>) -> Outcome {
     let day = input.public.day_of(input.facts.at_ms);
     let estimate = match estimate(input.facts, input.public, day) {
         Ok(estimate) => estimate,
+        Err(_) if stopped => None,
         Err(e) => return Outcome::Officer(vec![format!("estimate: {e}")]),
     };
     let decided = effects(input.kind).iter().map(|effect| {
@@ -152,18 +152,24 @@ fn run<'a>(
     ruleset: &'a Ruleset,
     input: Input<'_>,
     insufficient: &mut Vec<(Effect, String, bool)>,
-) -> Result<Vec<Fired<'a>>, Vec<String>> {
+    errors: &mut Vec<String>,
+) -> Vec<Fired<'a>> {
     let day = ruleset.day_of(input.facts.at_ms);
     let name = |rule: &Rule| format!("{} {}", ruleset.name, rule.id);
     let mut context = Context::default();
     register(&mut context, &ruleset.rates_on(day));
-    let variables =
-        input.facts.variables(&day.to_string()).map_err(|e| vec![format!("facts: {e}")])?;
+    let variables = match input.facts.variables(&day.to_string()) {
+        Ok(variables) => variables,
+        Err(e) => {
+            errors.push(format!("facts: {e}"));
+            return Vec::new();
+        }
+    };
     for (name, value) in variables {
         context.add_variable_from_value(name, value);
     }
     let kind = input.kind.as_str_name().trim_start_matches("FILING_TYPE_").to_ascii_lowercase();
-    let (mut fired, mut errors) = (Vec::new(), Vec::new());
+    let mut fired = Vec::new();
     for rule in ruleset.rules.iter().filter(|r| r.applies.contains(&kind)) {
         if rule.needs.iter().any(|part| !input.facts.scope.contains(part)) {
             insufficient.push((rule.effect, rule.id.clone(), ruleset.confidential));
@@ -181,7 +187,7 @@ fn run<'a>(
             Err(e) => errors.push(format!("{}: {e}", name(rule))),
         }
     }
-    if errors.is_empty() { Ok(fired) } else { Err(errors) }
+    fired
 }
 
 fn conclude(

@@ -387,7 +387,7 @@ impl RawRuleset {
             .rule
             .into_iter()
             .enumerate()
-            .filter_map(|(i, r)| r.check(i, &texts, faults))
+            .filter_map(|(i, r)| r.check(i, confidential, &texts, faults))
             .collect();
         for (i, rule) in rules.iter().enumerate() {
             if rules.iter().take(i).any(|r| r.id == rule.id) {
@@ -421,6 +421,7 @@ impl RawRule {
     fn check(
         self,
         i: usize,
+        confidential: bool,
         texts: &BTreeMap<String, BTreeMap<String, String>>,
         faults: &mut Faults,
     ) -> Option<Rule> {
@@ -469,6 +470,13 @@ impl RawRule {
                 Audience::Authority
             }
         };
+        if then == Action::Ask && (audience == Audience::Authority || confidential) {
+            faults.add(
+                at("then"),
+                "ASK",
+                "in public rules for traders only: a question reaches the trader",
+            );
+        }
         if !texts.contains_key(&self.reason) {
             faults.add(at("reason"), &self.reason, "a code that a [[text]] has");
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use ewtp_log::hash::leaf_hash;
 use ewtp_log::lane::{DEPTH_MIN, LaneTable, Slot, depth_for, lane_leaf};
 use ewtp_log::note::NoteSigner;
-use ewtp_log::statement::{Header, commitment, format_time};
+use ewtp_log::statement::{Header, STATEMENT_BYTES_MAX, commitment, format_time};
 use ewtp_log::tree::Frontier;
 use ewtp_log::{Checkpoint, Hash, HubId, LogIndex, Origin, TreeSize};
 use ewtp_proto::store::v1::{
@@ -20,7 +20,7 @@ use ewtp_proto::store::v1::{
     WorkItem,
 };
 use ewtp_store::{Store, StoreError, Views};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -33,6 +33,8 @@ type Outcome = Result<Logged, DraftError>;
 pub struct Pending {
     draft: Draft,
     reply: oneshot::Sender<Outcome>,
+    /// Held until the commit is answered, whatever became of the call.
+    act: Option<OwnedMutexGuard<()>>,
 }
 
 /// Hands drafts to the committer; one per source, each with a share of its own.
@@ -49,7 +51,25 @@ impl Submitter {
     /// [`DraftError`].
     pub async fn submit(&self, draft: Draft) -> Result<Logged, DraftError> {
         let (reply, outcome) = oneshot::channel();
-        self.queue.send(Pending { draft, reply }).await.map_err(|_| DraftError::InDoubt)?;
+        self.queue
+            .send(Pending { draft, reply, act: None })
+            .await
+            .map_err(|_| DraftError::InDoubt)?;
+        outcome.await.map_err(|_| DraftError::InDoubt)?
+    }
+
+    /// Submits an operator's act together with the lock that it was read under.
+    ///
+    /// # Errors
+    /// [`DraftError`].
+    pub async fn submit_act(
+        &self,
+        draft: Draft,
+        act: OwnedMutexGuard<()>,
+    ) -> Result<Logged, DraftError> {
+        let (reply, outcome) = oneshot::channel();
+        let pending = Pending { draft, reply, act: Some(act) };
+        self.queue.send(pending).await.map_err(|_| DraftError::InDoubt)?;
         outcome.await.map_err(|_| DraftError::InDoubt)?
     }
 
@@ -59,7 +79,7 @@ impl Submitter {
     /// [`DraftError::Busy`] and the rest.
     pub async fn try_submit(&self, draft: Draft) -> Result<Logged, DraftError> {
         let (reply, outcome) = oneshot::channel();
-        self.queue.try_send(Pending { draft, reply }).map_err(|e| match e {
+        self.queue.try_send(Pending { draft, reply, act: None }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => DraftError::Busy { limit: self.limit },
             mpsc::error::TrySendError::Closed(_) => DraftError::InDoubt,
         })?;
@@ -145,6 +165,7 @@ struct Plan {
     pages: HashSet<HubId>,
     reload: bool,
     outcomes: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    acts: Vec<OwnedMutexGuard<()>>,
 }
 
 impl Committer {
@@ -269,8 +290,10 @@ impl Committer {
     /// # Errors
     /// [`CommitError`].
     pub async fn open_log(&mut self, first: Vec<Draft>) -> Result<(), CommitError> {
-        let pending =
-            first.into_iter().map(|draft| Pending { draft, reply: oneshot::channel().0 }).collect();
+        let pending = first
+            .into_iter()
+            .map(|draft| Pending { draft, reply: oneshot::channel().0, act: None })
+            .collect();
         self.commit(pending).await
     }
 
@@ -288,6 +311,7 @@ impl Committer {
                 Ok(()) => self.plan(&mut plan, pending.draft),
                 Err(refused) => Err(refused),
             };
+            plan.acts.extend(pending.act);
             plan.outcomes.push((pending.reply, outcome));
         }
         let empty = plan.frame.own.is_empty()
@@ -316,6 +340,7 @@ impl Committer {
         }
         crate::metrics::committed(statements, started.elapsed());
         self.head.send_replace(durable);
+        drop(plan.acts); // the directory is swapped: the next act reads what this one changed
         for (reply, outcome) in plan.outcomes {
             // A caller that left can ask again by LRN.
             let _ = reply.send(outcome);
@@ -379,6 +404,14 @@ impl Committer {
             header.to_text().map_err(|e| DraftError::Header(e.to_string()))
         };
         let headers = draft.statements.iter().map(write).collect::<Result<Vec<_>, _>>()?;
+        for (header, s) in headers.iter().zip(&draft.statements) {
+            // What a peer would have to refuse must never be said: it would stop that lane for ever.
+            let bytes = header.len() + s.parts.iter().map(|(_, blob)| blob.len()).sum::<usize>();
+            if bytes > STATEMENT_BYTES_MAX {
+                let what = format!("{} {}", s.id.kind, s.id.subject);
+                return Err(DraftError::TooLarge { what, bytes, limit: STATEMENT_BYTES_MAX });
+            }
+        }
         let mut logged = Vec::with_capacity(headers.len());
         for (header, statement) in headers.into_iter().zip(std::mem::take(&mut draft.statements)) {
             logged.push(self.plan_statement(plan, header, statement));

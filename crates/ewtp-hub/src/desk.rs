@@ -53,13 +53,25 @@ pub async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), Des
 /// Takes what can be decided now; true if there may be more.
 async fn round(shared: &Shared) -> Result<bool, DeskError> {
     let now_ms = shared.clock.now_ms();
+    if shared
+        .directory
+        .load()
+        .ruleset_at(i64::try_from(now_ms).unwrap_or(i64::MAX), false)
+        .is_none()
+    {
+        let text = "no public ruleset is in force, so nothing is decided; publish one: ewtp ruleset publish";
+        let waits = !Views(&*shared.store).ready_work(1).await?.is_empty();
+        shared.warn("rulesets", waits.then(|| text.to_owned()));
+        return Ok(false);
+    }
+    shared.warn("rulesets", None);
     let (views, batch) = (Views(&*shared.store), shared.config.desk.batch);
     let mut ready = views.ready_work(batch).await?;
     ready.extend(views.overdue_work(now_ms, batch).await?);
     let mut outcomes = Vec::with_capacity(ready.len());
     for item in &ready {
         let draft = if item.waits_until_ms != 0 {
-            overdue_draft(item, now_ms)?
+            overdue_draft(shared, item, now_ms).await?
         } else {
             assess(shared, item).await?
         };
@@ -161,6 +173,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     let Some(public) = directory.ruleset_at(dossier.at_ms, false) else {
         officer(
             &mut draft,
+            shared,
             item,
             &dossier,
             "no public ruleset is in force; publish one: ewtp ruleset publish",
@@ -177,20 +190,31 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         public,
         confidential: confidential.map(|c| &**c),
     };
-    let audience = shared.audience_of(&dossier.filed_at);
+    let to = |kind: &str| shared.audience_of(&dossier.filed_at, kind);
     match decide(input) {
-        Outcome::Officer(errors) => officer(&mut draft, item, &dossier, &errors.join("; "))?,
+        Outcome::Officer(errors) => {
+            officer(&mut draft, shared, item, &dossier, &errors.join("; "))?
+        }
         Outcome::Ask(questions) => {
             let wait = u64::from(public.answer_within_hours) * 3_600_000;
             let deadline = shared.clock.now_ms() + wait;
-            ask(&mut draft, item, &dossier, questions, &rulesets, basis, deadline, audience)?;
+            ask(
+                &mut draft,
+                item,
+                &dossier,
+                questions,
+                &rulesets,
+                basis,
+                deadline,
+                to("info-request"),
+            )?;
         }
         Outcome::Decided(decisions) => {
             for decided in decisions {
                 crate::metrics::decided(decided.code.as_str_name());
                 let statement =
                     decision(&dossier, item, decided, &rulesets, &facts, basis.clone())?;
-                draft.statements.push(NewStatement { audience: audience.clone(), ..statement });
+                draft.statements.push(NewStatement { audience: to("decision"), ..statement });
             }
         }
     }
@@ -332,37 +356,38 @@ fn follow_up(item: &WorkItem, id: String, officer_reason: &str, waits_until_ms: 
 /// What can't be evaluated is an event and an officer's task, never a *no*.
 fn officer(
     draft: &mut Draft,
+    shared: &Shared,
     item: &WorkItem,
     dossier: &Dossier,
     why: &str,
 ) -> Result<(), getrandom::Error> {
-    let statement = event(item, v1::EventCode::RuleError, dossier.at_ms, why)?;
+    let (code, at_ms) = (v1::EventCode::RuleError, dossier.at_ms);
+    let statement = event(shared, item, &dossier.filed_at, code, at_ms, why)?;
     draft.statements.push(statement);
     draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
     Ok(())
 }
 
-/// A time-out is an event with a code, never silence.
-fn overdue_draft(item: &WorkItem, now_ms: u64) -> Result<Draft, getrandom::Error> {
+/// A time-out is an event with a code, never silence. A question about a version that was amended meanwhile ends without.
+async fn overdue_draft(shared: &Shared, item: &WorkItem, now_ms: u64) -> Result<Draft, DeskError> {
+    let mut draft = Draft { consumes: vec![item.id.clone()], ..Draft::default() };
+    let Some(dossier) = dossier(shared, item).await? else { return Ok(draft) };
     let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
-    let statement =
-        event(item, v1::EventCode::AnswerOverdue, at_ms, "no answer within the deadline")?;
-    let made = follow_up(item, format!("{}o", item.id), "no answer within the deadline", 0);
-    Ok(Draft {
-        statements: vec![statement],
-        consumes: vec![item.id.clone()],
-        makes: vec![made],
-        ..Draft::default()
-    })
+    let (why, code) = ("no answer within the deadline", v1::EventCode::AnswerOverdue);
+    draft.statements.push(event(shared, item, &dossier.filed_at, code, at_ms, why)?);
+    draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
+    Ok(draft)
 }
 
+/// An event of this hub, said to the hub of filing too: both sides compute one state. Why it happened is for this agency.
 fn event(
+    shared: &Shared,
     item: &WorkItem,
+    filed_at: &str,
     code: v1::EventCode,
     time_ms: i64,
     why: &str,
 ) -> Result<NewStatement, getrandom::Error> {
-    let hub = item.case_id.split('-').next().unwrap_or_default();
     let core = v1::EventCore {
         code: code as i32,
         selector: Some(v1::EventSelector {
@@ -374,9 +399,11 @@ fn event(
         office: String::new(),
     };
     let internal = v1::DecisionInternal { rule_errors: vec![why.to_owned()], ..Default::default() };
-    NewStatement::new("event", &crate::clock::new_id(hub)?, 1)?
+    let id = crate::clock::new_id(shared.identity.hub.as_str())?;
+    let statement = NewStatement::new("event", &id, 1)?
         .part("core", &core)?
         .part("trader", &v1::EventTrader::default())?
         .part("authority", &v1::DecisionAuthority::default())?
-        .part("internal", &internal)
+        .part("internal", &internal)?;
+    Ok(NewStatement { audience: shared.audience_of(filed_at, "event"), ..statement })
 }

@@ -180,6 +180,18 @@ pub enum DraftError {
     /// The page doesn't follow on what is held.
     #[error("the page is not the next one")]
     PageStale,
+    /// A statement is larger than `ewtp/1` allows.
+    #[error(
+        "statement {what} has {bytes} bytes; at most {limit} are allowed: split it or shorten its texts"
+    )]
+    TooLarge {
+        /// Kind and subject.
+        what: String,
+        /// Its size.
+        bytes: usize,
+        /// Limit.
+        limit: usize,
+    },
     /// A header can't be written.
     #[error("the statement can't be written: {0}")]
     Header(String),

@@ -17,9 +17,10 @@ use ewtp_tls::identity::IdentityError;
 use ewtp_tls::keyfile::{KeyFileError, read_seed};
 use ewtp_tls::{TlsIdentity, server_config};
 use ewtp_trade::CodeLists;
+use ewtp_trade::scope::shows_statement;
 use ewtp_trust::{Chain, ChainError, Descriptor};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -139,8 +140,11 @@ pub struct Shared {
     pub served: Mutex<BTreeMap<HubId, u64>>,
     /// Peers' public rulesets, by digest.
     pub rulebook: crate::rulebook::Rulebook,
-    /// Operators' acts, one at a time.
-    pub acts: tokio::sync::Mutex<()>,
+    /// Operators' acts, one at a time; the guard goes with the draft, so that a call that is cancelled doesn't let the next
+    /// one read what is about to change.
+    pub acts: Arc<tokio::sync::Mutex<()>>,
+    /// What each account may have in flight on streams.
+    pub shares: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     /// What an operator should know, by topic.
     pub warnings: Mutex<BTreeMap<String, String>>,
     /// Start.
@@ -156,12 +160,36 @@ impl Shared {
         self.chain.load().newest().clone()
     }
 
-    /// A peer as audience, if it is active; nobody if it is this hub.
+    /// A peer as audience for a kind of statement, if it is active and its scope has that kind; nobody if it is this hub.
     #[must_use]
-    pub fn audience_of(&self, hub: &str) -> Vec<HubId> {
+    pub fn audience_of(&self, hub: &str, kind: &str) -> Vec<HubId> {
         let directory = self.directory.load();
         let known = directory.peers.values().find(|p| p.hub.as_str() == hub && p.is_active());
+        let shown = |p: &&Arc<crate::directory::Peer>| {
+            p.record.scope.as_ref().is_some_and(|s| shows_statement(s, kind, None))
+        };
+        let known = known.filter(shown);
         known.map(|p| p.hub.clone()).into_iter().collect()
+    }
+
+    /// The durable head once it covers a log index. The state is applied a moment before the head moves, so a reader that
+    /// found an entry there waits for that moment.
+    pub async fn durable_above(&self, index: u64) -> DurableHead {
+        let mut head = self.head.clone();
+        match tokio::time::timeout(Duration::from_secs(5), head.wait_for(|h| h.size > index)).await
+        {
+            Ok(Ok(reached)) => reached.clone(),
+            _ => self.head.borrow().clone(),
+        }
+    }
+
+    /// An account's share of the queue, over all its streams.
+    pub fn share_of(&self, account: &str) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let permits = (self.config.limits.queue / 4).max(1);
+        Arc::clone(
+            shares.entry(account.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(permits))),
+        )
     }
 
     /// What a decision now would be made on.
@@ -273,7 +301,8 @@ impl Hub {
             progress: Mutex::default(),
             served: Mutex::default(),
             rulebook: crate::rulebook::Rulebook::default(),
-            acts: tokio::sync::Mutex::new(()),
+            acts: Arc::default(),
+            shares: Mutex::default(),
             warnings: Mutex::default(),
             started: Instant::now(),
             stop: stop.clone(),
@@ -410,17 +439,19 @@ async fn bind(config: &Config) -> Result<Sockets, HubError> {
     })
 }
 
+/// How often the own clock is compared with the log while nothing happens.
+const CLOCK_CHECK: Duration = Duration::from_secs(60);
+
 /// Logged times never decrease, so a clock that went back is told: new statements carry the log's last time meanwhile.
 fn check_clock(shared: &Shared) {
     let (now, logged) = (shared.clock.now_ms(), shared.head.borrow().time_ms);
     let behind = logged.saturating_sub(now);
-    if behind > shared.config.limits.clock_tolerance_ms {
-        let text = format!(
-            "this machine's clock is {} s behind the newest logged time; set the clock",
-            behind / 1000
-        );
-        shared.warn("clock", Some(text));
-    }
+    let far = behind > shared.config.limits.clock_tolerance_ms;
+    let text = format!(
+        "this machine's clock is {} s behind the newest logged time; set the clock",
+        behind / 1000
+    );
+    shared.warn("clock", far.then_some(text));
 }
 
 fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Result<(), HubError> {
@@ -509,6 +540,7 @@ async fn supervise_peers(
             () = stop.cancelled() => break,
             Some(ended) = tasks.join_next() => receiver_ended(ended)?,
             changed = head.changed() => if changed.is_err() { break },
+            () = tokio::time::sleep(CLOCK_CHECK) => check_clock(&shared),
         }
     }
     while let Some(ended) = tasks.join_next().await {

@@ -74,14 +74,39 @@ pub async fn submit(
     if let Some((index, held)) = Views(&*shared.store).lrn(&claim.key).await? {
         return repeated(shared, &checked, index, held == claim.digest).await;
     }
-    let before = match amended(shared, account, &checked).await? {
-        Ok(before) => before,
-        Err(violations) => return Ok(refused(violations, String::new())),
-    };
-    let route = route(shared, &checked);
-    let (draft, accepted) =
-        plan(shared, account, &checked, before.as_ref(), route, claim, request.filer_note)?;
-    match enqueue(&shared.accounts, draft, pace).await {
+    for _ in 0..REPLANS_MAX {
+        let joined = match amended(shared, account, &checked).await? {
+            Ok(joined) => joined,
+            Err(violations) => return Ok(refused(violations, String::new())),
+        };
+        let note = request.filer_note.clone();
+        let (draft, accepted) =
+            plan(shared, account, &checked, &joined, route(shared, &checked), claim.clone(), note)?;
+        match enqueue(&shared.accounts, draft, pace).await {
+            // The case moved between reading and logging: it is read and planned again.
+            Err(DraftError::CaseMoved { .. }) => {}
+            outcome => return conclude(shared, &checked, accepted, outcome).await,
+        }
+    }
+    Err(DraftError::CaseMoved { case: checked.core.case_id.clone(), seen: 0, now: 0 }.into())
+}
+
+/// How often a filing is planned again because its case moved meanwhile.
+const REPLANS_MAX: u32 = 16;
+
+async fn conclude(
+    shared: &Arc<Shared>,
+    checked: &CheckedFiling,
+    accepted: v1::Accepted,
+    outcome: Result<crate::draft::Logged, DraftError>,
+) -> Result<v1::SubmitResponse, IntakeError> {
+    match outcome {
+        Err(DraftError::TooLarge { bytes, limit, .. }) => {
+            let allowed = format!("{limit} bytes with all parts");
+            let fix = "split the filing or shorten its texts";
+            let say = Say { code: "too-large", allowed: &allowed, fix };
+            Ok(refused(vec![finding("", &format!("{bytes} bytes"), say)], String::new()))
+        }
         Ok(logged) => {
             crate::metrics::accepted();
             let (log_index, commitment) =
@@ -90,7 +115,7 @@ pub async fn submit(
                 v1::Accepted { log_index, commitment: commitment.0.to_vec(), ..accepted };
             Ok(v1::SubmitResponse { result: Some(v1::submit_response::Result::Accepted(accepted)) })
         }
-        Err(DraftError::LrnTaken { index, same }) => repeated(shared, &checked, index, same).await,
+        Err(DraftError::LrnTaken { index, same }) => repeated(shared, checked, index, same).await,
         Err(e) => Err(e.into()),
     }
 }
@@ -157,15 +182,22 @@ async fn repeated(
     Ok(refused(vec![finding("core.lrn", checked.lrn.as_str(), say)], receipt.unwrap_or_default()))
 }
 
+/// What a filing joins: a case at a revision, and the version that it replaces.
+#[derive(Default)]
+struct Joined {
+    before: Option<FilingRecord>,
+    revision: Option<(String, u64)>,
+}
+
 /// The filing that an amendment replaces; a violation if the account may not.
 async fn amended(
     shared: &Shared,
     account: &str,
     checked: &CheckedFiling,
-) -> Result<Result<Option<FilingRecord>, Vec<v1::Finding>>, StoreError> {
+) -> Result<Result<Joined, Vec<v1::Finding>>, StoreError> {
     let core = &checked.core;
     if core.case_id.is_empty() && core.filing_id.is_empty() {
-        return Ok(Ok(None));
+        return Ok(Ok(Joined::default()));
     }
     let case = Views(&*shared.store).case(&core.case_id).await?;
     let Some(case) = case.filter(|c| c.account == account) else {
@@ -176,13 +208,14 @@ async fn amended(
         };
         return Ok(Err(vec![finding("core.case_id", &core.case_id, say)]));
     };
+    let revision = Some((case.case_id.clone(), case.revision));
     if core.filing_id.is_empty() {
-        return Ok(Ok(None));
+        return Ok(Ok(Joined { before: None, revision }));
     }
     let before =
         case.filings.into_iter().find(|f| f.filing_id == core.filing_id && f.r#type == core.r#type);
     if before.is_some() {
-        return Ok(Ok(before));
+        return Ok(Ok(Joined { before, revision }));
     }
     let say = Say {
         code: "filing-unknown",
@@ -218,11 +251,12 @@ fn plan(
     shared: &Shared,
     account: &str,
     checked: &CheckedFiling,
-    before: Option<&FilingRecord>,
+    joined: &Joined,
     route: Route,
     claim: LrnClaim,
     filer_note: String,
 ) -> Result<(Draft, v1::Accepted), getrandom::Error> {
+    let before = joined.before.as_ref();
     let hub = shared.identity.hub.as_str();
     let country = shared.identity.hub.country();
     let mut core = checked.core.clone();
@@ -233,7 +267,7 @@ fn plan(
         Some(before) => before.filing_id.clone(),
         None => new_id(hub)?,
     };
-    core.version = before.map_or(1, |b| b.version + 1);
+    core.version = before.map_or(1, |b| b.version.saturating_add(1));
     core.mrn_external = !core.mrn.is_empty();
     if core.mrn.is_empty() {
         let (year, _) = shared.today();
@@ -265,7 +299,13 @@ fn plan(
     statement.account = account.to_owned();
     statement.warnings.clone_from(&checked.warnings);
     statement.not_connected = route.not_connected;
-    let mut draft = Draft { statements: vec![statement], lrn: Some(claim), ..Draft::default() };
+    let mut draft = Draft {
+        statements: vec![statement],
+        lrn: Some(claim),
+        // Two amendments in flight must not both become the next version.
+        revisions: joined.revision.iter().cloned().collect(),
+        ..Draft::default()
+    };
     if route.assessed_by == hub {
         draft.makes.push(WorkPlan {
             id: format!("{}/{}/0", core.filing_id, core.version),
@@ -335,6 +375,16 @@ pub async fn answer(
     };
     let asked = views.statement(&open.at.clone().unwrap_or_default()).await?;
     let asked = asked.and_then(|s| s.part::<v1::InfoRequestTrader>("trader")).unwrap_or_default();
+    let unasked =
+        request.answers.iter().find(|a| !asked.questions.iter().any(|q| q.code == a.code));
+    if let Some(unasked) = unasked.filter(|_| !asked.questions.is_empty()) {
+        let say = Say {
+            code: "answer-unasked",
+            allowed: "answers to what was asked",
+            fix: "leave it out",
+        };
+        return refuse("answers", &unasked.code, say);
+    }
     for question in &asked.questions {
         let given =
             request.answers.iter().find(|a| a.code == question.code && !a.value.trim().is_empty());
@@ -364,7 +414,7 @@ pub async fn answer(
             &v1::FilingInternal { account: account.to_owned(), ..Default::default() },
         )?;
     statement.refs.extend(Hash::from_slice(&open.commitment));
-    statement.audience = shared.audience_of(&open.hub);
+    statement.audience = shared.audience_of(&open.hub, "info-answer");
     let mut draft = Draft {
         statements: vec![statement],
         revisions: vec![(case.case_id.clone(), case.revision)],

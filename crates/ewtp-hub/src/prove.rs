@@ -1,6 +1,7 @@
 //! Receipts: for own statements from the own log; for heard ones with a proof that the hub that said them gives.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ewtp_log::lane::{LaneTable, slot_blind};
 use ewtp_log::proof::TlogProof;
@@ -13,7 +14,11 @@ use ewtp_store::{Statement, StoreError, Views};
 
 use crate::casebook::Viewer;
 use crate::client;
+use crate::committer::DurableHead;
 use crate::hub::Shared;
+
+/// How long the issuer of a statement may take for its proof.
+const ISSUER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether the lane path is wanted: it shows that lane's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +49,14 @@ pub enum ReceiptError {
 }
 
 /// Inclusion of a log entry under the durable head.
-async fn log_proof(shared: &Shared, index: u64) -> Result<TlogProof, StoreError> {
-    let head = shared.head.borrow().clone();
+async fn log_proof(
+    shared: &Shared,
+    head: &DurableHead,
+    index: u64,
+) -> Result<TlogProof, StoreError> {
+    if index >= head.size {
+        return Err(StoreError::Value(format!("log index {index} under a head of {}", head.size)));
+    }
     let path = Views(&*shared.store).inclusion("", index, head.size).await?;
     Ok(TlogProof { extra: None, index, path, checkpoint: head.checkpoint.to_string() })
 }
@@ -53,10 +64,10 @@ async fn log_proof(shared: &Shared, index: u64) -> Result<TlogProof, StoreError>
 /// The lane path of a statement under the durable head; `None` where the peer has no lane or the statement isn't in it.
 async fn lane_path(
     shared: &Shared,
+    head: &DurableHead,
     peer: &HubId,
     number: u64,
 ) -> Result<Option<LanePath>, StoreError> {
-    let head = shared.head.borrow().clone();
     let views = Views(&*shared.store);
     let Some(slot) = head.slots.iter().find(|s| s.peer == *peer && number <= s.lane_size) else {
         return Ok(None);
@@ -96,15 +107,16 @@ pub async fn proof_for_peer(
     index: u64,
     lane: LaneWanted,
 ) -> Result<Option<v1::GetProofResponse>, StoreError> {
+    let head = shared.head.borrow().clone();
     let held = Views(&*shared.store).lane(peer.as_str(), number, 1).await?;
     if number == 0 || held.first() != Some(&index) {
         return Ok(None);
     }
     let lane = match lane {
-        LaneWanted::Yes => lane_path(shared, peer, number).await?.map(|l| l.to_text()),
+        LaneWanted::Yes => lane_path(shared, &head, peer, number).await?.map(|l| l.to_text()),
         LaneWanted::No => None,
     };
-    let log = log_proof(shared, index).await?.to_text();
+    let log = log_proof(shared, &head, index).await?.to_text();
     Ok(Some(v1::GetProofResponse { log, lane: lane.unwrap_or_default() }))
 }
 
@@ -141,9 +153,11 @@ pub async fn receipt_of_own(
 ) -> Result<Option<String>, StoreError> {
     let views = Views(&*shared.store);
     let Some(statement) = views.own(index).await? else { return Ok(None) };
+    // Log and lane have to open under one head, and commits go on meanwhile.
+    let head = shared.durable_above(index).await;
     let lane = match peer {
-        Some(peer) => match lane_number(shared, peer, index).await? {
-            Some(number) => lane_path(shared, peer, number).await?,
+        Some(peer) => match lane_number(shared, &head, peer, index).await? {
+            Some(number) => lane_path(shared, &head, peer, number).await?,
             None => None,
         },
         None => None,
@@ -152,7 +166,7 @@ pub async fn receipt_of_own(
         header: String::from_utf8_lossy(&statement.header).into_owned(),
         parts: shown_parts(&statement, viewer, wanted),
         attachments: Vec::new(),
-        log: log_proof(shared, index).await?,
+        log: log_proof(shared, &head, index).await?,
         lane,
         descriptors: vec![shared.chain.load().newest_ref()],
     };
@@ -160,8 +174,12 @@ pub async fn receipt_of_own(
 }
 
 /// Lane number of a log index: lanes are in order of addressing, so it is searched from the end.
-async fn lane_number(shared: &Shared, peer: &HubId, index: u64) -> Result<Option<u64>, StoreError> {
-    let head = shared.head.borrow().clone();
+async fn lane_number(
+    shared: &Shared,
+    head: &DurableHead,
+    peer: &HubId,
+    index: u64,
+) -> Result<Option<u64>, StoreError> {
     let Some(slot) = head.slots.iter().find(|s| s.peer == *peer) else { return Ok(None) };
     let views = Views(&*shared.store);
     let mut end = slot.lane_size;
@@ -198,7 +216,9 @@ pub async fn receipt_of_heard(
         log_index: statement.index,
         with_lane: lane == LaneWanted::Yes,
     };
-    let proof = FederationServiceClient::new(channel).get_proof(request).await;
+    let mut call = FederationServiceClient::new(channel);
+    let proof = tokio::time::timeout(ISSUER_PATIENCE, call.get_proof(request)).await;
+    let proof = proof.map_err(|_| issuer(format!("no answer within {ISSUER_PATIENCE:?}")))?;
     let proof = proof.map_err(|s| issuer(s.message().to_owned()))?.into_inner();
     let receipt = Receipt {
         header: String::from_utf8_lossy(&statement.header).into_owned(),

@@ -25,7 +25,7 @@ use crate::directory::Peer;
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, PagePlan, WorkPlan};
 use crate::hub::Shared;
 use crate::page_wire;
-use crate::statement_check::{Judge, Said as Meaning, Verdict};
+use crate::statement_check::{IDENTITY_USED, Judge, Pending, Said as Meaning, Verdict};
 
 /// First and longest pause before a peer is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -174,6 +174,7 @@ async fn on_page(
             return Err(refusal.into());
         }
     };
+    compare_clocks(shared, peer, &page);
     let statements = page.entries.len();
     let draft = draft_of(shared, peer, state, &next, page).await?;
     shared.own.submit(draft).await?;
@@ -185,6 +186,24 @@ async fn on_page(
     crate::metrics::page_verified(peer.hub.as_str(), statements);
     crate::metrics::lane_lag(peer.hub.as_str(), "in", state.lane_size - state.cursor, 0.0);
     Ok(())
+}
+
+/// A receiver compares with its own clock only to alarm. A live page's newest statement was logged a moment ago; an old one in
+/// a backlog shows nothing, so only a time ahead of ours is told.
+fn compare_clocks(shared: &Shared, peer: &Peer, page: &Page) {
+    let newest = page.entries.iter().rev().find_map(|e| match &e.body {
+        EntryBody::Statement { header, .. } => ewtp_log::Header::parse(header).ok()?.time_ms(),
+        EntryBody::Tombstone(_) => None,
+    });
+    let Some(newest) = newest else { return };
+    let ahead = newest.saturating_sub(shared.clock.now_ms());
+    let far = ahead > shared.config.limits.clock_tolerance_ms;
+    let text = format!(
+        "{}'s clock is {} s ahead of this machine's; one of the two is wrong",
+        peer.hub,
+        ahead / 1000
+    );
+    shared.warn(&format!("clock of {}", peer.hub), far.then_some(text));
 }
 
 /// The frame that a page becomes: statements with their verdicts, acknowledgements of those not honoured, and work.
@@ -203,17 +222,14 @@ async fn draft_of(
         territories: &own.territories,
         lists: &shared.lists,
         store: &*shared.store,
-        now_ms: shared.clock.now_ms(),
     };
     let checkpoint = page.head.as_ref().map(|h| h.checkpoint.clone()).unwrap_or_default();
     let mut draft = Draft::default();
-    let (mut statements, mut blobs, mut pending) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut statements, mut blobs) = (Vec::new(), Vec::new());
+    let mut pending = Pending::default();
     let mut rounds = BTreeMap::new();
     for (number, entry) in (page.first.0..).zip(page.entries) {
-        let verdict = judge.judge(&entry, &pending).await?;
-        if let Meaning::Filing(core) = &verdict.said {
-            pending.push(core.case_id.clone());
-        }
+        let verdict = judge.judge(&entry, &mut pending).await?;
         work(shared, peer, LaneNumber(number), generation, &verdict, &mut draft, &mut rounds)
             .await?;
         if !verdict.not_honoured.is_empty() {
@@ -261,7 +277,7 @@ async fn work(
     rounds: &mut BTreeMap<String, ()>,
 ) -> Result<(), StoreError> {
     match &verdict.said {
-        Meaning::Nothing => {}
+        Meaning::Nothing | Meaning::Noted(_) => {}
         Meaning::Filing(core) => draft.makes.push(WorkPlan {
             id: format!("{}/{}/0", core.filing_id, core.version),
             case_id: core.case_id.clone(),
@@ -330,7 +346,8 @@ fn acknowledge(
 ) -> Result<(), getrandom::Error> {
     let EntryBody::Statement { header, parts } = &entry.body else { return Ok(()) };
     let kind = ewtp_log::Header::parse(header).map(|h| h.id.kind).unwrap_or_default();
-    if kind == "ack" {
+    let repeated = verdict.not_honoured.iter().any(|r| r.code == IDENTITY_USED);
+    if kind == "ack" || repeated {
         return Ok(());
     }
     let commitment = commitment(header);

@@ -3,7 +3,7 @@
 
 use ewtp_log::HubId;
 use ewtp_log::page::{EntryBody, PageEntry};
-use ewtp_log::statement::{Header, open_part};
+use ewtp_log::statement::{Header, StatementId, open_part};
 use ewtp_proto::store::v1::CaseRecord;
 use ewtp_proto::{Message, v1};
 use ewtp_store::{Store, StoreError, Views};
@@ -29,10 +29,30 @@ pub enum Said {
     /// Nothing to do.
     #[default]
     Nothing,
-    /// A filing to assess.
+    /// A filing to assess here.
     Filing(Box<v1::FilingCore>),
+    /// A filing that another hub assesses, or that needs no assessment.
+    Noted(Box<v1::FilingCore>),
     /// An answer to a request of ours.
     Answer(v1::InfoAnswerCore),
+}
+
+/// What earlier entries of the same page did, before the store knows of it.
+#[derive(Clone, Debug, Default)]
+pub struct Pending {
+    /// Filings honoured so far: (case, filing) and version.
+    filings: std::collections::BTreeMap<(String, String), u32>,
+    /// Identities said so far.
+    identities: std::collections::BTreeSet<StatementId>,
+}
+
+impl Pending {
+    /// Takes note of an honoured statement.
+    pub fn note(&mut self, said: &Said) {
+        if let Said::Filing(core) | Said::Noted(core) = said {
+            self.filings.insert((core.case_id.clone(), core.filing_id.clone()), core.version);
+        }
+    }
 }
 
 /// Judges statements of one peer.
@@ -47,14 +67,20 @@ pub struct Judge<'a> {
     pub lists: &'a CodeLists,
     /// Store.
     pub store: &'a dyn Store,
-    /// Unix milliseconds, to alarm alone.
-    pub now_ms: u64,
 }
+
+/// Most reasons kept of one statement.
+const REASONS_MAX: usize = 32;
+/// Code of a statement whose identity was used before; it is not answered, so that nobody makes us answer twice.
+pub const IDENTITY_USED: &str = "identity-used";
 
 struct Reasons(Vec<v1::Finding>);
 
 impl Reasons {
     fn add(&mut self, code: &'static str, path: &str, value: &str, allowed: &str) {
+        if self.0.len() >= REASONS_MAX {
+            return; // an answer has to fit into a statement
+        }
         self.0.push(finding(
             path,
             value,
@@ -70,14 +96,14 @@ impl Reasons {
 }
 
 impl Judge<'_> {
-    /// Judges one entry of a proven page. `pending` are cases that earlier entries of the same page open.
+    /// Judges one entry of a proven page.
     ///
     /// # Errors
     /// Reading the store.
     pub async fn judge(
         &self,
         entry: &PageEntry,
-        pending: &[String],
+        pending: &mut Pending,
     ) -> Result<Verdict, StoreError> {
         let mut reasons = Reasons(Vec::new());
         let mut verdict = Verdict::default();
@@ -91,9 +117,10 @@ impl Judge<'_> {
             }
         };
         self.envelope(&header, &mut reasons);
+        self.identity(&header, pending, &mut reasons).await?;
         let content = Parts { parts };
         match header.id.kind.as_str() {
-            "filing" => self.filing(&header, &content, &mut reasons, &mut verdict).await?,
+            "filing" => self.filing(&header, &content, pending, &mut reasons, &mut verdict).await?,
             "decision" => {
                 if let Some(core) = content.core::<v1::DecisionCore>(&mut reasons) {
                     self.about(
@@ -131,7 +158,7 @@ impl Judge<'_> {
                     self.about(
                         &core.case_id,
                         &core.filing_id,
-                        Assessor::Anyone,
+                        Assessor::Filer,
                         pending,
                         &mut reasons,
                     )
@@ -139,8 +166,19 @@ impl Judge<'_> {
                     verdict.said = Said::Answer(core);
                 }
             }
-            "ack" => drop(content.core::<v1::AckCore>(&mut reasons)),
-            "event" => drop(content.core::<v1::EventCore>(&mut reasons)),
+            "ack" => {
+                if let Some(core) = content.core::<v1::AckCore>(&mut reasons) {
+                    self.ack(&core, &mut reasons).await?;
+                }
+            }
+            "event" => {
+                if let Some(core) = content.core::<v1::EventCore>(&mut reasons)
+                    && let Some(v1::event_selector::By::CaseId(id)) =
+                        core.selector.and_then(|s| s.by)
+                {
+                    self.about(&id, &core.filing_id, Assessor::Peer, pending, &mut reasons).await?;
+                }
+            }
             "account" | "peer" | "ruleset" => {
                 reasons.add(
                     "kind-internal",
@@ -155,7 +193,32 @@ impl Judge<'_> {
             verdict.said = Said::Nothing;
         }
         verdict.not_honoured = reasons.0;
+        pending.note(&verdict.said);
         Ok(verdict)
+    }
+
+    /// One identity is said once: a second statement under it is kept, proven, and not honoured.
+    async fn identity(
+        &self,
+        header: &Header,
+        pending: &mut Pending,
+        reasons: &mut Reasons,
+    ) -> Result<(), StoreError> {
+        let known = Views(self.store).heard_identity(self.peer.hub.as_str(), &header.id).await?;
+        if known || !pending.identities.insert(header.id.clone()) {
+            let id = format!("{} {} {}", header.id.kind, header.id.subject, header.id.number);
+            reasons.add(IDENTITY_USED, "id", &id, "an identity that was not used before");
+        }
+        Ok(())
+    }
+
+    /// An acknowledgement is about something that this hub said to that very peer.
+    async fn ack(&self, core: &v1::AckCore, reasons: &mut Reasons) -> Result<(), StoreError> {
+        let own = Views(self.store).own(core.log_index).await?;
+        let ours = own.is_some_and(|s| s.commitment().0.as_slice() == core.commitment);
+        let index = core.log_index.to_string();
+        reasons.unless(ours, "ack", "core.commitment", &index, "a statement of this hub's log");
+        Ok(())
     }
 
     fn envelope(&self, header: &Header, reasons: &mut Reasons) {
@@ -187,13 +250,15 @@ impl Judge<'_> {
         &self,
         header: &Header,
         content: &Parts<'_>,
+        pending: &Pending,
         reasons: &mut Reasons,
         verdict: &mut Verdict,
     ) -> Result<(), StoreError> {
         let Some(core) = content.core::<v1::FilingCore>(reasons) else { return Ok(()) };
-        let own_prefix = format!("{}-", self.peer.hub);
+        let of_peer =
+            |id: &str| id.rsplit_once('-').is_some_and(|(hub, _)| hub == self.peer.hub.as_str());
         reasons.unless(
-            core.filing_id.starts_with(&own_prefix) && core.filing_id == header.id.subject,
+            of_peer(&core.filing_id) && core.filing_id == header.id.subject,
             "filing-id",
             "core.filing_id",
             &core.filing_id,
@@ -207,7 +272,7 @@ impl Judge<'_> {
             "the number in the header",
         );
         let known = Views(self.store).case(&core.case_id).await?;
-        let may_open = core.case_id.starts_with(&own_prefix);
+        let may_open = of_peer(&core.case_id);
         reasons.unless(
             known.is_some() || may_open,
             "case",
@@ -215,16 +280,19 @@ impl Judge<'_> {
             &core.case_id,
             "a case that both hubs know, or one of the hub that files",
         );
+        let before =
+            known.as_ref().and_then(|c| c.filings.iter().find(|f| f.filing_id == core.filing_id));
+        let in_page = pending.filings.get(&(core.case_id.clone(), core.filing_id.clone())).copied();
+        let due = in_page.or(before.map(|f| f.version)).map_or(Some(1), |v| v.checked_add(1));
+        let allowed = due.map_or_else(|| "no further version".to_owned(), |d| d.to_string());
+        reasons.unless(
+            due == Some(core.version),
+            "version",
+            "core.version",
+            &core.version.to_string(),
+            &allowed,
+        );
         if let Some(case) = &known {
-            let before = case.filings.iter().find(|f| f.filing_id == core.filing_id);
-            let due = before.map_or(1, |f| f.version + 1);
-            reasons.unless(
-                core.version == due,
-                "version",
-                "core.version",
-                &core.version.to_string(),
-                &due.to_string(),
-            );
             let foreign = before.is_some_and(|f| f.hub != self.peer.hub.as_str());
             reasons.unless(
                 !foreign,
@@ -232,6 +300,18 @@ impl Judge<'_> {
                 "core.filing_id",
                 &core.filing_id,
                 "a filing of the hub that says it",
+            );
+            let joins = may_open
+                || case
+                    .filings
+                    .iter()
+                    .any(|f| f.hub == self.peer.hub.as_str() || f.hub == self.me.as_str());
+            reasons.unless(
+                joins,
+                "rights",
+                "core.case_id",
+                &core.case_id,
+                "a case of one of these two hubs",
             );
         }
         let items_ok = !core.items.is_empty() && core.items.len() <= ewtp_trade::check::ITEMS_MAX;
@@ -242,7 +322,7 @@ impl Judge<'_> {
             &core.items.len().to_string(),
             "1 to 999 items",
         );
-        for (i, item) in core.items.iter().enumerate() {
+        for (i, item) in core.items.iter().enumerate().take(ewtp_trade::check::ITEMS_MAX) {
             let hs = item.commodity_code.is_empty()
                 || ewtp_trade::codes::hs_syntax(&item.commodity_code);
             let path = format!("core.items[{i}].commodity_code");
@@ -256,10 +336,13 @@ impl Judge<'_> {
             ..Default::default()
         };
         verdict.warnings = ewtp_trade::check::warnings_of(&filing, self.lists);
+        verdict.warnings.truncate(ewtp_trade::check::ITEMS_MAX);
         let ours = self.territories.contains(&core.country_of_destination);
         if core.r#type() == v1::FilingType::Advance && ours && core.assessed_by == self.me.as_str()
         {
             verdict.said = Said::Filing(Box::new(core));
+        } else {
+            verdict.said = Said::Noted(Box::new(core));
         }
         Ok(())
     }
@@ -270,10 +353,18 @@ impl Judge<'_> {
         case_id: &str,
         filing_id: &str,
         who: Assessor,
-        pending: &[String],
+        pending: &Pending,
         reasons: &mut Reasons,
     ) -> Result<(), StoreError> {
-        if pending.iter().any(|id| id == case_id) {
+        if pending.filings.contains_key(&(case_id.to_owned(), filing_id.to_owned())) {
+            // Opened by this very page, so by this peer: only the filer's statements may follow on it.
+            reasons.unless(
+                who == Assessor::Filer,
+                "rights",
+                "hub",
+                self.peer.hub.as_str(),
+                "the hub that assesses the filing",
+            );
             return Ok(());
         }
         let case: Option<CaseRecord> = Views(self.store).case(case_id).await?;
@@ -285,24 +376,23 @@ impl Judge<'_> {
             reasons.add("filing-unknown", "core.filing_id", filing_id, "a filing of that case");
             return Ok(());
         };
-        if who == Assessor::Peer {
-            let may = filing.assessed_by == self.peer.hub.as_str();
-            reasons.unless(
-                may,
-                "rights",
-                "hub",
-                self.peer.hub.as_str(),
-                "the hub that assesses the filing",
-            );
-        }
+        let (may, allowed) = match who {
+            Assessor::Peer => {
+                (filing.assessed_by == self.peer.hub.as_str(), "the hub that assesses the filing")
+            }
+            Assessor::Filer => (filing.hub == self.peer.hub.as_str(), "the hub of the filing"),
+        };
+        reasons.unless(may, "rights", "hub", self.peer.hub.as_str(), allowed);
         Ok(())
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Assessor {
+    /// The hub that assesses the filing.
     Peer,
-    Anyone,
+    /// The hub of the filing.
+    Filer,
 }
 
 struct Parts<'a> {

@@ -2,7 +2,7 @@
 
 use ewtp_log::hash::leaf_hash;
 use ewtp_log::lane::lane_leaf;
-use ewtp_log::statement::{Header, commitment, open_part};
+use ewtp_log::statement::{Header, StatementId, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, DecisionRecord, EventRecord, FilingRecord, HeardPage,
@@ -14,6 +14,9 @@ use ewtp_trade::check::{net_mass_sum, value_sums};
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE};
 use crate::trees::{self, Cells};
+
+/// Most refusals kept in a case: more tell nobody anything new.
+const REFUSALS_MAX: usize = 64;
 
 /// One statement of a frame, own or heard, with what the frame knows of it.
 struct Said<'a> {
@@ -177,6 +180,10 @@ impl<C: Cells> Apply<'_, C> {
         s: &HeardStatement,
     ) -> Result<(), C::Error> {
         let Ok(header) = Header::parse(&s.header) else { return Ok(()) };
+        let identity = identity_key(&page.peer, &header.id);
+        if self.cells.read(&identity)?.is_none() {
+            self.cells.write(identity, commitment(&s.header).0[..8].to_vec());
+        }
         let said = Said {
             frame: read,
             commitment: commitment(&s.header),
@@ -239,10 +246,15 @@ impl<C: Cells> Apply<'_, C> {
             assessed_by: if said.not_connected { String::new() } else { assessed_by(said, &core) },
             logged_ms: said.logged_ms(),
             received_ms: said.frame.frame.time_ms,
+            lrn: core.lrn.clone(),
+            mrn: core.mrn.clone(),
         };
         match case.filings.iter_mut().find(|f| f.filing_id == core.filing_id) {
             Some(before) => *before = filing,
             None => case.filings.push(filing),
+        }
+        if case.filings.first().is_some_and(|f| f.filing_id == core.filing_id) {
+            case.summary = Some(summary_of(said, &core, case.created_ms));
         }
         case.with_officer = false;
         if let Some(summary) = &mut case.summary {
@@ -253,16 +265,6 @@ impl<C: Cells> Apply<'_, C> {
     }
 
     fn open_case(&mut self, said: &Said<'_>, core: &v1::FilingCore) -> CaseRecord {
-        let parts = v1::Filing {
-            core: Some(core.clone()),
-            goods: said.part("goods"),
-            value: said.part("value"),
-            ..Default::default()
-        };
-        let mut warnings = std::collections::BTreeMap::new();
-        for w in said.warnings {
-            *warnings.entry(w.code.clone()).or_insert(0) += 1;
-        }
         let ordinal = self.counters.cases;
         self.counters.cases += 1;
         let id = core.case_id.clone();
@@ -278,20 +280,6 @@ impl<C: Cells> Apply<'_, C> {
             ordinal,
             created_ms,
             account: said.account.to_owned(),
-            summary: Some(v1::CaseSummary {
-                case_id: id,
-                filed_at: said.hub.clone(),
-                destination: core.country_of_destination.clone(),
-                lrn: core.lrn.clone(),
-                mrn: core.mrn.clone(),
-                ucr: core.ucr.clone(),
-                value: value_sums(&parts),
-                net_mass_kg: net_mass_sum(&parts),
-                warnings: warnings.into_iter().collect(),
-                synthesised: core.synthesised.len() as u32,
-                created_ms: created_ms as i64,
-                ..Default::default()
-            }),
             ..Default::default()
         }
     }
@@ -371,6 +359,9 @@ impl<C: Cells> Apply<'_, C> {
             return Ok(());
         }
         let Some(mut case) = self.case(&core.case_id)? else { return Ok(()) };
+        if case.refusals.len() >= REFUSALS_MAX {
+            return Ok(());
+        }
         case.refusals.push(RefusalRecord {
             statement: Some(v1::StatementRef {
                 hub: self.own_hub.to_owned(),
@@ -395,6 +386,9 @@ impl<C: Cells> Apply<'_, C> {
             _ => None,
         };
         let Some(mut case) = self.case(&case_id.unwrap_or_default())? else { return Ok(()) };
+        if case.refusals.len() >= REFUSALS_MAX {
+            return Ok(());
+        }
         case.refusals.push(RefusalRecord {
             statement: Some(v1::StatementRef {
                 hub: said.hub.clone(),
@@ -472,6 +466,39 @@ impl<C: Cells> Apply<'_, C> {
         let counters = self.counters;
         self.put(Key::new(Kind::Counters).finish(), &counters);
         Ok(())
+    }
+}
+
+/// Key of an identity that a peer used.
+pub(crate) fn identity_key(peer: &str, id: &StatementId) -> Vec<u8> {
+    Key::new(Kind::Identity).text(peer).text(&id.kind).text(&id.subject).number(id.number).finish()
+}
+
+/// The row of a case, from the newest version of its first filing.
+fn summary_of(said: &Said<'_>, core: &v1::FilingCore, created_ms: u64) -> v1::CaseSummary {
+    let parts = v1::Filing {
+        core: Some(core.clone()),
+        goods: said.part("goods"),
+        value: said.part("value"),
+        ..Default::default()
+    };
+    let mut warnings = std::collections::BTreeMap::new();
+    for w in said.warnings {
+        *warnings.entry(w.code.clone()).or_insert(0) += 1;
+    }
+    v1::CaseSummary {
+        case_id: core.case_id.clone(),
+        filed_at: said.hub.clone(),
+        destination: core.country_of_destination.clone(),
+        lrn: core.lrn.clone(),
+        mrn: core.mrn.clone(),
+        ucr: core.ucr.clone(),
+        value: value_sums(&parts),
+        net_mass_kg: net_mass_sum(&parts),
+        warnings,
+        synthesised: core.synthesised.len() as u32,
+        created_ms: i64::try_from(created_ms).unwrap_or(i64::MAX),
+        ..Default::default()
     }
 }
 

@@ -72,6 +72,10 @@ impl RealDisk {
     /// Making it.
     pub fn new(dir: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
+        // The directory's own name has to be durable before anything in it is.
+        if let Some(parent) = dir.parent().filter(|p| p.exists()) {
+            File::open(parent)?.sync_all()?;
+        }
         Ok(Self { dir: dir.to_owned() })
     }
 

@@ -65,6 +65,12 @@ pub enum JournalError {
     /// An earlier write or sync failed; nothing is tried again on that file.
     #[error("the journal failed before; the hub has to start again")]
     Poisoned,
+    /// A frame that could not be read back; nothing was written.
+    #[error("journal: a frame of {bytes} bytes is larger than can be read back")]
+    TooLarge {
+        /// Size of its blobs.
+        bytes: usize,
+    },
     /// No such frame.
     #[error("journal: there is no frame {0}")]
     Absent(u64),
@@ -153,6 +159,14 @@ impl Journal {
             if cut {
                 last.file.cut(end, segment_bytes).map_err(io(&last.name))?;
             }
+            // What is in the page cache alone must not be shown: the last frame may have been written and never synced, or its
+            // sync may have failed and its pages look clean. Writing it again makes them dirty, and syncing makes them durable.
+            if let Some(at) = last.offsets.last().copied() {
+                let mut bytes = vec![0; usize::try_from(end - at).unwrap_or(0)];
+                last.file.read_at(&mut bytes, at).map_err(io(&last.name))?;
+                last.file.write_at(&bytes, at).map_err(io(&last.name))?;
+            }
+            last.file.sync().map_err(io(&last.name))?;
             inner.next = last.first + last.offsets.len() as u64;
             inner.end = end;
         }
@@ -181,6 +195,9 @@ impl Journal {
             return Err(JournalError::Poisoned);
         }
         let sequence = inner.next;
+        if blobs.len() > AREA_BYTES_MAX as usize {
+            return Err(JournalError::TooLarge { bytes: blobs.len() });
+        }
         let bytes = encode(sequence, &frame.encode_to_vec(), blobs);
         let result = self.append_bytes(&mut inner, sequence, &bytes);
         inner.poisoned = result.is_err();
@@ -393,8 +410,11 @@ fn damaged_tail(segment: &Segment, end: u64) -> Result<bool, JournalError> {
         segment.file.read_at(&mut tail, end).map_err(io)?;
     }
     let due = segment.first + segment.offsets.len() as u64;
+    // A torn frame says itself how far it would have reached: what looks like a frame inside it is somebody's text.
+    let own = read_head(&*segment.file, end).map_err(io)?.filter(|h| h.sequence == due);
+    let reach = own.map_or(1, |h| HEADER_BYTES + h.meta_len as usize + h.blob_len as usize);
     for at in
-        (1..tail.len().saturating_sub(HEADER_BYTES)).filter(|at| tail[*at..].starts_with(MAGIC))
+        (reach..tail.len().saturating_sub(HEADER_BYTES)).filter(|at| tail[*at..].starts_with(MAGIC))
     {
         let later = read_frame(&*segment.file, end + at as u64).map_err(io)?;
         if later.is_some_and(|(sequence, _)| sequence > due) {

@@ -16,6 +16,8 @@ pub enum Kind {
     HeardFrame = b'g',
     /// Log indexes of a lane from a number on.
     Lane = b'l',
+    /// Identities heard from a peer.
+    Identity = b'd',
     /// Receiver's state of a lane.
     Receiver = b'r',
     /// Case.

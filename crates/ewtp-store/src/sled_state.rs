@@ -57,6 +57,17 @@ pub enum StoreError {
         /// Known.
         known: u32,
     },
+    /// The state knows more than the journal: the journal was restored or cut.
+    #[error(
+        "the state has applied {applied} frames, the journal holds {frames}: the journal is older than what was said; restore it, \
+         or run `ewtp store rebuild` if its tail is known to be lost"
+    )]
+    Ahead {
+        /// Frames that the state has applied.
+        applied: u64,
+        /// Frames in the journal.
+        frames: u64,
+    },
     /// A task ended.
     #[error("the store's task ended: {0}")]
     Task(String),
@@ -108,7 +119,10 @@ impl SledStore {
             }
             None => Counters::default(),
         };
-        let from = if counters.any { counters.applied + 1 } else { 0 };
+        let from = if counters.any { counters.applied.saturating_add(1) } else { 0 };
+        if from > self.journal.next_sequence() {
+            return Err(StoreError::Ahead { applied: from, frames: self.journal.next_sequence() });
+        }
         for sequence in from..self.journal.next_sequence() {
             self.apply(&self.journal.read(sequence)?)?;
         }
@@ -134,6 +148,7 @@ impl SledStore {
     /// # Errors
     /// [`StoreError`].
     pub fn rebuild(dir: &Path, own_hub: &str) -> Result<u64, StoreError> {
+        check_schema(dir)?;
         let state = dir.join(STATE_DIR);
         if state.exists() {
             std::fs::remove_dir_all(&state).map_err(|source| dir_error(&state, source))?;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use ewtp_log::page::LaneState;
-use ewtp_log::statement::{commitment, open_part};
+use ewtp_log::statement::{StatementId, commitment, open_part};
 use ewtp_log::tree::{Frontier, compact_range, inclusion_plan, join};
 use ewtp_log::{Hash, TreeSize};
 use ewtp_proto::store::v1::{
@@ -175,7 +175,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
     ) -> Result<Vec<(u64, String, String)>, StoreError> {
         let prefix = Key::new(Kind::Changes);
         // The cursor may stand inside a run: start with the run that holds the next number.
-        let at = prefix.clone().number(after + 1).finish();
+        let at = prefix.clone().number(after.saturating_add(1)).finish();
         let from = self.0.last_at(&prefix.clone().finish(), &at).await?.map_or(at, |(key, _)| key);
         let mut out = Vec::new();
         for (key, value) in self.0.scan(&from, &prefix.end(), runs).await? {
@@ -251,6 +251,14 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn work_item(&self, id: &str) -> Result<Option<WorkItem>, StoreError> {
         self.load(Key::new(Kind::Work).text(id).finish()).await
+    }
+
+    /// Whether a peer used an identity before.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn heard_identity(&self, peer: &str, id: &StatementId) -> Result<bool, StoreError> {
+        Ok(self.0.get(&crate::apply::identity_key(peer, id)).await?.is_some())
     }
 
     /// All accounts.

@@ -20,7 +20,8 @@ const LAST_OF_JUNE_MS: i64 = 1_782_856_799_000;
 
 fn filing(hs: &str, description: &str, usd: &str) -> v1::Filing {
     let money = || Some(v1::Money { amount: usd.into(), currency: "USD".into() });
-    let address = |country: &str| Some(v1::Address { country: country.into(), ..Default::default() });
+    let address =
+        |country: &str| Some(v1::Address { country: country.into(), ..Default::default() });
     v1::Filing {
         core: Some(v1::FilingCore {
             r#type: FilingType::Advance as i32,
@@ -82,16 +83,24 @@ fn shipped_rulesets_are_good_and_have_at_least_25_rules() {
 #[test]
 fn units_are_converted_and_the_estimate_is_rounded_once_a_line() {
     let ruleset = shipped("be-advance");
-    let all = decided(run(&facts(&filing("090111", "Coffee, green", "4210.55"), LAST_OF_JUNE_MS), &ruleset, None));
+    let all = decided(run(
+        &facts(&filing("090111", "Coffee, green", "4210.55"), LAST_OF_JUNE_MS),
+        &ruleset,
+        None,
+    ));
     let admissibility = &all[&(Effect::Admissibility as i32)];
     assert_eq!(admissibility.code, DecisionCode::DocControl, "6 TNE are more than 5000 KGM");
     assert_eq!(admissibility.rules_fired, ["BE-A5", "BE-A8"]);
     let estimate = admissibility.estimate.as_ref().unwrap();
     // 4210.55 USD at 0.92 = 3873.706 EUR, rounded to 3873.71; 7.5% of it 290.528; 21% of 4164.24 = 874.4904.
-    let amounts: Vec<String> = estimate.lines.iter().map(|l| l.amount.clone().unwrap().amount).collect();
+    let amounts: Vec<String> =
+        estimate.lines.iter().map(|l| l.amount.clone().unwrap().amount).collect();
     assert_eq!(amounts, ["290.53", "874.49"]);
     assert_eq!(estimate.total.as_ref().unwrap().amount, "1165.02");
-    assert_eq!((estimate.for_date.as_str(), estimate.rates[0].as_str()), ("2026-06-30", "USD=0.92 EUR"));
+    assert_eq!(
+        (estimate.for_date.as_str(), estimate.rates[0].as_str()),
+        ("2026-06-30", "USD=0.92 EUR")
+    );
 }
 
 #[test]
@@ -102,10 +111,17 @@ fn a_date_border_lies_in_the_rulesets_zone() {
         let all = decided(run(&facts(&small, at), &ruleset, None));
         let admissibility = all[&(Effect::Admissibility as i32)].clone();
         let fixed = admissibility.estimate.unwrap().lines.into_iter().find(|l| l.kind == "fixed");
-        (admissibility.rules_fired.contains(&"BE-A7".to_owned()), fixed.map(|l| l.amount.unwrap().amount))
+        (
+            admissibility.rules_fired.contains(&"BE-A7".to_owned()),
+            fixed.map(|l| l.amount.unwrap().amount),
+        )
     };
     assert_eq!(charged(LAST_OF_JUNE_MS), (false, None), "30 June 23:59:59 in Brussels");
-    assert_eq!(charged(LAST_OF_JUNE_MS + 1000), (true, Some("3.00".into())), "1 July 00:00:00 in Brussels");
+    assert_eq!(
+        charged(LAST_OF_JUNE_MS + 1000),
+        (true, Some("3.00".into())),
+        "1 July 00:00:00 in Brussels"
+    );
 }
 
 #[test]
@@ -114,7 +130,8 @@ fn a_missing_fact_and_a_narrow_scope_are_told_apart() {
     let mut nobody = filing("460219", "Baskets woven of sisal", "2000.00");
     nobody.core.as_mut().unwrap().importer_id.clear();
     let all = decided(run(&facts(&nobody, LAST_OF_JUNE_MS), &ruleset, None));
-    let needed: Vec<_> = all[&(Effect::Admissibility as i32)].needed.iter().map(|r| r.code.as_str()).collect();
+    let needed: Vec<_> =
+        all[&(Effect::Admissibility as i32)].needed.iter().map(|r| r.code.as_str()).collect();
     assert_eq!(needed, ["IMPORTER-NEEDED", "INVOICE-NEEDED"]);
     nobody.value = None;
     nobody.parties = None;
@@ -128,11 +145,16 @@ fn a_missing_fact_and_a_narrow_scope_are_told_apart() {
 fn questions_come_first_unless_it_must_not_be_loaded() {
     let ruleset = shipped("be-advance");
     let vague = filing("847990", "parts", "480");
-    let Outcome::Ask(questions) = run(&facts(&vague, LAST_OF_JUNE_MS), &ruleset, None) else { panic!() };
+    let Outcome::Ask(questions) = run(&facts(&vague, LAST_OF_JUNE_MS), &ruleset, None) else {
+        panic!()
+    };
     assert_eq!(questions[0].code, "DESCRIPTION-VAGUE");
     let answers = BTreeMap::from([("DESCRIPTION-VAGUE".to_owned(), "Rollers".to_owned())]);
     let answered = Facts::of_filing(&vague, LAST_OF_JUNE_MS, answers);
-    assert_eq!(decided(run(&answered, &ruleset, None))[&(Effect::Security as i32)].code, DecisionCode::Clear);
+    assert_eq!(
+        decided(run(&answered, &ruleset, None))[&(Effect::Security as i32)].code,
+        DecisionCode::Clear
+    );
     let fireworks = filing("360410", "parts", "480");
     let all = decided(run(&facts(&fireworks, LAST_OF_JUNE_MS), &ruleset, None));
     assert_eq!(all[&(Effect::Security as i32)].code, DecisionCode::Dnl);
@@ -143,7 +165,9 @@ fn what_a_confidential_ruleset_says_is_for_authorities_alone() {
     let (public, risk) = (shipped("be-advance"), shipped("be-risk"));
     let mut watched = filing("460219", "Baskets woven of sisal", "100");
     watched.core.as_mut().unwrap().exporter_name = "Blackwater Trading Ltd".into();
-    let security = decided(run(&facts(&watched, LAST_OF_JUNE_MS), &public, Some(&risk)))[&(Effect::Security as i32)].clone();
+    let security = decided(run(&facts(&watched, LAST_OF_JUNE_MS), &public, Some(&risk)))
+        [&(Effect::Security as i32)]
+        .clone();
     assert_eq!(security.code, DecisionCode::Dnl);
     assert_eq!(security.authority_reasons[0].code, "RISK-EXPORTER");
     assert!(security.reasons.is_empty() && security.rules_fired.is_empty());
@@ -154,7 +178,9 @@ fn a_rule_that_fails_is_an_officers_task_never_a_no() {
     let ruleset = with_rule("convert(filing.invoice_total, 'EUR') == money('1','EUR')").unwrap();
     let mut foreign = filing("460219", "Baskets woven of sisal", "100");
     foreign.value.as_mut().unwrap().invoice_total.as_mut().unwrap().currency = "XOF".into();
-    let Outcome::Officer(errors) = run(&facts(&foreign, LAST_OF_JUNE_MS), &ruleset, None) else { panic!() };
+    let Outcome::Officer(errors) = run(&facts(&foreign, LAST_OF_JUNE_MS), &ruleset, None) else {
+        panic!()
+    };
     assert!(errors[0].contains("no rate for XOF"), "{errors:?}");
     let missing = with_rule("filing.importer_id == 'BE1'").unwrap();
     let mut nobody = filing("460219", "Baskets woven of sisal", "100");
@@ -168,7 +194,8 @@ fn too_many_steps_are_an_officers_task() {
     let mut large = filing("460219", "Baskets woven of sisal", "100");
     let outcome = |n: u32, large: &mut v1::Filing| {
         let item = large.core.as_ref().unwrap().items[0].clone();
-        large.core.as_mut().unwrap().items = (1..=n).map(|number| v1::CoreItem { number, ..item.clone() }).collect();
+        large.core.as_mut().unwrap().items =
+            (1..=n).map(|number| v1::CoreItem { number, ..item.clone() }).collect();
         run(&facts(large, LAST_OF_JUNE_MS), &ruleset, None)
     };
     assert!(matches!(outcome(30, &mut large), Outcome::Decided(_)));
@@ -210,7 +237,10 @@ fn reasons_are_rendered_in_the_readers_language() {
     let none = BTreeMap::new();
     assert!(ruleset.render("EXPLOSIVES", &none, &["fr"]).starts_with("Les explosifs"));
     assert!(ruleset.render("EXPLOSIVES", &none, &["zh"]).contains("爆炸物"));
-    assert!(ruleset.render("EXPLOSIVES", &none, &["sw"]).starts_with("Explosives"), "English stands in");
+    assert!(
+        ruleset.render("EXPLOSIVES", &none, &["sw"]).starts_with("Explosives"),
+        "English stands in"
+    );
     assert_eq!(ruleset.render("NO-SUCH", &none, &["en"]), "NO-SUCH");
 }
 

@@ -11,6 +11,7 @@ use ewtp_store::Views;
 use ewtp_trade::scope;
 use ewtp_trust::Chain;
 use ewtp_trust::descriptor::Environment;
+use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
 
 use super::{account, status};
@@ -33,9 +34,9 @@ impl Operator {
         }
     }
 
-    async fn say(&self, statement: NewStatement) -> Result<(), Status> {
+    async fn say(&self, statement: NewStatement, act: OwnedMutexGuard<()>) -> Result<(), Status> {
         let draft = Draft { statements: vec![statement], ..Draft::default() };
-        self.shared.own.submit(draft).await.map(drop).map_err(|e| status::draft(&e))
+        self.shared.own.submit_act(draft, act).await.map(drop).map_err(|e| status::draft(&e))
     }
 }
 
@@ -112,7 +113,7 @@ impl OperatorService for Operator {
         if !account_id_is_valid(&request.id) {
             return Err(status::field("id", "an account id is 1-32 of a-z 0-9 -".into()));
         }
-        let _one_at_a_time = self.shared.acts.lock().await;
+        let act = Arc::clone(&self.shared.acts).lock_owned().await;
         let directory = self.shared.directory.load_full();
         let before = directory.accounts.get(&request.id);
         let mut record = before.map_or_else(
@@ -150,7 +151,7 @@ impl OperatorService for Operator {
             .and_then(|s| s.part("core", &v1::RulesetCore::default()))
             .and_then(|s| s.part("internal", &record))
             .map_err(random_failed)?;
-        self.say(statement).await?;
+        self.say(statement, act).await?;
         Ok(Response::new(v1::PutAccountResponse { account: Some(record) }))
     }
 
@@ -193,7 +194,7 @@ impl OperatorService for Operator {
             );
             return Err(status::field("descriptors", message));
         }
-        let _one_at_a_time = self.shared.acts.lock().await;
+        let act = Arc::clone(&self.shared.acts).lock_owned().await;
         let directory = self.shared.directory.load_full();
         let others =
             directory.peers.values().filter(|p| p.hub != *chain.hub()).map(|p| p.chain.newest());
@@ -202,6 +203,17 @@ impl OperatorService for Operator {
             .find(|d| d.territories.iter().any(|t| newest.territories.contains(t)));
         if let Some(other) = taken {
             let message = format!("{} speaks for the same territory already", other.hub);
+            return Err(status::field("descriptors", message));
+        }
+        let others =
+            directory.peers.values().filter(|p| p.hub != *chain.hub()).map(|p| p.chain.newest());
+        let shared_pin =
+            others.chain([&own]).find(|d| d.tls_pins.iter().any(|p| newest.tls_pins.contains(p)));
+        if let Some(other) = shared_pin {
+            let message = format!(
+                "it names a TLS key of {}: one of the two would pass for the other",
+                other.hub
+            );
             return Err(status::field("descriptors", message));
         }
         let before = directory.peers.get(chain.hub()).map(|p| p.record.clone());
@@ -225,7 +237,7 @@ impl OperatorService for Operator {
             slot,
             fingerprint: request.fingerprint,
         };
-        self.say_peer(&record).await?;
+        self.say_peer(&record, act).await?;
         Ok(Response::new(v1::AddPeerResponse { peer: Some(record) }))
     }
 
@@ -242,7 +254,7 @@ impl OperatorService for Operator {
         ) {
             return Err(status::field("state", "active, suspended or removed".into()));
         }
-        let _one_at_a_time = self.shared.acts.lock().await;
+        let act = Arc::clone(&self.shared.acts).lock_owned().await;
         let directory = self.shared.directory.load_full();
         let peer = directory.peers.values().find(|p| p.hub.as_str() == request.hub);
         let peer = peer.ok_or_else(|| {
@@ -259,7 +271,7 @@ impl OperatorService for Operator {
             version: peer.record.version + 1,
             ..peer.record.clone()
         };
-        self.say_peer(&record).await?;
+        self.say_peer(&record, act).await?;
         Ok(Response::new(v1::SetPeerStateResponse { peer: Some(record) }))
     }
 
@@ -318,7 +330,7 @@ impl OperatorService for Operator {
                 return Ok(Response::new(v1::PublishRulesetResponse { ruleset: None, violations }));
             }
         };
-        let _one_at_a_time = self.shared.acts.lock().await;
+        let act = Arc::clone(&self.shared.acts).lock_owned().await;
         let directory = self.shared.directory.load_full();
         let newest =
             directory.rulesets.iter().filter(|r| r.name == ruleset.name).map(|r| r.version).max();
@@ -344,7 +356,7 @@ impl OperatorService for Operator {
             .and_then(|s| s.part("core", &core))
             .and_then(|s| s.part("internal", &internal))
             .map_err(random_failed)?;
-        self.say(statement).await?;
+        self.say(statement, act).await?;
         let ruleset = v1::RulesetRef {
             name: ruleset.name,
             version: ruleset.version,
@@ -369,12 +381,16 @@ impl OperatorService for Operator {
 }
 
 impl Operator {
-    async fn say_peer(&self, record: &v1::PeerRecord) -> Result<(), Status> {
+    async fn say_peer(
+        &self,
+        record: &v1::PeerRecord,
+        act: OwnedMutexGuard<()>,
+    ) -> Result<(), Status> {
         let statement = NewStatement::new("peer", &record.hub, u64::from(record.version))
             .and_then(|s| s.part("core", &v1::RulesetCore::default()))
             .and_then(|s| s.part("internal", record))
             .map_err(random_failed)?;
-        self.say(statement).await
+        self.say(statement, act).await
     }
 
     /// Age of the oldest statement that a peer has not asked past, milliseconds.

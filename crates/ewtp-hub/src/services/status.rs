@@ -31,7 +31,7 @@ pub(super) fn draft(error: &DraftError) -> Status {
             Status::aborted(message)
         }
         DraftError::LrnTaken { .. } => Status::already_exists(message),
-        DraftError::Header(_) => Status::invalid_argument(message),
+        DraftError::TooLarge { .. } | DraftError::Header(_) => Status::invalid_argument(message),
     }
 }
 

@@ -93,9 +93,16 @@ impl TradeService for Trade {
             async move {
                 let item = item?;
                 // Looked up per item: a credential that is revoked meanwhile files nothing more.
-                if shared.directory.load().account(&spki).is_none() {
-                    return Err(Status::unauthenticated("the credential was revoked"));
-                }
+                let now = shared.directory.load().account(&spki).cloned();
+                may_file(
+                    &*now.ok_or_else(|| Status::unauthenticated("the credential was revoked"))?,
+                )?;
+                // One account's streams together never fill the queue that all accounts share.
+                let share = shared.share_of(&id);
+                let _turn = share
+                    .acquire_owned()
+                    .await
+                    .map_err(|_| Status::unavailable("the hub is stopping"))?;
                 let now_ms = shared.clock.now_ms();
                 while let Err(limit) = shared.limits.take(&id, now_ms.max(shared.clock.now_ms())) {
                     match limit {
@@ -176,7 +183,7 @@ impl TradeService for Trade {
                 scanned += 1;
                 if let Some(record) = views.case(&id).await.map_err(|e| status::store(&e))? {
                     let row = summary(&record);
-                    if matches(&request, &row) {
+                    if matches(&request, &record, &row) {
                         cases.push(row);
                     }
                 }
@@ -203,11 +210,11 @@ impl TradeService for Trade {
         &self,
         request: Request<v1::WatchCasesRequest>,
     ) -> Result<Response<Self::WatchCasesStream>, Status> {
-        let account = account(&self.shared, &request)?;
+        account(&self.shared, &request)?;
         let watch = Watch {
             shared: Arc::clone(&self.shared),
             head: self.shared.head.clone(),
-            account,
+            spki: super::caller(&request)?.spki,
             cursor: request.into_inner().cursor,
             waiting: VecDeque::new(),
         };
@@ -361,27 +368,32 @@ fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<ewtp_proto::store::v
         .and_then(|(_, at)| at.clone())
 }
 
-fn matches(request: &v1::ListCasesRequest, row: &v1::CaseSummary) -> bool {
+fn matches(request: &v1::ListCasesRequest, record: &CaseRecord, row: &v1::CaseSummary) -> bool {
     let is = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
+    let (lrn, reference) = (&request.lrn, &request.reference);
     (request.states.is_empty() || request.states.contains(&row.state))
         && is(&request.filed_at, &row.filed_at)
-        && is(&request.lrn, &row.lrn)
-        && (is(&request.reference, &row.mrn) || is(&request.reference, &row.ucr))
+        && (lrn.is_empty() || record.filings.iter().any(|f| f.lrn == *lrn))
+        && (is(reference, &row.ucr) || record.filings.iter().any(|f| f.mrn == *reference))
 }
 
 /// One watcher.
 struct Watch {
     shared: Arc<Shared>,
     head: tokio::sync::watch::Receiver<crate::committer::DurableHead>,
-    account: Arc<v1::AccountRecord>,
+    spki: [u8; 32],
     cursor: u64,
     waiting: VecDeque<(u64, String)>,
 }
 
 impl Watch {
     async fn next(&mut self) -> Result<Option<v1::WatchCasesResponse>, Status> {
-        let all = viewer(&self.account) == Viewer::Agency;
         loop {
+            // Looked up each time: a role or credential that is taken away shows nothing more.
+            let account = self.shared.directory.load().account(&self.spki).cloned();
+            let account =
+                account.ok_or_else(|| Status::unauthenticated("the credential was revoked"))?;
+            let all = viewer(&account) == Viewer::Agency;
             if let Some((number, id)) = self.waiting.pop_front() {
                 let views = Views(&*self.shared.store);
                 let record = views.case(&id).await.map_err(|e| status::store(&e))?;
@@ -395,8 +407,7 @@ impl Watch {
             let changes = changes.map_err(|e| status::store(&e))?;
             if let Some((last, _, _)) = changes.last() {
                 self.cursor = *last;
-                let mine =
-                    changes.into_iter().filter(|(_, _, owner)| all || *owner == self.account.id);
+                let mine = changes.into_iter().filter(|(_, _, owner)| all || *owner == account.id);
                 self.waiting.extend(mine.map(|(number, id, _)| (number, id)));
                 continue;
             }

@@ -114,7 +114,12 @@ fn open(disk: &LossyDisk) -> Result<Journal, JournalError> {
 fn frame(sequence: u64, size: usize) -> (Frame, Vec<u8>) {
     let mut blob = vec![0; size];
     blob[..8].copy_from_slice(&(sequence + 1).to_be_bytes());
-    let part = BlobRef { name: "core".into(), offset: 0, length: size as u32, crc: crc32fast::hash(&blob) };
+    let part = BlobRef {
+        name: "core".into(),
+        offset: 0,
+        length: size as u32,
+        crc: crc32fast::hash(&blob),
+    };
     let own = OwnStatement { index: sequence, parts: vec![part], ..Default::default() };
     (Frame { sequence, own: vec![own], ..Default::default() }, blob)
 }
@@ -157,7 +162,10 @@ fn after_a_failed_sync_nothing_is_tried_again_on_that_file() {
     *disk.syncs_left.lock().unwrap() = Some(0);
     assert!(matches!(append(&journal, 100), Err(JournalError::Io { .. })));
     *disk.syncs_left.lock().unwrap() = None;
-    assert!(matches!(append(&journal, 100), Err(JournalError::Poisoned)), "also when the disk is well again");
+    assert!(
+        matches!(append(&journal, 100), Err(JournalError::Poisoned)),
+        "also when the disk is well again"
+    );
     assert_eq!(journal.next_sequence(), 1);
 }
 

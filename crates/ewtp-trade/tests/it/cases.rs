@@ -39,18 +39,30 @@ fn cleared_needs_every_effect_and_do_not_load_beats_everything() {
     assert_eq!(state(&[]), CaseState::Pending);
     assert_eq!(state(&[security(Clear)]), CaseState::Pending);
     assert_eq!(state(&[security(Clear), admissibility(ClearPostAudit)]), CaseState::Cleared);
-    assert_eq!(state(&[security(PhysControl), admissibility(Clear)]), CaseState::ClearedConditional);
+    assert_eq!(
+        state(&[security(PhysControl), admissibility(Clear)]),
+        CaseState::ClearedConditional
+    );
     assert_eq!(state(&[security(Clear), admissibility(Refuse)]), CaseState::Refused);
-    assert_eq!(state(&[security(Dnl)]), CaseState::DoNotLoad, "also before the other effect is decided");
+    assert_eq!(
+        state(&[security(Dnl)]),
+        CaseState::DoNotLoad,
+        "also before the other effect is decided"
+    );
     assert_eq!(state(&[security(Dnl), admissibility(Refuse)]), CaseState::DoNotLoad);
     let foreign = decision(Effect::Security, Dnl, 1, "SG");
     assert_eq!(state(&[foreign]), CaseState::Pending, "only the hub that assesses decides");
-    assert_eq!(state(&[security(Dnl), security(Clear), admissibility(Clear)]), CaseState::Cleared, "the newest counts");
+    assert_eq!(
+        state(&[security(Dnl), security(Clear), admissibility(Clear)]),
+        CaseState::Cleared,
+        "the newest counts"
+    );
 }
 
 #[test]
 fn a_decision_on_an_older_version_releases_nothing() {
-    let both = [Effect::Security, Effect::Admissibility].map(|e| decision(e, DecisionCode::Clear, 1, "BE"));
+    let both = [Effect::Security, Effect::Admissibility]
+        .map(|e| decision(e, DecisionCode::Clear, 1, "BE"));
     let amended = CaseRecord { decisions: both.to_vec(), ..advance(2) };
     assert_eq!(case::state(&amended), CaseState::Pending);
 }
@@ -58,7 +70,11 @@ fn a_decision_on_an_older_version_releases_nothing() {
 #[test]
 fn a_question_is_open_until_it_is_answered() {
     let mut record = advance(1);
-    record.requests.push(RequestRecord { filing_id: "F".into(), filing_version: 1, ..Default::default() });
+    record.requests.push(RequestRecord {
+        filing_id: "F".into(),
+        filing_version: 1,
+        ..Default::default()
+    });
     assert_eq!(case::state(&record), CaseState::InfoRequested);
     record.requests[0].answer_commitment = vec![1];
     assert_eq!(case::state(&record), CaseState::Pending);

@@ -4,7 +4,8 @@ use ewtp_trade::{check_filing, elements};
 
 /// A complete export filing of one item.
 pub(crate) fn export() -> v1::Filing {
-    let address = || Some(v1::Address { city: "Nyeri".into(), country: "KE".into(), ..Default::default() });
+    let address =
+        || Some(v1::Address { city: "Nyeri".into(), country: "KE".into(), ..Default::default() });
     let money = |amount: &str| Some(v1::Money { amount: amount.into(), currency: "USD".into() });
     v1::Filing {
         core: Some(v1::FilingCore {
@@ -67,7 +68,10 @@ fn what_is_mandatory_depends_on_the_type_of_filing() {
     core.declarant_id.clear();
     core.exporter_id.clear();
     advance.goods.as_mut().unwrap().items[0].procedure.clear();
-    assert!(check_filing(&advance, &CodeLists::default()).is_ok(), "nobody is declarant before adoption");
+    assert!(
+        check_filing(&advance, &CodeLists::default()).is_ok(),
+        "nobody is declarant before adoption"
+    );
     advance.core.as_mut().unwrap().r#type = v1::FilingType::Export as i32;
     let expected = ["core.declarant_id", "core.exporter_id", "goods.items[0].procedure"];
     assert_eq!(missing(&advance), expected);
@@ -83,7 +87,8 @@ fn a_partial_filing_is_the_seven_and_one() {
     core.items[0] = v1::CoreItem { number: 1, ..Default::default() };
     partial.value = None;
     let goods = partial.goods.as_mut().unwrap();
-    goods.items[0] = v1::GoodsItem { number: 1, description: "Coffee".into(), ..Default::default() };
+    goods.items[0] =
+        v1::GoodsItem { number: 1, description: "Coffee".into(), ..Default::default() };
     assert_eq!(missing(&partial), ["goods.total_packages", "goods.transport_document"]);
     let goods = partial.goods.as_mut().unwrap();
     goods.total_packages = 2;
@@ -101,7 +106,8 @@ fn an_empty_filing_misses_every_mandatory_element_at_once() {
         }),
         ..Default::default()
     };
-    let table = elements::ELEMENTS.iter().filter(|e| e.need(elements::Column::Export) == elements::Need::M);
+    let table =
+        elements::ELEMENTS.iter().filter(|e| e.need(elements::Column::Export) == elements::Need::M);
     let wanted: Vec<String> =
         table.map(|e| e.path.replace("[]", "[0]")).filter(|p| p != "core.type").collect();
     assert_eq!(missing(&empty), wanted);
@@ -110,7 +116,9 @@ fn an_empty_filing_misses_every_mandatory_element_at_once() {
 #[test]
 fn dirt_is_kept_and_warned_about() {
     let mut lists = CodeLists::default();
-    lists.load(ListKind::Hs, "HS-TEST", "hscode,description\n090111,coffee\n0901,heading\n").unwrap();
+    lists
+        .load(ListKind::Hs, "HS-TEST", "hscode,description\n090111,coffee\n0901,heading\n")
+        .unwrap();
     let mut filing = export();
     let core = filing.core.as_mut().unwrap();
     core.items[0].commodity_code = "851770".into();
@@ -122,7 +130,10 @@ fn dirt_is_kept_and_warned_about() {
     let checked = check_filing(&filing, &lists).unwrap();
     let mut codes: Vec<&str> = checked.warnings.iter().map(|w| w.code.as_str()).collect();
     codes.sort_unstable();
-    assert_eq!(codes, ["hs-left-list", "mrn-check-digit", "origin-unknown", "price-fraction", "zero-mass"]);
+    assert_eq!(
+        codes,
+        ["hs-left-list", "mrn-check-digit", "origin-unknown", "price-fraction", "zero-mass"]
+    );
     assert_eq!(checked.filing, filing, "exactly as it was");
 }
 

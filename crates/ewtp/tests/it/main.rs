@@ -9,5 +9,6 @@ mod abuse;
 mod demo;
 mod federation;
 mod korea;
+mod liar;
 mod stage;
 mod stores;
