@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use ewtp_log::HubId;
 use ewtp_log::note::NoteSigner;
 use ewtp_proto::v1;
-use ewtp_store::{SledStore, Store, StoreError};
+use ewtp_store::{SledStore, Store, StoreError, Views};
 use ewtp_tls::identity::IdentityError;
 use ewtp_tls::keyfile::{KeyFileError, read_seed};
 use ewtp_tls::{TlsIdentity, server_config};
@@ -231,6 +231,41 @@ impl Shared {
                 }
             }
         }
+    }
+}
+
+/// How far a peer is behind with our lane to it.
+pub struct LaneOut {
+    /// Statements said.
+    pub said: u64,
+    /// Of these, not yet asked past.
+    pub behind: u64,
+    /// Age of the oldest of those, milliseconds.
+    pub oldest_ms: u64,
+}
+
+impl Shared {
+    /// How a lane to a peer stands under a head.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn lane_out(&self, head: &DurableHead, peer: &HubId) -> Result<LaneOut, StoreError> {
+        let said = head.slots.iter().find(|s| s.peer == *peer).map_or(0, |s| s.lane_size);
+        let asked = {
+            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+            served.get(peer).copied().unwrap_or_default().min(said)
+        };
+        let views = Views(&*self.store);
+        let first =
+            if asked < said { views.lane(peer.as_str(), asked + 1, 1).await? } else { Vec::new() };
+        let oldest_ms = match first.first() {
+            Some(index) => views
+                .own(*index)
+                .await?
+                .map_or(0, |s| self.clock.now_ms().saturating_sub(s.received_ms)),
+            None => 0,
+        };
+        Ok(LaneOut { said, behind: said - asked, oldest_ms })
     }
 }
 
@@ -520,9 +555,7 @@ async fn supervise_peers(
                 Arc::clone(all.entry(hub.clone()).or_default())
             };
             let generation = peer.chain.origin().map_or(1, |o| o.generation());
-            if let Ok(state) =
-                ewtp_store::Views(&*shared.store).lane_state(hub.as_str(), generation).await
-            {
+            if let Ok(state) = Views(&*shared.store).lane_state(hub.as_str(), generation).await {
                 progress.cursor.store(state.cursor, Ordering::Relaxed);
                 progress.owed.store(state.lane_size - state.cursor, Ordering::Relaxed);
             }

@@ -50,6 +50,18 @@ async fn descriptors(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     crate::metrics::queue_depth("accounts", shared.accounts.depth());
     crate::metrics::queue_depth("own", shared.own.depth());
+    let (head, directory) = (shared.head.borrow().clone(), shared.directory.load_full());
+    for hub in directory.peers.keys() {
+        // A lane that can't be read is told by the calls that need it; here it only lacks its gauge.
+        if let Ok(lane) = shared.lane_out(&head, hub).await {
+            crate::metrics::lane_lag(
+                hub.as_str(),
+                "out",
+                lane.behind,
+                lane.oldest_ms as f64 / 1000.0,
+            );
+        }
+    }
     let text = crate::metrics::install().map(metrics_exporter_prometheus::PrometheusHandle::render);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.unwrap_or_default())
 }

@@ -288,26 +288,16 @@ impl OperatorService for Operator {
                 let all = self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner);
                 all.get(&peer.hub).cloned().unwrap_or_default()
             };
-            let said = head.slots.iter().find(|s| s.peer == peer.hub).map_or(0, |s| s.lane_size);
-            let asked = {
-                let served = self.shared.served.lock().unwrap_or_else(PoisonError::into_inner);
-                served.get(&peer.hub).copied().unwrap_or_default()
-            };
-            let lag_ms = self.oldest_unsaid(peer.hub.as_str(), asked, said).await?;
-            crate::metrics::lane_lag(
-                peer.hub.as_str(),
-                "out",
-                said.saturating_sub(asked),
-                lag_ms as f64 / 1000.0,
-            );
+            let lane =
+                self.shared.lane_out(&head, &peer.hub).await.map_err(|e| status::store(&e))?;
             peers.push(v1::PeerStatus {
                 peer: Some(peer.record.clone()),
-                lane_out: said,
-                lane_out_lag: said.saturating_sub(asked),
+                lane_out: lane.said,
+                lane_out_lag: lane.behind,
                 lane_in: progress.cursor.load(Ordering::Relaxed),
                 lane_in_lag: progress.owed.load(Ordering::Relaxed),
                 connected: progress.connected.load(Ordering::Relaxed),
-                lag_ms,
+                lag_ms: lane.oldest_ms,
                 last_error: progress
                     .last_error
                     .lock()
@@ -391,19 +381,6 @@ impl Operator {
             .and_then(|s| s.part("internal", record))
             .map_err(random_failed)?;
         self.say(statement, act).await
-    }
-
-    /// Age of the oldest statement that a peer has not asked past, milliseconds.
-    async fn oldest_unsaid(&self, peer: &str, asked: u64, said: u64) -> Result<u64, Status> {
-        if asked >= said {
-            return Ok(0);
-        }
-        let views = Views(&*self.shared.store);
-        let index = views.lane(peer, asked + 1, 1).await.map_err(|e| status::store(&e))?;
-        let Some(index) = index.first() else { return Ok(0) };
-        let statement = views.own(*index).await.map_err(|e| status::store(&e))?;
-        let now = self.shared.clock.now_ms();
-        Ok(statement.map_or(0, |s| now.saturating_sub(s.received_ms)))
     }
 }
 

@@ -18,7 +18,6 @@ use ewtp_tls::TlsIdentity;
 use ewtp_trust::descriptor::{Descriptor, Environment, PAYLOAD_TYPE, Template};
 use ewtp_trust::dsse::Envelope;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -33,11 +32,17 @@ struct Log {
     signer: NoteSigner,
     entries: Vec<Hash>,
     lane: Vec<(LogIndex, Vec<u8>, Vec<(String, Vec<u8>)>)>,
+    time_ms: u64,
 }
 
 impl Log {
     fn new(first: Hash) -> Self {
-        Self { signer: NoteSigner::log(ORIGIN, &[1; 32]).unwrap(), entries: vec![first], lane: Vec::new() }
+        Self {
+            signer: NoteSigner::log(ORIGIN, &[1; 32]).unwrap(),
+            entries: vec![first],
+            lane: Vec::new(),
+            time_ms: 1_780_000_000_000,
+        }
     }
 
     fn be() -> HubId {
@@ -60,19 +65,35 @@ impl Log {
             ("goods", filing.goods.unwrap().encode_to_vec()),
             ("value", filing.value.unwrap().encode_to_vec()),
         ];
-        let parts: Vec<(String, Vec<u8>)> =
-            contents.iter().map(|(name, c)| ((*name).to_owned(), seal_part(name, c, [n as u8; 16]))).collect();
+        let parts: Vec<(String, Vec<u8>)> = contents
+            .iter()
+            .map(|(name, c)| ((*name).to_owned(), seal_part(name, c, [n as u8; 16])))
+            .collect();
         let header = Header {
             hub: "KE".into(),
             origin: ORIGIN.into(),
             nonce: [n as u8; 16],
             id: StatementId { kind: "filing".into(), subject, number: 1 },
-            time: format_time(1_795_000_000_000),
+            time: format_time(self.time_ms),
             refs: Vec::new(),
-            parts: parts.iter().map(|(name, blob)| (name.clone(), part_digest(name, blob))).collect(),
+            parts: parts
+                .iter()
+                .map(|(name, blob)| (name.clone(), part_digest(name, blob)))
+                .collect(),
             later: Vec::new(),
         };
         let header = header.to_text().unwrap().into_bytes();
+        let index = LogIndex(self.entries.len() as u64);
+        self.entries.push(commitment(&header));
+        self.lane.push((index, header, parts));
+    }
+
+    /// Says the identity of statement `n` once more, under another nonce.
+    fn say_again(&mut self, n: usize) {
+        let (_, header, parts) = self.lane[n - 1].clone();
+        let mut again = Header::parse(&header).unwrap();
+        again.nonce = [77; 16];
+        let header = again.to_text().unwrap().into_bytes();
         let index = LogIndex(self.entries.len() as u64);
         self.entries.push(commitment(&header));
         self.lane.push((index, header, parts));
@@ -86,7 +107,8 @@ impl Log {
     fn page(&mut self, peer: &HubId) -> Page {
         let mut lane = Frontier::default();
         self.lane_leaves().into_iter().for_each(|l| lane.push_leaf(l));
-        let slot = Slot { slot: SLOT, peer: peer.clone(), lane_size: lane.size(), lane_root: lane.root() };
+        let slot =
+            Slot { slot: SLOT, peer: peer.clone(), lane_size: lane.size(), lane_root: lane.root() };
         let table_index = LogIndex(self.entries.len() as u64);
         let table = LaneTable::new(&SLOT_KEY, table_index, 4, std::slice::from_ref(&slot));
         self.entries.push(table.entry());
@@ -146,16 +168,28 @@ impl FederationService for Liar {
         });
         Ok(Response::new(Box::pin(pages)))
     }
-    async fn deliver(&self, _: Request<Streaming<v1::DeliverRequest>>) -> Result<Response<Self::DeliverStream>, Status> {
+    async fn deliver(
+        &self,
+        _: Request<Streaming<v1::DeliverRequest>>,
+    ) -> Result<Response<Self::DeliverStream>, Status> {
         Err(Status::unimplemented(""))
     }
-    async fn fetch_part(&self, _: Request<v1::FetchPartRequest>) -> Result<Response<Self::FetchPartStream>, Status> {
+    async fn fetch_part(
+        &self,
+        _: Request<v1::FetchPartRequest>,
+    ) -> Result<Response<Self::FetchPartStream>, Status> {
         Err(Status::unimplemented(""))
     }
-    async fn get_descriptors(&self, _: Request<v1::GetDescriptorsRequest>) -> Result<Response<v1::GetDescriptorsResponse>, Status> {
+    async fn get_descriptors(
+        &self,
+        _: Request<v1::GetDescriptorsRequest>,
+    ) -> Result<Response<v1::GetDescriptorsResponse>, Status> {
         Err(Status::unimplemented(""))
     }
-    async fn get_proof(&self, _: Request<v1::GetProofRequest>) -> Result<Response<v1::GetProofResponse>, Status> {
+    async fn get_proof(
+        &self,
+        _: Request<v1::GetProofRequest>,
+    ) -> Result<Response<v1::GetProofResponse>, Status> {
         Err(Status::unimplemented(""))
     }
     async fn get_ruleset(
@@ -164,10 +198,16 @@ impl FederationService for Liar {
     ) -> Result<Response<v1::FederationServiceGetRulesetResponse>, Status> {
         Err(Status::unimplemented(""))
     }
-    async fn get_head(&self, _: Request<v1::GetHeadRequest>) -> Result<Response<v1::GetHeadResponse>, Status> {
+    async fn get_head(
+        &self,
+        _: Request<v1::GetHeadRequest>,
+    ) -> Result<Response<v1::GetHeadResponse>, Status> {
         Err(Status::unimplemented(""))
     }
-    async fn add_checkpoint(&self, _: Request<v1::AddCheckpointRequest>) -> Result<Response<v1::AddCheckpointResponse>, Status> {
+    async fn add_checkpoint(
+        &self,
+        _: Request<v1::AddCheckpointRequest>,
+    ) -> Result<Response<v1::AddCheckpointResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }
@@ -191,7 +231,7 @@ async fn scene() -> Scene {
     let payload = Descriptor::first_payload(&Template {
         hub: "KE".parse().unwrap(),
         environment: Environment::Test,
-        window_ms: (1_700_000_000_000, 1_900_000_000_000),
+        window_ms: (1_700_000_000_000, 5_000_000_000_000),
         root_keys: vec![root.verifying_key().to_bytes()],
         log_key: log_key.vkey().clone(),
         tls_pins: vec![tls.spki()],
@@ -208,31 +248,35 @@ async fn scene() -> Scene {
     serve(&tls, port, Liar { page }).await;
     let fingerprint = ewtp_log::hash::sha256(&[&payload]);
     let file = file.display().to_string();
-    be.json("operator", &["peer", "add", &file, "--fingerprint", &fingerprint.to_hex(), "--scope", "full"]);
+    be.json(
+        "operator",
+        &["peer", "add", &file, "--fingerprint", &fingerprint.to_hex(), "--scope", "full"],
+    );
     Scene { be, log: Log::new(fingerprint), pages, _dir: dir }
 }
 
+/// Serves on the hub's own listener, which lets every key in.
 async fn serve(tls: &TlsIdentity, port: u16, liar: Liar) {
-    let socket = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
-    let config = ewtp_tls::server_config(tls, Arc::new(|_: &[u8; 32]| true)).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let incoming = async_stream(socket, acceptor);
+    let listener = ewtp_hub::listener::Listener {
+        name: "liar",
+        socket: tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))
+            .await
+            .unwrap(),
+        tls: Arc::new(ewtp_tls::server_config(tls, Arc::new(|_: &[u8; 32]| true)).unwrap()),
+        connections_max: 16,
+        handshake: std::time::Duration::from_secs(5),
+        connections: ewtp_hub::listener::Connections::default(),
+    };
+    let (out, incoming) = tokio::sync::mpsc::channel(4);
     let server = tonic::transport::Server::builder()
         .add_service(FederationServiceServer::new(liar).max_encoding_message_size(16 << 20));
     #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
-    tokio::spawn(server.serve_with_incoming(incoming));
-}
-
-type Connection = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
-
-fn async_stream(
-    socket: tokio::net::TcpListener,
-    acceptor: TlsAcceptor,
-) -> impl Stream<Item = Result<Connection, std::io::Error>> {
-    tokio_stream::wrappers::TcpListenerStream::new(socket).then(move |tcp| {
-        let acceptor = acceptor.clone();
-        async move { acceptor.accept(tcp?).await }
-    })
+    {
+        tokio::spawn(listener.run(out, tokio_util::sync::CancellationToken::new()));
+        tokio::spawn(
+            server.serve_with_incoming(tokio_stream::wrappers::ReceiverStream::new(incoming)),
+        );
+    }
 }
 
 impl Scene {
@@ -244,11 +288,19 @@ impl Scene {
     async fn refuses(&self, page: Page, code: &str) {
         self.pages.send_replace(Some(page));
         until(code, || async {
-            self.peer()["last_error"].as_str().unwrap().contains(&format!("page refused: {code}")).then_some(())
+            self.peer()["last_error"]
+                .as_str()
+                .unwrap()
+                .contains(&format!("page refused: {code}"))
+                .then_some(())
         })
         .await;
         let status = self.be.status().await;
-        assert_eq!((status.heard, status.cases, self.peer()["lane_in"].as_u64()), (0, 0, Some(0)), "{code}");
+        assert_eq!(
+            (status.heard, status.cases, self.peer()["lane_in"].as_u64()),
+            (0, 0, Some(0)),
+            "{code}"
+        );
     }
 }
 
@@ -281,7 +333,9 @@ async fn a_bad_page_is_refused_by_name_and_stores_nothing_and_a_good_one_follows
         let head = p.head.as_mut().unwrap();
         let text = String::from_utf8(head.checkpoint.clone()).unwrap();
         let other = NoteSigner::log(ORIGIN, &[2; 32]).unwrap();
-        head.checkpoint = other.sign(text.split("\n\n").next().map(|t| format!("{t}\n")).unwrap().as_str()).into_bytes();
+        head.checkpoint = other
+            .sign(text.split("\n\n").next().map(|t| format!("{t}\n")).unwrap().as_str())
+            .into_bytes();
     });
     scene.refuses(unsigned, "signature").await;
     scene.pages.send_replace(Some(good));
@@ -316,7 +370,47 @@ async fn a_bad_statement_anywhere_in_a_page_is_not_honoured_and_answered_and_the
         .await;
         let status = scene.be.status().await;
         assert_eq!(status.heard, 3, "kept though not honoured");
-        assert_eq!(status.said - before, 5, "four decisions and one acknowledgement with the reasons");
+        assert_eq!(
+            status.said - before,
+            5,
+            "four decisions and one acknowledgement with the reasons"
+        );
         assert_eq!(scene.peer()["lane_in"].as_u64(), Some(3), "the cursor moved");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_far_off_is_said_so_and_stops_nothing() {
+    let mut scene = scene().await;
+    scene.log.time_ms = 4_000_000_000_000; // the year 2096
+    scene.log.say(1, |_| {});
+    let page = scene.log.page(&Log::be());
+    scene.pages.send_replace(Some(page));
+    let scene = &scene;
+    let status = until("the page", || async move {
+        let status = scene.be.status().await;
+        (status.heard == 1).then_some(status)
+    })
+    .await;
+    assert!(status.warnings.iter().any(|w| w.contains("KE's clock is")), "{:?}", status.warnings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_is_honoured_once_and_its_repetition_is_not_answered() {
+    let mut scene = scene().await;
+    scene.log.say(1, |_| {});
+    scene.log.say_again(1);
+    let before = scene.be.status().await.said;
+    let page = scene.log.page(&Log::be());
+    scene.pages.send_replace(Some(page));
+    let scene = &scene;
+    until("the decisions on the first", || async move {
+        let status = scene.be.status().await;
+        (status.heard == 2 && status.inbox == 0 && status.said - before >= 2).then_some(())
+    })
+    .await;
+    let cases = crate::stage::all_cases(&mut scene.be.trade("operator").await).await;
+    assert_eq!(cases.len(), 1);
+    assert_eq!(cases[0].decisions.len(), 2, "{:?}", cases[0]);
+    assert_eq!(scene.be.status().await.said - before, 2, "two decisions, no acknowledgement");
 }

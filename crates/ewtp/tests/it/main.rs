@@ -10,5 +10,6 @@ mod demo;
 mod federation;
 mod korea;
 mod liar;
+mod observe;
 mod stage;
 mod stores;
