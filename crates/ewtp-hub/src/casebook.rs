@@ -10,7 +10,7 @@ use ewtp_store::{Statement, StoreError, Views};
 use ewtp_trade::case;
 
 use crate::directory::Directory;
-use crate::hub::Shared;
+use crate::shared::Shared;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::casebook::filing_of;
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, WorkPlan};
-use crate::hub::Shared;
+use crate::shared::Shared;
 
 /// How often deadlines are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(500);

@@ -1,39 +1,34 @@
 //! The hub as a whole: builds its parts from the configuration, runs them, drains them in the reverse order.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use ewtp_log::HubId;
 use ewtp_log::note::NoteSigner;
 use ewtp_proto::v1;
-use ewtp_store::{SledStore, Store, StoreError, Views};
+use ewtp_store::{SledStore, Store, StoreError};
 use ewtp_tls::identity::IdentityError;
 use ewtp_tls::keyfile::{KeyFileError, read_seed};
 use ewtp_tls::{TlsIdentity, server_config};
-use ewtp_trade::CodeLists;
-use ewtp_trade::scope::shows_statement;
-use ewtp_trust::{Chain, ChainError, Descriptor};
+use ewtp_trust::{Chain, ChainError};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
-use crate::committer::{Committer, DurableHead, LogIdentity, Submitter};
+use crate::committer::{Committer, LogIdentity};
 use crate::config::{Config, ConfigError};
 use crate::directory::{Directory, SharedDirectory};
 use crate::draft::{Draft, NewStatement};
 use crate::init::Files;
 use crate::limits::AccountLimits;
 use crate::listener::{Connections, Listener};
-use crate::receiver::Progress;
+use crate::shared::Shared;
 use crate::tasks::{TaskEnded, Tasks};
-use crate::{desk, public, services};
+use crate::{desk, peers, public, services};
 
 /// Why a hub didn't start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -100,173 +95,6 @@ pub enum HubError {
     /// A part ended.
     #[error(transparent)]
     Task(#[from] TaskEnded),
-}
-
-/// What all parts of a hub share; each field has one owner that writes it.
-pub struct Shared {
-    /// As configured.
-    pub config: Config,
-    /// Log names and keys.
-    pub identity: Arc<LogIdentity>,
-    /// Written by the committer alone.
-    pub store: Arc<dyn Store>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Written by the committer alone.
-    pub directory: SharedDirectory,
-    /// Newest durable head.
-    pub head: watch::Receiver<DurableHead>,
-    /// Queue of accounts.
-    pub accounts: Submitter,
-    /// Queue of the hub's own tasks.
-    pub own: Submitter,
-    /// TLS identity.
-    pub tls: TlsIdentity,
-    /// Own descriptor chain.
-    pub chain: ArcSwap<Chain>,
-    /// Code lists in use.
-    pub lists: CodeLists,
-    /// Key of the idempotency hashes.
-    pub lrn_key: zeroize::Zeroizing<[u8; 32]>,
-    /// Rates and budgets.
-    pub limits: AccountLimits,
-    /// Pages verified since start.
-    pub pages_verified: AtomicU64,
-    /// Serving.
-    pub ready: AtomicBool,
-    /// Lanes heard, by peer.
-    pub progress: Mutex<BTreeMap<HubId, Arc<Progress>>>,
-    /// Cursors that peers asked from last: what of our lane they hold.
-    pub served: Mutex<BTreeMap<HubId, u64>>,
-    /// Peers' public rulesets, by digest.
-    pub rulebook: crate::rulebook::Rulebook,
-    /// Operators' acts, one at a time; the guard goes with the draft, so that a call that is cancelled doesn't let the next
-    /// one read what is about to change.
-    pub acts: Arc<tokio::sync::Mutex<()>>,
-    /// What each account may have in flight on streams.
-    pub shares: Mutex<BTreeMap<String, Arc<Semaphore>>>,
-    /// What an operator should know, by topic.
-    pub warnings: Mutex<BTreeMap<String, String>>,
-    /// Start.
-    pub started: Instant,
-    /// Fires when the hub stops.
-    pub stop: CancellationToken,
-}
-
-impl Shared {
-    /// Own newest descriptor.
-    #[must_use]
-    pub fn own_descriptor(&self) -> Descriptor {
-        self.chain.load().newest().clone()
-    }
-
-    /// A peer as audience for a kind of statement, if it is active and its scope has that kind; nobody if it is this hub.
-    #[must_use]
-    pub fn audience_of(&self, hub: &str, kind: &str) -> Vec<HubId> {
-        let directory = self.directory.load();
-        let known = directory.peers.values().find(|p| p.hub.as_str() == hub && p.is_active());
-        let shown = |p: &&Arc<crate::directory::Peer>| {
-            p.record.scope.as_ref().is_some_and(|s| shows_statement(s, kind, None))
-        };
-        let known = known.filter(shown);
-        known.map(|p| p.hub.clone()).into_iter().collect()
-    }
-
-    /// The durable head once it covers a log index. The state is applied a moment before the head moves, so a reader that
-    /// found an entry there waits for that moment.
-    pub async fn durable_above(&self, index: u64) -> DurableHead {
-        let mut head = self.head.clone();
-        match tokio::time::timeout(Duration::from_secs(5), head.wait_for(|h| h.size > index)).await
-        {
-            Ok(Ok(reached)) => reached.clone(),
-            _ => self.head.borrow().clone(),
-        }
-    }
-
-    /// An account's share of the queue, over all its streams.
-    pub fn share_of(&self, account: &str) -> Arc<Semaphore> {
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        let permits = (self.config.limits.queue / 4).max(1);
-        Arc::clone(
-            shares.entry(account.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(permits))),
-        )
-    }
-
-    /// What a decision now would be made on.
-    #[must_use]
-    pub fn basis(&self) -> v1::Basis {
-        let directory = self.directory.load();
-        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |(hub, p): (&HubId, &Arc<Progress>)| v1::PeerBasis {
-            hub: hub.to_string(),
-            generation: directory
-                .peers
-                .get(hub)
-                .and_then(|p| p.chain.origin())
-                .map_or(1, |o| o.generation()),
-            lane_size: p.cursor.load(Ordering::Relaxed),
-        };
-        v1::Basis { own_size: self.head.borrow().size, peers: progress.iter().map(of).collect() }
-    }
-
-    /// Year and the civil day in UTC.
-    #[must_use]
-    pub fn today(&self) -> (u16, jiff::civil::Date) {
-        let now = jiff::Timestamp::from_millisecond(
-            i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX),
-        );
-        let day =
-            now.map_or(jiff::civil::Date::MIN, |t| jiff::tz::TimeZone::UTC.to_datetime(t).date());
-        (u16::try_from(day.year()).unwrap_or_default(), day)
-    }
-
-    /// Keeps or clears a warning for operators; a new one is logged once.
-    pub fn warn(&self, topic: &str, text: Option<String>) {
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        match text {
-            None => drop(warnings.remove(topic)),
-            Some(text) => {
-                if warnings.insert(topic.to_owned(), text.clone()).is_none() {
-                    tracing::warn!(topic, "{text}");
-                }
-            }
-        }
-    }
-}
-
-/// How far a peer is behind with our lane to it.
-pub struct LaneOut {
-    /// Statements said.
-    pub said: u64,
-    /// Of these, not yet asked past.
-    pub behind: u64,
-    /// Age of the oldest of those, milliseconds.
-    pub oldest_ms: u64,
-}
-
-impl Shared {
-    /// How a lane to a peer stands under a head.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn lane_out(&self, head: &DurableHead, peer: &HubId) -> Result<LaneOut, StoreError> {
-        let said = head.slots.iter().find(|s| s.peer == *peer).map_or(0, |s| s.lane_size);
-        let asked = {
-            let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-            served.get(peer).copied().unwrap_or_default().min(said)
-        };
-        let views = Views(&*self.store);
-        let first =
-            if asked < said { views.lane(peer.as_str(), asked + 1, 1).await? } else { Vec::new() };
-        let oldest_ms = match first.first() {
-            Some(index) => views
-                .own(*index)
-                .await?
-                .map_or(0, |s| self.clock.now_ms().saturating_sub(s.received_ms)),
-            None => 0,
-        };
-        Ok(LaneOut { said, behind: said - asked, oldest_ms })
-    }
 }
 
 /// A hub that is ready to run.
@@ -474,11 +302,8 @@ async fn bind(config: &Config) -> Result<Sockets, HubError> {
     })
 }
 
-/// How often the own clock is compared with the log while nothing happens.
-const CLOCK_CHECK: Duration = Duration::from_secs(60);
-
 /// Logged times never decrease, so a clock that went back is told: new statements carry the log's last time meanwhile.
-fn check_clock(shared: &Shared) {
+pub(crate) fn check_clock(shared: &Shared) {
     let (now, logged) = (shared.clock.now_ms(), shared.head.borrow().time_ms);
     let behind = logged.saturating_sub(now);
     let far = behind > shared.config.limits.clock_tolerance_ms;
@@ -493,7 +318,7 @@ fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Res
     let stop = shared.stop.clone();
     let connections = [Connections::default(), Connections::default()];
     let by_peer = Arc::clone(&shared.directory);
-    let peers = server_config(
+    let from_peers = server_config(
         &shared.tls,
         Arc::new(move |k: &[u8; 32]| by_peer.load().peer_by_key(k).is_some()),
     )?;
@@ -511,7 +336,7 @@ fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Res
         handshake: Duration::from_millis(limits.handshake_ms),
         connections: connections.clone(),
     };
-    let federation = listener("federation", sockets.federation, peers, &connections[0]);
+    let federation = listener("federation", sockets.federation, from_peers, &connections[0]);
     let clients = listener("clients", sockets.clients, accounts, &connections[1]);
     let (to_federation, federation_in) = tokio::sync::mpsc::channel(64);
     let (to_clients, clients_in) = tokio::sync::mpsc::channel(64);
@@ -521,76 +346,8 @@ fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Res
     tasks.spawn("client services", services::clients(Arc::clone(shared), clients_in));
     tasks.spawn("public listener", public::run(sockets.public, Arc::clone(shared), stop.clone()));
     tasks.spawn("desk", desk::run(Arc::clone(shared), stop.clone()));
-    tasks.spawn("peers", supervise_peers(Arc::clone(shared), connections, stop));
+    tasks.spawn("peers", peers::supervise(Arc::clone(shared), connections, stop));
     Ok(())
-}
-
-/// Runs one receiver per active peer, and ends connections whose key is no longer known.
-async fn supervise_peers(
-    shared: Arc<Shared>,
-    connections: [Connections; 2],
-    stop: CancellationToken,
-) -> Result<(), TaskEnded> {
-    let mut head = shared.head.clone();
-    let mut receivers: BTreeMap<HubId, (Vec<String>, CancellationToken)> = BTreeMap::new();
-    let mut tasks = tokio::task::JoinSet::new();
-    loop {
-        let directory = shared.directory.load_full();
-        receivers.retain(|hub, (descriptors, stop)| {
-            let keep = directory
-                .peers
-                .get(hub)
-                .is_some_and(|p| p.is_active() && p.record.descriptors == *descriptors);
-            if !keep {
-                stop.cancel();
-            }
-            keep
-        });
-        for (hub, peer) in directory.peers.iter().filter(|(_, p)| p.is_active()) {
-            if receivers.contains_key(hub) {
-                continue;
-            }
-            let progress = {
-                let mut all = shared.progress.lock().unwrap_or_else(PoisonError::into_inner);
-                Arc::clone(all.entry(hub.clone()).or_default())
-            };
-            let generation = peer.chain.origin().map_or(1, |o| o.generation());
-            if let Ok(state) = Views(&*shared.store).lane_state(hub.as_str(), generation).await {
-                progress.cursor.store(state.cursor, Ordering::Relaxed);
-                progress.owed.store(state.lane_size - state.cursor, Ordering::Relaxed);
-            }
-            let token = stop.child_token();
-            receivers.insert(hub.clone(), (peer.record.descriptors.clone(), token.clone()));
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "owned by this task's JoinSet, joined below"
-            )]
-            tasks.spawn(crate::receiver::run(Arc::clone(&shared), hub.clone(), progress, token));
-        }
-        connections[0].retain(|k| directory.peer_by_key(k).is_some());
-        connections[1].retain(|k| directory.account(k).is_some());
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(ended) = tasks.join_next() => receiver_ended(ended)?,
-            changed = head.changed() => if changed.is_err() { break },
-            () = tokio::time::sleep(CLOCK_CHECK) => check_clock(&shared),
-        }
-    }
-    while let Some(ended) = tasks.join_next().await {
-        receiver_ended(ended)?;
-    }
-    Ok(())
-}
-
-fn receiver_ended(
-    ended: Result<Result<(), StoreError>, tokio::task::JoinError>,
-) -> Result<(), TaskEnded> {
-    let problem = match ended {
-        Ok(Ok(())) => return Ok(()),
-        Ok(Err(e)) => e.to_string(),
-        Err(e) => e.to_string(),
-    };
-    Err(TaskEnded { name: "receiver", problem })
 }
 
 /// Runs a hub as a daemon: logging, signals, bounded stop. Used by `ewtpd` and `ewtp hub run`.

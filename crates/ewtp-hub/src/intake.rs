@@ -16,7 +16,7 @@ use sha2::Sha256;
 use crate::clock::{new_id, random};
 use crate::committer::Submitter;
 use crate::draft::{Draft, DraftError, FilingAt, LrnClaim, NewStatement, WorkPlan};
-use crate::hub::Shared;
+use crate::shared::Shared;
 
 /// Why a call failed; a refused filing is a result, not one of these.
 #[derive(Debug, thiserror::Error)]

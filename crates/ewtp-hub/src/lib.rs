@@ -27,12 +27,14 @@ pub mod prove;
 pub mod public;
 pub mod receiver;
 pub mod rulebook;
+pub mod shared;
 pub mod statement_check;
 pub mod tasks;
 
 pub mod casebook;
 pub mod client;
 pub mod hub;
+mod peers;
 mod services;
 
 pub use config::Config;

@@ -15,7 +15,7 @@ use ewtp_store::{Statement, StoreError, Views};
 use crate::casebook::Viewer;
 use crate::client;
 use crate::committer::DurableHead;
-use crate::hub::Shared;
+use crate::shared::Shared;
 
 /// How long the issuer of a statement may take for its proof.
 const ISSUER_PATIENCE: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use axum::{Router, serve};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::hub::Shared;
+use crate::shared::Shared;
 
 /// Serves until `stop` fires.
 ///

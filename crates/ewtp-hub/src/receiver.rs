@@ -23,8 +23,8 @@ use crate::client::{self, DialError};
 use crate::committer::heard;
 use crate::directory::Peer;
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, PagePlan, WorkPlan};
-use crate::hub::Shared;
 use crate::page_wire;
+use crate::shared::Shared;
 use crate::statement_check::{IDENTITY_USED, Judge, Pending, Said as Meaning, Verdict};
 
 /// First and longest pause before a peer is dialled again.

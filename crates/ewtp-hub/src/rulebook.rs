@@ -11,7 +11,7 @@ use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_client::FederationServiceClient;
 
 use crate::client;
-use crate::hub::Shared;
+use crate::shared::Shared;
 
 /// Foreign rulesets kept; past it the memory starts anew.
 const KEPT_MAX: usize = 256;

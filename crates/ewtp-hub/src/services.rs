@@ -17,8 +17,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
-use crate::hub::Shared;
 use crate::listener::{Caller, Connection};
+use crate::shared::Shared;
 
 use federation_service::Federation;
 use operator_service::Operator;

@@ -13,9 +13,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{caller, status};
 use crate::committer::DurableHead;
 use crate::directory::Peer;
-use crate::hub::Shared;
 use crate::lane_server::{LaneServer, Position};
 use crate::prove::{LaneWanted, proof_for_peer};
+use crate::shared::Shared;
 
 pub(super) struct Federation {
     pub(super) shared: Arc<Shared>,

@@ -18,7 +18,7 @@ use super::{account, status};
 use crate::clock::random;
 use crate::directory::has_role;
 use crate::draft::{Draft, NewStatement};
-use crate::hub::Shared;
+use crate::shared::Shared;
 
 pub(super) struct Operator {
     pub(super) shared: Arc<Shared>,

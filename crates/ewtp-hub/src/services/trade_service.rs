@@ -15,9 +15,9 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{account, status};
 use crate::casebook::{Casebook, Viewer, summary};
 use crate::directory::{AGENCY_ROLES, has_role};
-use crate::hub::Shared;
 use crate::intake::{self, Pace};
 use crate::prove::{LaneWanted, receipt_of_heard, receipt_of_own};
+use crate::shared::Shared;
 
 /// Items of one stream that are in work at once.
 const STREAM_IN_FLIGHT: usize = 512;

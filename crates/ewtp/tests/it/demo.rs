@@ -35,8 +35,10 @@ async fn the_demo_counts_right_and_its_hubs_can_be_started_again_and_looked_into
     let story = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{story}");
     let score: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(score["filed"], 304, "{story}");
-    assert_eq!(score["decided"], serde_json::json!({"cleared": 303, "do_not_load": 1}));
+    // At least: filings go on until the strike has fallen.
+    let filed = usize::try_from(score["filed"].as_u64().unwrap()).unwrap();
+    assert!(filed >= 304, "{story}");
+    assert_eq!(score["decided"], serde_json::json!({"cleared": filed - 1, "do_not_load": 1}));
     let rest = ["info_requests", "restarts", "lost", "doubled"].map(|k| score[k].as_u64().unwrap());
     assert_eq!(rest, [1, 1, 0, 0]);
     assert!(
@@ -72,8 +74,11 @@ async fn the_demo_counts_right_and_its_hubs_can_be_started_again_and_looked_into
             *by_state.entry(case["state"].as_str().unwrap().to_owned()).or_default() += 1;
         }
     }
-    assert_eq!(sizes, [304, 303, 1], "Kenya's, Belgium's, Singapore's");
-    assert_eq!(by_state, BTreeMap::from([("cleared".into(), 303), ("do_not_load".into(), 1)]));
+    assert_eq!(sizes, [filed, filed - 1, 1], "Kenya's, Belgium's, Singapore's");
+    assert_eq!(
+        by_state,
+        BTreeMap::from([("cleared".into(), filed - 1), ("do_not_load".into(), 1)])
+    );
     for args in commands(&story, "hub status").iter().chain(&commands(&story, "case show")) {
         let output = Command::new(EWTP).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -27,11 +27,14 @@ const ORIGIN: &str = "log.ke.hub.example/ewtp/g1";
 const SLOT_KEY: [u8; 32] = [9; 32];
 const SLOT: u16 = 3;
 
+/// Log index, header, parts.
+type Spoken = (LogIndex, Vec<u8>, Vec<(String, Vec<u8>)>);
+
 /// A log with one lane, to BE.
 struct Log {
     signer: NoteSigner,
     entries: Vec<Hash>,
-    lane: Vec<(LogIndex, Vec<u8>, Vec<(String, Vec<u8>)>)>,
+    lane: Vec<Spoken>,
     time_ms: u64,
 }
 
