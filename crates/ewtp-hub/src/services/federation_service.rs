@@ -4,9 +4,11 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use ewtp_log::statement::part_digest;
 use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_server::FederationService;
 use ewtp_proto::v1::subscribe_response::Message;
+use ewtp_trade::scope::shows_part;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -78,6 +80,30 @@ impl Lane {
     fn note_progress(&self) {
         let mut served = self.shared.served.lock().unwrap_or_else(PoisonError::into_inner);
         served.insert(self.server.peer.clone(), self.at.cursor);
+    }
+}
+
+/// Bytes of one message of a fetched part.
+const CHUNK_BYTES: usize = 64 << 10;
+
+impl Federation {
+    /// The blob of a part that a statement in the peer's own lane names and its scope shows. Anything else is not found: the
+    /// answer doesn't tell what exists.
+    async fn part_for(&self, peer: &Peer, request: &v1::FetchPartRequest) -> Result<Vec<u8>, Status> {
+        let missing = || Status::not_found("your lane holds no such part, or your scope does not show it");
+        let views = ewtp_store::Views(&*self.shared.store);
+        let number = request.lane_number.max(1);
+        let index = views.lane(peer.hub.as_str(), number, 1).await.map_err(|e| status::store(&e))?;
+        let index = index.first().copied().ok_or_else(missing)?;
+        let statement = views.own(index).await.map_err(|e| status::store(&e))?.ok_or_else(missing)?;
+        if statement.commitment().0.as_slice() != request.commitment {
+            return Err(missing());
+        }
+        let scope = peer.record.scope.clone().unwrap_or_default();
+        let named = statement.parts.into_iter().find(|(name, blob)| {
+            shows_part(&scope, name) && part_digest(name, blob).0.as_slice() == request.digest
+        });
+        named.map(|(_, blob)| blob).ok_or_else(missing)
     }
 }
 
@@ -158,9 +184,21 @@ impl FederationService for Federation {
 
     async fn fetch_part(
         &self,
-        _: Request<v1::FetchPartRequest>,
+        request: Request<v1::FetchPartRequest>,
     ) -> Result<Response<Self::FetchPartStream>, Status> {
-        Err(later("FetchPart"))
+        let peer = peer(&self.shared, &request)?;
+        let request = request.into_inner();
+        let blob = self.part_for(&peer, &request).await?;
+        let total = blob.len() as u64;
+        let offset = usize::try_from(request.offset).unwrap_or(usize::MAX);
+        if offset > blob.len() {
+            return Err(status::field("offset", format!("past the end at {total}")));
+        }
+        let chunks: Vec<_> = blob[offset..]
+            .chunks(CHUNK_BYTES)
+            .map(|chunk| Ok(v1::FetchPartResponse { chunk: chunk.to_vec(), total }))
+            .collect();
+        Ok(Response::new(Box::pin(futures_util::stream::iter(chunks))))
     }
 
     async fn get_descriptors(

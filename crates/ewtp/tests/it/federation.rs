@@ -65,6 +65,93 @@ async fn nothing_outside_the_scope_reaches_the_peers_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_is_fetched_from_an_offset_by_whom_the_scope_shows_it_alone() {
+    use ewtp_log::receipt::Receipt;
+    use ewtp_proto::v1::federation_service_client::FederationServiceClient;
+
+    let dir = tempfile::tempdir().unwrap();
+    let (ke, mut sg) = (Hub::start(dir.path(), "KE"), Hub::start(dir.path(), "SG"));
+    ke.add_peer(&sg, "acdd");
+    ke.add_account("platform", "platform");
+    let mut trade = ke.trade("platform").await;
+    let accepted = file(&mut trade, advance("FETCH-1", "KE", "SG")).await;
+    let request = v1::GetReceiptRequest {
+        case_id: accepted.case_id,
+        commitment: accepted.commitment.clone(),
+        ..Default::default()
+    };
+    let text = trade.get_receipt(request).await.unwrap().into_inner().receipt;
+    let receipt = Receipt::parse(&text).unwrap();
+    // The peer's own key, used by hand: its daemon is not needed for this.
+    sg.process.stop().unwrap();
+    let keys = sg.process.dir.join("data/keys");
+    let identity = ewtp_tls::TlsIdentity::load(&keys.join("tls.crt"), &keys.join("tls.key")).unwrap();
+    let pins = vec![ke.process.server_spki];
+    let channel = ewtp_hub::client::dial(&identity, &ke.process.federation(), pins).await.unwrap();
+    let fetch = |name: &str, offset: u64| {
+        let (_, blob) = receipt.parts.iter().find(|(n, _)| n == name).unwrap();
+        let request = v1::FetchPartRequest {
+            commitment: accepted.commitment.clone(),
+            digest: ewtp_log::statement::part_digest(name, blob).0.to_vec(),
+            offset,
+            lane_number: 1,
+        };
+        let (mut client, blob) = (FederationServiceClient::new(channel.clone()), blob.clone());
+        async move {
+            let mut chunks = client.fetch_part(request).await?.into_inner();
+            let mut got = Vec::new();
+            while let Some(chunk) = chunks.message().await? {
+                got.extend(chunk.chunk);
+            }
+            Ok::<_, tonic::Status>((got, blob))
+        }
+    };
+    let (got, blob) = fetch("core", 0).await.unwrap();
+    assert_eq!(got, blob);
+    let (got, blob) = fetch("core", 100).await.unwrap();
+    assert_eq!(got, blob[100..]);
+    assert_eq!(fetch("value", 0).await.unwrap_err().code(), tonic::Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unanswered_question_is_an_event_and_an_officers_task_at_both_hubs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ke, be) = (Hub::start(dir.path(), "KE"), Hub::start(dir.path(), "BE"));
+    pin(&ke, &be, "full");
+    ke.add_account("platform", "platform");
+    let shipped = std::fs::read_to_string(crate::stage::repository("rulesets/be-advance.toml")).unwrap();
+    let impatient = shipped.replace("answer_within_hours = 48", "answer_within_hours = 0");
+    assert_ne!(impatient, shipped);
+    let file_name = dir.path().join("impatient.toml");
+    std::fs::write(&file_name, impatient).unwrap();
+    be.json("operator", &["ruleset", "publish", &file_name.display().to_string()]);
+    let mut vague = advance("LATE-1", "KE", "BE");
+    vague.goods.as_mut().unwrap().items[0].description = "parts".into();
+    file(&mut ke.trade("platform").await, vague).await;
+    for (hub, profile) in [(&be, "operator"), (&ke, "platform")] {
+        let case = until("the state held", || async {
+            let cases = all_cases(&mut hub.trade(profile).await).await;
+            cases.into_iter().find(|c| c.state() == v1::CaseState::Held)
+        })
+        .await;
+        let request = v1::GetCaseRequest { case_id: case.case_id };
+        let case = hub.trade(profile).await.get_case(request).await.unwrap().into_inner().case.unwrap();
+        assert_eq!(case.events[0].core.clone().unwrap_or_default().code(), v1::EventCode::AnswerOverdue);
+    }
+    let status = be.status().await;
+    assert_eq!((status.inbox, status.officer_tasks), (0, 1));
+    // The filer answers after all: the officer's task gives way, and the rules decide.
+    let case = all_cases(&mut ke.trade("platform").await).await.remove(0);
+    ke.json("platform", &["case", "answer", &case.case_id, "DESCRIPTION-VAGUE=Rollers for a pulping machine"]);
+    until("the decision", || async {
+        let cases = all_cases(&mut ke.trade("platform").await).await;
+        (cases[0].state() == v1::CaseState::Cleared).then_some(())
+    })
+    .await;
+    assert_eq!(be.status().await.officer_tasks, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_idle_hubs_log_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let (ke, be) = (Hub::start(dir.path(), "KE"), Hub::start(dir.path(), "BE"));
