@@ -82,6 +82,15 @@ async fn round(shared: &Shared) -> Result<bool, DeskError> {
         match outcome {
             Ok(_) => {}
             Err(DraftError::InDoubt) => return Ok(false), // the hub is stopping
+            Err(error @ DraftError::TooLarge { .. }) => {
+                // A decision that can't be said is an officer's task, never a loop.
+                let Some(dossier) = dossier(shared, item).await? else { continue };
+                let mut draft = Draft { consumes: vec![item.id.clone()], ..Draft::default() };
+                officer(&mut draft, shared, item, &dossier, &error.to_string())?;
+                if let Err(error) = shared.own.submit(draft).await {
+                    tracing::warn!(work = %item.id, %error, "work could not be handed to an officer");
+                }
+            }
             // Whatever made it stale also made the work that replaces it.
             Err(error) => tracing::debug!(work = %item.id, %error, "work was overtaken"),
         }
@@ -283,7 +292,8 @@ fn decision(
         rules_fired: decided.authority_rules_fired,
         draw: None,
     };
-    let internal = v1::DecisionInternal { facts: facts.to_json(), ..Default::default() };
+    // The facts stand in `trader` already; here only where the agency saw more.
+    let internal = v1::DecisionInternal::default();
     let mut statement = NewStatement::new(
         "decision",
         &item.filing_id,

@@ -26,17 +26,24 @@ pub struct Kept {
     pub text: String,
 }
 
+/// A peer that could not be asked is not asked again for this long.
+const MISS_MS: u64 = 30_000;
+
 /// Foreign rulesets by digest.
 #[derive(Default)]
-pub struct Rulebook(Mutex<BTreeMap<[u8; 32], Arc<Kept>>>);
+pub struct Rulebook {
+    kept: Mutex<BTreeMap<[u8; 32], Arc<Kept>>>,
+    /// When a digest could last not be had, Unix milliseconds.
+    missed: Mutex<BTreeMap<[u8; 32], u64>>,
+}
 
 impl Rulebook {
     fn known(&self, digest: &[u8; 32]) -> Option<Arc<Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
     }
 
     fn keep(&self, digest: [u8; 32], kept: Arc<Kept>) {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if map.len() >= KEPT_MAX {
             map.clear();
         }
@@ -44,9 +51,35 @@ impl Rulebook {
     }
 }
 
+impl Rulebook {
+    fn missed_lately(&self, digest: &[u8; 32], now_ms: u64) -> bool {
+        let map = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        map.get(digest).is_some_and(|at| now_ms.saturating_sub(*at) < MISS_MS)
+    }
+
+    fn miss(&self, digest: [u8; 32], now_ms: u64) {
+        let mut map = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        if map.len() >= KEPT_MAX {
+            map.clear();
+        }
+        map.insert(digest, now_ms);
+    }
+}
+
 /// A peer's public ruleset by digest; `None` where the peer can't be asked or its text has another digest.
 pub async fn foreign(shared: &Shared, hub: &str, digest: &[u8]) -> Option<Arc<Kept>> {
-    let digest: [u8; 32] = digest.try_into().ok()?;
+    let key: [u8; 32] = digest.try_into().ok()?;
+    if shared.rulebook.missed_lately(&key, shared.clock.now_ms()) {
+        return None;
+    }
+    let found = fetch(shared, hub, key).await;
+    if found.is_none() {
+        shared.rulebook.miss(key, shared.clock.now_ms());
+    }
+    found
+}
+
+async fn fetch(shared: &Shared, hub: &str, digest: [u8; 32]) -> Option<Arc<Kept>> {
     if let Some(kept) = shared.rulebook.known(&digest) {
         return Some(kept);
     }

@@ -89,13 +89,20 @@ const CHUNK_BYTES: usize = 64 << 10;
 impl Federation {
     /// The blob of a part that a statement in the peer's own lane names and its scope shows. Anything else is not found: the
     /// answer doesn't tell what exists.
-    async fn part_for(&self, peer: &Peer, request: &v1::FetchPartRequest) -> Result<Vec<u8>, Status> {
-        let missing = || Status::not_found("your lane holds no such part, or your scope does not show it");
+    async fn part_for(
+        &self,
+        peer: &Peer,
+        request: &v1::FetchPartRequest,
+    ) -> Result<Vec<u8>, Status> {
+        let missing =
+            || Status::not_found("your lane holds no such part, or your scope does not show it");
         let views = ewtp_store::Views(&*self.shared.store);
         let number = request.lane_number.max(1);
-        let index = views.lane(peer.hub.as_str(), number, 1).await.map_err(|e| status::store(&e))?;
+        let index =
+            views.lane(peer.hub.as_str(), number, 1).await.map_err(|e| status::store(&e))?;
         let index = index.first().copied().ok_or_else(missing)?;
-        let statement = views.own(index).await.map_err(|e| status::store(&e))?.ok_or_else(missing)?;
+        let statement =
+            views.own(index).await.map_err(|e| status::store(&e))?.ok_or_else(missing)?;
         if statement.commitment().0.as_slice() != request.commitment {
             return Err(missing());
         }

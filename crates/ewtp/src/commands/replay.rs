@@ -68,7 +68,8 @@ pub(crate) async fn run(
 fn open(receipt: &Receipt) -> Option<ProvenDecision> {
     let trader: v1::DecisionTrader = part(receipt, "trader")?;
     let internal: Option<v1::DecisionInternal> = part(receipt, "internal");
-    let facts = internal.map_or_else(|| trader.facts.clone(), |i| i.facts);
+    let seen = internal.map(|i| i.facts).filter(|f| !f.is_empty());
+    let facts = seen.unwrap_or_else(|| trader.facts.clone());
     Some(ProvenDecision {
         core: part(receipt, "core")?,
         authority: part(receipt, "authority"),

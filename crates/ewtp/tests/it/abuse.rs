@@ -125,6 +125,61 @@ async fn a_filing_with_ten_faults_gets_ten_violations_and_is_not_logged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_filing_that_no_peer_could_take_is_refused_before_it_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = one_hub(dir.path());
+    let mut trade = hub.trade("platform").await;
+    let before = hub.status().await.log_size;
+    let mut large = advance("LARGE-1", "KE", "BE");
+    let core = large.core.as_mut().unwrap();
+    let (goods, value) = (large.goods.as_mut().unwrap(), large.value.as_mut().unwrap());
+    let (item, good, price) =
+        (core.items[0].clone(), goods.items[0].clone(), value.items[0].clone());
+    core.items = (1..=999).map(|number| v1::CoreItem { number, ..item.clone() }).collect();
+    goods.items = (1..=999)
+        .map(|number| v1::GoodsItem { number, description: "x".repeat(500), ..good.clone() })
+        .collect();
+    value.items = (1..=999).map(|number| v1::ValueItem { number, ..price.clone() }).collect();
+    let Outcome::Refused(refused) = submit(&mut trade, large).await else { panic!("accepted") };
+    assert_eq!(refused.violations[0].code, "too-large");
+    assert_eq!(hub.status().await.log_size, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amendments_in_flight_become_versions_in_a_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = one_hub(dir.path());
+    let mut trade = hub.trade("platform").await;
+    let first = file(&mut trade, advance("AMEND-0", "KE", "BE")).await;
+    let amend = |n: u32| {
+        let mut filing = advance(&format!("AMEND-{n}"), "KE", "BE");
+        let core = filing.core.as_mut().unwrap();
+        core.function = v1::FilingFunction::Amendment as i32;
+        core.case_id.clone_from(&first.case_id);
+        core.filing_id.clone_from(&first.filing_id);
+        v1::SubmitStreamRequest {
+            sequence: u64::from(n),
+            request: Some(v1::SubmitRequest { filing: Some(filing), ..Default::default() }),
+        }
+    };
+    let requests: Vec<_> = (1..=8).map(amend).collect();
+    let mut stream = trade.submit_stream(tokio_stream::iter(requests)).await.unwrap().into_inner();
+    let mut versions = Vec::new();
+    while let Some(response) = stream.message().await.unwrap() {
+        match response.response.unwrap().result.unwrap() {
+            Outcome::Accepted(accepted) => versions.push(accepted.version),
+            Outcome::Refused(refused) => panic!("{refused:?}"),
+        }
+    }
+    versions.sort_unstable();
+    assert_eq!(
+        versions,
+        [2, 3, 4, 5, 6, 7, 8, 9],
+        "no version twice, though all were in flight together"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_used_lrn_gives_the_first_answer_or_the_first_receipt() {
     let dir = tempfile::tempdir().unwrap();
     let hub = one_hub(dir.path());

@@ -85,7 +85,8 @@ async fn a_part_is_fetched_from_an_offset_by_whom_the_scope_shows_it_alone() {
     // The peer's own key, used by hand: its daemon is not needed for this.
     sg.process.stop().unwrap();
     let keys = sg.process.dir.join("data/keys");
-    let identity = ewtp_tls::TlsIdentity::load(&keys.join("tls.crt"), &keys.join("tls.key")).unwrap();
+    let identity =
+        ewtp_tls::TlsIdentity::load(&keys.join("tls.crt"), &keys.join("tls.key")).unwrap();
     let pins = vec![ke.process.server_spki];
     let channel = ewtp_hub::client::dial(&identity, &ke.process.federation(), pins).await.unwrap();
     let fetch = |name: &str, offset: u64| {
@@ -119,7 +120,8 @@ async fn an_unanswered_question_is_an_event_and_an_officers_task_at_both_hubs() 
     let (ke, be) = (Hub::start(dir.path(), "KE"), Hub::start(dir.path(), "BE"));
     pin(&ke, &be, "full");
     ke.add_account("platform", "platform");
-    let shipped = std::fs::read_to_string(crate::stage::repository("rulesets/be-advance.toml")).unwrap();
+    let shipped =
+        std::fs::read_to_string(crate::stage::repository("rulesets/be-advance.toml")).unwrap();
     let impatient = shipped.replace("answer_within_hours = 48", "answer_within_hours = 0");
     assert_ne!(impatient, shipped);
     let file_name = dir.path().join("impatient.toml");
@@ -135,14 +137,21 @@ async fn an_unanswered_question_is_an_event_and_an_officers_task_at_both_hubs() 
         })
         .await;
         let request = v1::GetCaseRequest { case_id: case.case_id };
-        let case = hub.trade(profile).await.get_case(request).await.unwrap().into_inner().case.unwrap();
-        assert_eq!(case.events[0].core.clone().unwrap_or_default().code(), v1::EventCode::AnswerOverdue);
+        let case =
+            hub.trade(profile).await.get_case(request).await.unwrap().into_inner().case.unwrap();
+        assert_eq!(
+            case.events[0].core.clone().unwrap_or_default().code(),
+            v1::EventCode::AnswerOverdue
+        );
     }
     let status = be.status().await;
     assert_eq!((status.inbox, status.officer_tasks), (0, 1));
     // The filer answers after all: the officer's task gives way, and the rules decide.
     let case = all_cases(&mut ke.trade("platform").await).await.remove(0);
-    ke.json("platform", &["case", "answer", &case.case_id, "DESCRIPTION-VAGUE=Rollers for a pulping machine"]);
+    ke.json(
+        "platform",
+        &["case", "answer", &case.case_id, "DESCRIPTION-VAGUE=Rollers for a pulping machine"],
+    );
     until("the decision", || async {
         let cases = all_cases(&mut ke.trade("platform").await).await;
         (cases[0].state() == v1::CaseState::Cleared).then_some(())
