@@ -29,13 +29,13 @@ pub enum MappingError {
 /// Why a row was rejected before it was filed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
-    /// The table lacks a column.
-    #[error("the table has no column {column:?}, which {path} needs")]
-    Column {
-        /// Element.
-        path: String,
-        /// Missing column.
-        column: String,
+    /// The row has another number of columns than the header.
+    #[error("the row has {got} columns, the header {expected}")]
+    Length {
+        /// Columns of the row.
+        got: usize,
+        /// Columns of the header.
+        expected: usize,
     },
     /// A value isn't in the lookup.
     #[error("{path}: {value:?} is not in the lookup; allowed: {allowed}")]
@@ -116,7 +116,22 @@ impl Mapping {
         Ok(Self { name: raw.name, elements })
     }
 
-    /// Makes a filing of one row.
+    /// Columns that the mapping needs and the table lacks.
+    #[must_use]
+    pub fn missing_columns(&self, columns: &BTreeMap<String, usize>) -> Vec<String> {
+        let mut missing: Vec<String> = self
+            .elements
+            .iter()
+            .flat_map(Element::needs)
+            .filter(|c| !columns.contains_key(*c))
+            .cloned()
+            .collect();
+        missing.sort();
+        missing.dedup();
+        missing
+    }
+
+    /// Makes a filing of one row. A column that the table lacks counts as empty: ask [`Mapping::missing_columns`] first.
     ///
     /// # Errors
     /// [`RowError`].
@@ -125,6 +140,9 @@ impl Mapping {
         columns: &BTreeMap<String, usize>,
         row: &csv::StringRecord,
     ) -> Result<v1::Filing, RowError> {
+        if row.len() != columns.len() {
+            return Err(RowError::Length { got: row.len(), expected: columns.len() });
+        }
         let mut tree = Value::Object(serde_json::Map::new());
         let mut synthesised = Vec::new();
         for element in &self.elements {
@@ -213,6 +231,14 @@ fn put(tree: &mut Value, steps: &[Step], value: Value) {
 }
 
 impl Element {
+    fn needs(&self) -> impl Iterator<Item = &String> {
+        let own = match &self.source {
+            Source::Column(column) | Source::Copy(column) => Some(column),
+            Source::Constant(_) => None,
+        };
+        own.into_iter().chain(&self.prefix_column)
+    }
+
     /// The value, and whether it was made up.
     fn value(
         &self,
@@ -220,16 +246,13 @@ impl Element {
         row: &csv::StringRecord,
     ) -> Result<(Value, bool), RowError> {
         let cell = |column: &str| {
-            let at = columns.get(column).ok_or_else(|| RowError::Column {
-                path: self.path.clone(),
-                column: column.to_owned(),
-            })?;
-            Ok(row.get(*at).unwrap_or_default().trim().to_owned())
+            let value = columns.get(column).and_then(|at| row.get(*at)).unwrap_or_default();
+            value.trim().to_owned()
         };
         let (raw, made_up) = match &self.source {
             Source::Constant(value) => return Ok((value.clone(), true)),
-            Source::Column(column) => (cell(column)?, false),
-            Source::Copy(column) => (cell(column)?, true),
+            Source::Column(column) => (cell(column), false),
+            Source::Copy(column) => (cell(column), true),
         };
         let (raw, made_up) = match (&self.lookup, raw.is_empty(), &self.default) {
             (_, true, Some(default)) => return Ok((Value::String(default.clone()), true)),
@@ -244,7 +267,7 @@ impl Element {
             (None, false, _) => (raw, made_up),
         };
         let before = match &self.prefix_column {
-            Some(column) => cell(column)?,
+            Some(column) => cell(column),
             None => String::new(),
         };
         let prefixed = !self.prefix.is_empty() || !before.is_empty();

@@ -407,7 +407,10 @@ async fn signals(stop: CancellationToken) -> Result<(), std::io::Error> {
 fn init_logging(config: &Config) {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log.level)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     // A subscriber that is set already stays: several hubs in one process share it.
     let _ = match config.log.format.as_str() {
         "json" => builder.json().try_init(),

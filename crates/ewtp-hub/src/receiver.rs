@@ -98,7 +98,10 @@ pub async fn run(
             return Ok(());
         };
         let ended = tokio::select! {
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => {
+                progress.connected.store(false, Ordering::Relaxed);
+                return Ok(());
+            }
             ended = stream(&shared, &peer, &progress) => ended,
         };
         let was_connected = progress.connected.swap(false, Ordering::Relaxed);

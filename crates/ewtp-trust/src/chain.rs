@@ -58,7 +58,7 @@ pub enum ChainError {
         what: &'static str,
     },
     /// The fingerprint is another.
-    #[error("the descriptor's fingerprint is {got}, the operator said {expected}")]
+    #[error("the descriptor's fingerprint is {}, the operator said {}", got.to_hex(), expected.to_hex())]
     Fingerprint {
         /// Said.
         expected: Hash,

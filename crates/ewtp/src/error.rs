@@ -61,7 +61,12 @@ impl CliError {
             Self::Profile(_) => {
                 Some("name one with --profile FILE or EWTP_PROFILE; `ewtp hub init` makes the operator's".into())
             }
-            Self::Dial(_) => Some("is the hub running, and is this its client listener? see: ewtp hub status".into()),
+            Self::Dial(_) => Some(
+                "start it with `ewtp hub run --config hub.toml`, or correct the profile's address".into(),
+            ),
+            Self::Chain(_) => Some(
+                "ask the hub's operator for the descriptor file and read the fingerprint again, on another channel".into(),
+            ),
             Self::Call { code, .. } => match code {
                 tonic::Code::Unauthenticated => Some("the profile's key is of no account here; ask the operator".into()),
                 tonic::Code::Unavailable | tonic::Code::ResourceExhausted => Some("try again in a moment".into()),

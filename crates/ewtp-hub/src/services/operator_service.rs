@@ -326,7 +326,11 @@ impl OperatorService for Operator {
             directory.rulesets.iter().filter(|r| r.name == ruleset.name).map(|r| r.version).max();
         let due = newest.map_or(1, |v| v + 1);
         if ruleset.version != due {
-            let message = format!("version {} of {}; due: {due}", ruleset.version, ruleset.name);
+            let message = format!(
+                "{} is at version {}; set version = {due} in the file to publish the next one",
+                ruleset.name,
+                due - 1
+            );
             return Err(status::field("version", message));
         }
         let core = v1::RulesetCore {

@@ -208,3 +208,18 @@ async fn a_draft_whose_work_is_gone_is_dropped_and_a_statement_that_is_too_large
     assert!(matches!(rig.accounts.submit(draft).await, Err(DraftError::TooLarge { .. })));
     assert_eq!(rig.head.borrow().size, before, "nothing of it is in the log");
 }
+
+#[test]
+fn a_log_url_becomes_an_origin_only_if_its_name_can_stay_for_ever() {
+    let origin = |url: &str| ewtp_hub::init::origin_of(url).map(|o| o.to_string());
+    assert_eq!(origin("https://log.be.example/ewtp/").unwrap(), "log.be.example/ewtp/g1");
+    for bad in [
+        "https://localhost/log",
+        "https://log.be.example:8443/x",
+        "log.be.example",
+        "https://LOG.be.example",
+    ] {
+        let refused = origin(bad).unwrap_err().to_string();
+        assert!(refused.contains("host.with.a.dot"), "{bad}: {refused}");
+    }
+}

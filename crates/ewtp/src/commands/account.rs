@@ -61,10 +61,13 @@ async fn add(
 ) -> Result<ExitCode, CliError> {
     let (own, _) = Profile::load(profile)?;
     let session = Session::open(profile).await?;
-    std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
     let identity = TlsIdentity::generate(&id, &[format!("{id}.invalid")])?;
     let (certificate, key) = (format!("{id}.crt"), format!("{id}.key"));
-    identity.save(&dir.join(&certificate), &dir.join(&key))?;
+    if dir.join(&key).exists() {
+        let what = dir.join(&key).display().to_string();
+        let hint = "choose another --out: a key that an account may be using is never overwritten";
+        return Err(CliError::usage(&what, "exists already", hint));
+    }
     let request = v1::PutAccountRequest {
         id: id.clone(),
         name,
@@ -79,6 +82,8 @@ async fn add(
         ..Default::default()
     };
     session.operator().put_account(request).await?;
+    std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
+    identity.save(&dir.join(&certificate), &dir.join(&key))?;
     let path = dir.join(format!("{id}.profile.toml"));
     Profile { certificate: certificate.into(), key: key.into(), ..own }.save(&path)?;
     let facts = [

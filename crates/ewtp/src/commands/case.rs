@@ -144,6 +144,8 @@ pub(crate) async fn find(session: &Session, name: &str) -> Result<v1::Case, CliE
                 let request = v1::ListCasesRequest { lrn, ..Default::default() };
                 rows.extend(self::rows(session, request, 2).await?);
             }
+            // `declare` files LRN/E and LRN/A into one case.
+            rows.dedup_by(|a, b| a.case_id == b.case_id);
             match rows.as_slice() {
                 [one] => one.case_id.clone(),
                 _ => return Err(no_case(name)),

@@ -91,8 +91,10 @@ fn show_accepted(name: &str, lrn: &str, accepted: &v1::Accepted, out: &Output) {
     }
     let repeated =
         if accepted.repeated_submission { " (filed before; this is the first answer)" } else { "" };
-    let to = if accepted.audience.is_empty() {
-        "nobody else yet".into()
+    let to = if accepted.repeated_submission {
+        "as then".into()
+    } else if accepted.audience.is_empty() {
+        "no hub yet: the destination has none that is pinned here".into()
     } else {
         accepted.audience.join(", ")
     };
@@ -117,12 +119,11 @@ fn show_refused(name: &str, lrn: &str, refused: &v1::Refused, out: &Output) {
     if out.is_json() {
         return;
     }
-    out.say(&format!("filing  {name} {lrn}: refused, {} violations", refused.violations.len()));
+    out.say(&format!("filing  {name} {lrn}: refused, {} violation(s)", refused.violations.len()));
     for v in &refused.violations {
         out.say(&format!("  {}", ewtp_trade::finding::line(v)));
     }
     if !refused.first_receipt.is_empty() {
-        out.say("  the receipt of the filing that used this LRN first follows");
-        out.say(&refused.first_receipt);
+        out.say("  the answer holds the receipt of the filing that used this LRN first: see it with --json");
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ewtp_formats::mapping::Mapping;
+use ewtp_formats::mapping::{Mapping, RowError};
 use ewtp_proto::v1;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -57,6 +57,12 @@ pub(crate) fn run(
         )
     })?;
     let table = read_table(command)?;
+    let missing = mapping.missing_columns(&table.columns);
+    if !missing.is_empty() {
+        let problem = format!("the table lacks the columns {}", missing.join(", "));
+        let hint = "is this the table that the mapping is for?";
+        return Err(CliError::usage(&command.csv.display().to_string(), problem, hint));
+    }
     let (summary, rejects) =
         block_on(file_rows(command, profile.as_deref(), &mapping, table, out))?;
     let path = command.rejects.clone().unwrap_or_else(|| command.csv.with_extension("rejects.csv"));
@@ -71,7 +77,8 @@ fn read_table(command: &Import) -> Result<Table, CliError> {
     let bad = |e: csv::Error| {
         CliError::usage(&command.csv.display().to_string(), e.to_string(), "a CSV with a header")
     };
-    let mut reader = csv::Reader::from_path(&command.csv).map_err(bad)?;
+    let mut reader =
+        csv::ReaderBuilder::new().flexible(true).from_path(&command.csv).map_err(bad)?;
     let header = reader.headers().map_err(bad)?.clone();
     let columns: BTreeMap<String, usize> =
         header.iter().enumerate().map(|(i, name)| (name.trim().to_owned(), i)).collect();
@@ -123,13 +130,7 @@ async fn file_rows(
             }
             Err(e) => {
                 summary.rejected += 1;
-                rejects.push(Reject {
-                    row: *number,
-                    element: String::new(),
-                    value: e.to_string(),
-                    allowed: "what the mapping allows".into(),
-                    fix: "correct the row or the mapping".into(),
-                });
+                rejects.push(reject_of(*number, e));
             }
         }
     }
@@ -174,6 +175,30 @@ async fn file_rows(
         return Err(CliError::Call { code: tonic::Code::Unavailable, message });
     }
     Ok((summary, rejects))
+}
+
+/// A row that the mapping could not take.
+fn reject_of(row: u64, error: RowError) -> Reject {
+    let fix = "correct the row or the mapping".to_owned();
+    match error {
+        RowError::Length { got, expected } => Reject {
+            row,
+            element: String::new(),
+            value: format!("{got} columns"),
+            allowed: format!("{expected} columns, as in the header"),
+            fix,
+        },
+        RowError::Lookup { path, value, allowed } => {
+            Reject { row, element: path, value, allowed, fix }
+        }
+        RowError::Filing(problem) => Reject {
+            row,
+            element: String::new(),
+            value: problem,
+            allowed: "elements of a filing".into(),
+            fix,
+        },
+    }
 }
 
 fn count(response: v1::SubmitStreamResponse, summary: &mut Summary, rejects: &mut Vec<Reject>) {

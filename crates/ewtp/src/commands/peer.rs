@@ -60,6 +60,11 @@ pub(crate) fn parse_scope(text: &str) -> Result<v1::DataScope, CliError> {
         "full" => scope::full(),
         path => {
             let file = Path::new(path);
+            if !file.exists() {
+                let hint =
+                    "allowed: acdd, full, or a TOML file with name, parts, kinds, hs_prefixes";
+                return Err(CliError::usage("--scope", format!("{path:?} is no scope"), hint));
+            }
             let content = std::fs::read_to_string(file).map_err(CliError::io(file))?;
             let hint =
                 "a scope file has name, parts, and optionally kinds, hs_prefixes, legal_basis";

@@ -37,16 +37,17 @@ async fn publish(profile: Option<&Path>, file: &Path, out: &Output) -> Result<Ex
     let response =
         session.operator().publish_ruleset(v1::PublishRulesetRequest { text }).await?.into_inner();
     let Some(ruleset) = response.ruleset else {
-        let rows: Vec<Vec<String>> = response
-            .violations
-            .iter()
-            .map(|v| vec![v.path.clone(), v.value.clone(), v.allowed.clone()])
-            .collect();
-        out.table(
-            &["where", "what", "allowed"],
-            &rows,
-            &json!({"violations": response.violations}),
-        );
+        if out.is_json() {
+            out.json_line(&json!({"violations": response.violations}));
+        }
+        for v in &response.violations {
+            out.note(&format!(
+                "{}
+  is: {}
+  allowed: {}",
+                v.path, v.value, v.allowed
+            ));
+        }
         out.note(&format!("{}: not published", file.display()));
         return Ok(ExitCode::from(1));
     };

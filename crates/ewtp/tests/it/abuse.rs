@@ -277,3 +277,52 @@ fn a_second_daemon_on_one_directory_is_told_so() {
         String::from_utf8_lossy(&second.stderr).contains("another hub runs on this data directory")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_message_and_garbage_inside_tls_end_that_connection_alone() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let dir = tempfile::tempdir().unwrap();
+    let hub = one_hub(dir.path());
+    let mut trade = hub.trade("platform").await;
+    let pin = hub.process.server_spki;
+    let check = move |spki: &[u8; 32]| *spki == pin;
+    let config =
+        ewtp_tls::client_config(&hub.identity("platform"), std::sync::Arc::new(check)).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    // Garbage; HTTP/2's preface and then garbage; the preface and half of a frame.
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let half = [&preface[..], &[0, 0, 200, 0, 0, 0, 0, 0, 1, 7, 7]].concat();
+    for bytes in [vec![0xa5; 2048], [&preface[..], &[0xa5; 2048]].concat(), half] {
+        let tcp = tokio::net::TcpStream::connect(hub.process.clients()).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let mut tls = connector.connect(name, tcp).await.unwrap();
+        tls.write_all(&bytes).await.unwrap();
+        tls.shutdown().await.unwrap();
+        // Whatever it answers, it ends the connection.
+        let mut answer = Vec::new();
+        let ended =
+            tokio::time::timeout(Duration::from_secs(10), tls.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "the connection stays open");
+    }
+    file(&mut trade, advance("HALF-1", "KE", "BE")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_on_connections_holds_and_room_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut hub = Hub::make(dir.path(), "KE");
+    hub.process.configure("\n[limits]\nconnections = 3\nhandshake_ms = 1500\n").unwrap();
+    hub.process.start().unwrap();
+    hub.save_profile("operator");
+    let connect = || TcpStream::connect(hub.process.clients()).unwrap();
+    let _silent: Vec<TcpStream> = (0..3).map(|_| connect()).collect();
+    let mut refused = connect();
+    refused.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    // Closed at once, not after a handshake's deadline.
+    assert!(matches!(refused.read(&mut [0; 16]), Ok(0)), "the fourth is closed");
+    until("room again", || async {
+        hub.run("operator", &["hub", "status"]).status.success().then_some(())
+    })
+    .await;
+}

@@ -8,6 +8,7 @@
 mod abuse;
 mod demo;
 mod federation;
+mod journey;
 mod korea;
 mod liar;
 mod observe;

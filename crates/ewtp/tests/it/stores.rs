@@ -75,3 +75,25 @@ fn a_newer_schema_and_a_readable_key_are_refused_with_what_to_do() {
     let refused = hub.run("operator", &["hub", "run", "--config", &config, "--check"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("chmod 600"));
 }
+
+#[test]
+fn configuration_is_checked_and_the_environment_overrides_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::make(dir.path(), "KE");
+    let config = hub.process.config().display().to_string();
+    let check = |key: &str, value: &str| {
+        let output = std::process::Command::new(crate::stage::EWTP)
+            .args(["hub", "run", "--check", "--config", &config])
+            .env(key, value)
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert!(check("EWTP_LIMITS__BATCH", "64").0);
+    let (good, said) = check("EWTP_LIMITS__BATCH", "0");
+    assert!(!good && said.contains("limits.batch") && said.contains("1 to 1000000"), "{said}");
+    let (good, said) = check("EWTP_LIMITS__BATSH", "1");
+    assert!(!good && said.contains("batsh"), "{said}");
+    let (good, said) = check("EWTP_HUB", "ke");
+    assert!(!good && said.contains("CC or CC-NAME"), "{said}");
+}
