@@ -166,6 +166,7 @@ impl Hub {
             rulebook: crate::rulebook::Rulebook::default(),
             acts: Arc::default(),
             shares: Mutex::default(),
+            subscriptions: Mutex::default(),
             warnings: Mutex::default(),
             started: Instant::now(),
             stop: stop.clone(),

@@ -1,7 +1,7 @@
 //! TLS listeners: each handshake is a task with a deadline, connections are counted and bounded, and every connection
 //! ends when its key is no longer known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -133,6 +133,7 @@ impl Listener {
         let room = Arc::new(Semaphore::new(self.connections_max));
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
         let mut handshakes = JoinSet::new();
+        let told = Told::default();
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -154,7 +155,7 @@ impl Listener {
             };
             let (acceptor, out, connections) =
                 (acceptor.clone(), out.clone(), self.connections.clone());
-            let (name, deadline) = (self.name, self.handshake);
+            let (name, deadline, told) = (self.name, self.handshake, told.clone());
             #[expect(
                 clippy::disallowed_methods,
                 reason = "owned by this loop's JoinSet, which aborts it on drop"
@@ -167,7 +168,7 @@ impl Listener {
                 .await
                 {
                     Ok(Ok(connection)) => drop(out.send(Ok(connection)).await),
-                    Ok(Err(error)) => refused(name, from, &error),
+                    Ok(Err(error)) => told.refused(name, from, &error),
                     Err(_) => {
                         tracing::info!(listener = name, %from, ?deadline, "handshake timed out")
                     }
@@ -177,10 +178,30 @@ impl Listener {
     }
 }
 
-fn refused(listener: &'static str, from: SocketAddr, error: &io::Error) {
-    // The error names the fingerprint of a key that isn't pinned.
-    tracing::warn!(listener, %from, %error, "handshake refused");
-    crate::metrics::refused("handshake");
+/// Refusals that were logged already: a peer that redials for ever must not fill the log.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<BTreeSet<String>>>);
+
+/// Most refusals remembered; past it the memory starts anew.
+const TOLD_MAX: usize = 256;
+
+impl Told {
+    /// Logs a refusal once per reason; the reason names the fingerprint of a key that isn't pinned.
+    fn refused(&self, listener: &'static str, from: SocketAddr, error: &io::Error) {
+        crate::metrics::refused("handshake");
+        let is_new = {
+            let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() >= TOLD_MAX {
+                told.clear();
+            }
+            told.insert(error.to_string())
+        };
+        if is_new {
+            tracing::warn!(listener, %from, %error, "handshake refused; it is not logged again");
+        } else {
+            tracing::debug!(listener, %from, %error, "handshake refused");
+        }
+    }
 }
 
 async fn handshake(

@@ -61,6 +61,8 @@ pub struct Shared {
     pub served: Mutex<BTreeMap<HubId, u64>>,
     /// Peers' public rulesets, by digest.
     pub rulebook: crate::rulebook::Rulebook,
+    /// The open subscription of each peer: a newer one replaces the older.
+    pub subscriptions: Mutex<BTreeMap<HubId, CancellationToken>>,
     /// Operators' acts, one at a time; the guard goes with the draft, so that a call that is cancelled doesn't let the next
     /// one read what is about to change.
     pub acts: Arc<tokio::sync::Mutex<()>>,
@@ -102,6 +104,16 @@ impl Shared {
             Ok(Ok(reached)) => reached.clone(),
             _ => self.head.borrow().clone(),
         }
+    }
+
+    /// A token for a peer's new subscription; the older one ends.
+    pub fn subscribe(&self, peer: &HubId) -> CancellationToken {
+        let token = self.stop.child_token();
+        let mut open = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(older) = open.insert(peer.clone(), token.clone()) {
+            older.cancel();
+        }
+        token
     }
 
     /// An account's share of the queue, over all its streams.

@@ -10,6 +10,7 @@ use ewtp_proto::v1::federation_service_server::FederationService;
 use ewtp_proto::v1::subscribe_response::Message;
 use ewtp_trade::scope::shows_part;
 use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{caller, status};
@@ -44,11 +45,16 @@ struct Lane {
     under: DurableHead,
     watch: tokio::sync::watch::Receiver<DurableHead>,
     sent_partial: bool,
+    /// Fires when the hub stops or a newer stream of this peer replaces this one.
+    ended: CancellationToken,
 }
 
 impl Lane {
     async fn next(&mut self) -> Result<Option<v1::Page>, Status> {
         loop {
+            if self.ended.is_cancelled() {
+                return Ok(None);
+            }
             let peer = self.shared.directory.load().peers.get(&self.server.peer).cloned();
             let Some(peer) = peer.filter(|p| p.is_active()) else { return Ok(None) };
             let scope = peer.record.scope.clone().unwrap_or_default();
@@ -70,7 +76,7 @@ impl Lane {
                 continue;
             }
             tokio::select! {
-                () = self.shared.stop.cancelled() => return Ok(None),
+                () = self.ended.cancelled() => return Ok(None),
                 changed = self.watch.changed() => if changed.is_err() { return Ok(None) },
             }
         }
@@ -155,6 +161,7 @@ impl FederationService for Federation {
             under,
             watch,
             sent_partial: false,
+            ended: self.shared.subscribe(&peer.hub),
         };
         lane.note_progress();
         let own = self.shared.chain.load_full();

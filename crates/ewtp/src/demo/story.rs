@@ -21,7 +21,7 @@ use crate::session::Session;
 /// Most filings that wait for the strike.
 const FILINGS_MAX: u32 = 50_000;
 /// Longest wait for anything in the story.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A receipt on disk and the issuer's descriptors.
 pub(crate) struct Kept {

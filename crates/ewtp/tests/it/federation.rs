@@ -112,6 +112,19 @@ async fn a_part_is_fetched_from_an_offset_by_whom_the_scope_shows_it_alone() {
     let (got, blob) = fetch("core", 100).await.unwrap();
     assert_eq!(got, blob[100..]);
     assert_eq!(fetch("value", 0).await.unwrap_err().code(), tonic::Code::NotFound);
+    // A newer stream replaces the older.
+    let mut client = FederationServiceClient::new(channel.clone());
+    let request = v1::SubscribeRequest {
+        generation: 1,
+        descriptor_version: 1,
+        protocol: 1,
+        ..Default::default()
+    };
+    let mut older = client.subscribe(request).await.unwrap().into_inner();
+    assert!(older.message().await.unwrap().is_some(), "the backlog");
+    let mut newer = client.subscribe(request).await.unwrap().into_inner();
+    assert!(older.message().await.unwrap().is_none(), "the older ends");
+    assert!(newer.message().await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
