@@ -189,6 +189,35 @@ fn a_rule_that_fails_is_an_officers_task_never_a_no() {
 }
 
 #[test]
+fn do_not_load_stands_though_something_else_fails() {
+    let ruleset = shipped("be-advance");
+    let mut fireworks = filing("360410", "Fireworks, assorted", "100");
+    let money = v1::Money { amount: "100".into(), currency: "XOF".into() }; // no rate: rules and estimate fail
+    fireworks.value.as_mut().unwrap().invoice_total = Some(money.clone());
+    fireworks.value.as_mut().unwrap().items[0].value = Some(money);
+    let all = decided(run(&facts(&fireworks, LAST_OF_JUNE_MS), &ruleset, None));
+    assert_eq!(all[&(Effect::Security as i32)].code, DecisionCode::Dnl);
+    assert!(all[&(Effect::Admissibility as i32)].estimate.is_none());
+}
+
+#[test]
+fn a_question_that_would_reach_the_trader_is_no_rule_for_authorities() {
+    let text = |visibility: &str, audience: &str| {
+        format!(
+            "name = \"t\"\nversion = 1\nvisibility = \"{visibility}\"\nterritory = \"BE\"\n\
+             time_zone = \"UTC\"\nvalid_from = \"2026-01-01\"\ncurrency = \"EUR\"\n[[text]]\ncode = \"R\"\nen = \"t\"\n\
+             [[rule]]\nid = \"T1\"\neffect = \"security\"\napplies = [\"advance\"]\nwhen = \"true\"\nthen = \"ASK\"\n\
+             reason = \"R\"\naudience = \"{audience}\"\n"
+        )
+    };
+    assert!(Ruleset::parse(&text("public", "trader")).is_ok());
+    for (visibility, audience) in [("public", "authority"), ("confidential", "trader")] {
+        let faults = Ruleset::parse(&text(visibility, audience)).unwrap_err();
+        assert!(faults[0].allowed.contains("reaches the trader"), "{faults:?}");
+    }
+}
+
+#[test]
 fn too_many_steps_are_an_officers_task() {
     let ruleset = with_rule("items.all(a, items.all(b, a.number >= 0 && b.number >= 0))").unwrap();
     let mut large = filing("460219", "Baskets woven of sisal", "100");

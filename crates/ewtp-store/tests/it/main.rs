@@ -155,6 +155,42 @@ proptest! {
 }
 
 #[test]
+fn what_a_start_shows_a_later_power_cut_does_not_take() {
+    let disk = LossyDisk::default();
+    let journal = open(&disk).unwrap();
+    append(&journal, 100).unwrap();
+    // Written, never synced, and the process ends: the next start finds it in the page cache.
+    *disk.syncs_left.lock().unwrap() = Some(0);
+    assert!(append(&journal, 100).is_err());
+    *disk.syncs_left.lock().unwrap() = None;
+    let shown = open(&disk).unwrap().next_sequence();
+    assert_eq!(shown, 2);
+    let after = open(&disk.power_cut(0)).unwrap();
+    assert_eq!(after.next_sequence(), shown);
+    assert!(holds(&after));
+}
+
+#[test]
+fn a_text_that_looks_like_a_frame_does_not_keep_a_torn_tail_from_being_cut() {
+    let disk = LossyDisk::default();
+    let journal = open(&disk).unwrap();
+    append(&journal, 100).unwrap();
+    let mut fake = b"EWF1".to_vec();
+    fake.extend(9_999u64.to_be_bytes());
+    fake.extend([0; 8]);
+    fake.extend(crc32fast::hash(&fake).to_be_bytes());
+    let (mut frame, mut blobs) = frame(1, 400);
+    blobs[100..100 + fake.len()].copy_from_slice(&fake);
+    blobs[399] = 1; // the end of the frame, which the power cut takes
+    frame.own[0].parts[0].crc = crc32fast::hash(&blobs);
+    *disk.syncs_left.lock().unwrap() = Some(0);
+    assert!(journal.append(&frame, &blobs).is_err());
+    // All but the frame's last bytes reached the disk: torn, with the fake inside.
+    let after = open(&disk.power_cut(420)).unwrap();
+    assert_eq!(after.next_sequence(), 1);
+}
+
+#[test]
 fn after_a_failed_sync_nothing_is_tried_again_on_that_file() {
     let disk = LossyDisk::default();
     let journal = open(&disk).unwrap();

@@ -102,6 +102,21 @@ impl Log {
         self.lane.push((index, header, parts));
     }
 
+    /// Says statement `n` once more as the filing's next version.
+    fn amend(&mut self, n: usize, version: u32) {
+        let (_, header, mut parts) = self.lane[n - 1].clone();
+        let mut header = Header::parse(&header).unwrap();
+        let content = ewtp_log::statement::open_part("core", &parts[0].1).unwrap();
+        let core = v1::FilingCore { version, ..v1::FilingCore::decode(content).unwrap() };
+        parts[0].1 = seal_part("core", &core.encode_to_vec(), [version as u8; 16]);
+        header.id.number = u64::from(version);
+        header.parts[0].1 = part_digest("core", &parts[0].1);
+        let header = header.to_text().unwrap().into_bytes();
+        let index = LogIndex(self.entries.len() as u64);
+        self.entries.push(commitment(&header));
+        self.lane.push((index, header, parts));
+    }
+
     fn lane_leaves(&self) -> Vec<Hash> {
         self.lane.iter().map(|(index, header, _)| lane_leaf(*index, &commitment(header))).collect()
     }
@@ -416,4 +431,33 @@ async fn an_identity_is_honoured_once_and_its_repetition_is_not_answered() {
     assert_eq!(cases.len(), 1);
     assert_eq!(cases[0].decisions.len(), 2, "{:?}", cases[0]);
     assert_eq!(scene.be.status().await.said - before, 2, "two decisions, no acknowledgement");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_follow_each_other_in_one_page_are_all_honoured() {
+    let mut scene = scene().await;
+    scene.log.say(1, |_| {});
+    scene.log.amend(1, 2);
+    scene.log.amend(1, 3);
+    let page = scene.log.page(&Log::be());
+    scene.pages.send_replace(Some(page));
+    let scene = &scene;
+    let case = until("the newest version's decisions", || async move {
+        let cases = crate::stage::all_cases(&mut scene.be.trade("operator").await).await;
+        cases.into_iter().find(|c| c.state() == v1::CaseState::Cleared)
+    })
+    .await;
+    let request = v1::GetCaseRequest { case_id: case.case_id };
+    let case = scene
+        .be
+        .trade("operator")
+        .await
+        .get_case(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .case
+        .unwrap();
+    let filing = case.filings[0].filing.clone().unwrap().core.unwrap();
+    assert_eq!((filing.version, case.not_honoured.len()), (3, 0));
 }
