@@ -105,6 +105,12 @@ impl Directory {
         self.peers_by_spki.get(spki)
     }
 
+    /// Active peer by the text of its id, as records and messages name it.
+    #[must_use]
+    pub fn active_peer(&self, hub: &str) -> Option<&Arc<Peer>> {
+        self.peers.values().find(|p| p.hub.as_str() == hub && p.is_active())
+    }
+
     /// Active peer that speaks for a country.
     #[must_use]
     pub fn peer_for(&self, country: &str) -> Option<&Arc<Peer>> {

@@ -5,7 +5,7 @@ use ewtp_log::statement::{StatementId, part_digest, seal_part};
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::Message;
 use ewtp_proto::store::v1::{HeardPage, Locator};
-use ewtp_proto::v1::Finding;
+use ewtp_proto::v1::{FilingCore, Finding};
 
 use crate::clock::random;
 
@@ -82,6 +82,22 @@ pub struct WorkPlan {
     pub officer_reason: String,
     /// Waits for an answer until then, Unix milliseconds; 0 if it can be decided now.
     pub waits_until_ms: u64,
+}
+
+impl WorkPlan {
+    /// The first work on a version of a filing: it can be decided now.
+    #[must_use]
+    pub fn first(core: &FilingCore, filing: FilingAt) -> Self {
+        Self {
+            id: format!("{}/{}/0", core.filing_id, core.version),
+            case_id: core.case_id.clone(),
+            filing_id: core.filing_id.clone(),
+            filing_version: core.version,
+            filing,
+            officer_reason: String::new(),
+            waits_until_ms: 0,
+        }
+    }
 }
 
 /// Where a filing stands.

@@ -13,6 +13,7 @@ use ewtp_trade::{CheckedFiling, check_filing, mrn};
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
+use crate::casebook::Viewer;
 use crate::clock::{new_id, random};
 use crate::committer::Submitter;
 use crate::draft::{Draft, DraftError, FilingAt, LrnClaim, NewStatement, WorkPlan};
@@ -177,8 +178,7 @@ async fn repeated(
         allowed: "a new LRN, or the very bytes that were filed under this one",
         fix: "use a new LRN, or amend the filing whose receipt stands here",
     };
-    let receipt =
-        crate::prove::own_receipt(shared, index, None, crate::prove::LaneWanted::No).await?;
+    let receipt = crate::prove::receipt_of_own(shared, index, Viewer::Trader, &[], None).await?;
     Ok(refused(vec![finding("core.lrn", checked.lrn.as_str(), say)], receipt.unwrap_or_default()))
 }
 
@@ -307,15 +307,7 @@ fn plan(
         ..Draft::default()
     };
     if route.assessed_by == hub {
-        draft.makes.push(WorkPlan {
-            id: format!("{}/{}/0", core.filing_id, core.version),
-            case_id: core.case_id.clone(),
-            filing_id: core.filing_id.clone(),
-            filing_version: core.version,
-            filing: FilingAt::ThisDraft(0),
-            officer_reason: String::new(),
-            waits_until_ms: 0,
-        });
+        draft.makes.push(WorkPlan::first(&core, FilingAt::ThisDraft(0)));
     }
     let accepted = v1::Accepted {
         case_id: core.case_id,

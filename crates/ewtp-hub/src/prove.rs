@@ -1,12 +1,11 @@
 //! Receipts: for own statements from the own log; for heard ones with a proof that the hub that said them gives.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ewtp_log::lane::{LaneTable, slot_blind};
 use ewtp_log::proof::TlogProof;
 use ewtp_log::receipt::{LaneEntry, LanePath, Receipt};
-use ewtp_log::{Hash, HubId, LaneNumber, LogIndex};
+use ewtp_log::{HubId, LaneNumber, LogIndex};
 use ewtp_proto::store::v1::Locator;
 use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_client::FederationServiceClient;
@@ -126,20 +125,6 @@ fn shown_parts(statement: &Statement, viewer: Viewer, wanted: &[String]) -> Vec<
     statement.parts.iter().filter(|(name, _)| shown(name)).cloned().collect()
 }
 
-/// Receipt of an own statement, with its lane path to `peer` if given and wanted.
-///
-/// # Errors
-/// Reading.
-pub async fn own_receipt(
-    shared: &Arc<Shared>,
-    index: u64,
-    peer: Option<&HubId>,
-    lane: LaneWanted,
-) -> Result<Option<String>, StoreError> {
-    receipt_of_own(shared, index, Viewer::Trader, &[], peer.filter(|_| lane == LaneWanted::Yes))
-        .await
-}
-
 /// Receipt of an own statement as a viewer may have it.
 ///
 /// # Errors
@@ -231,10 +216,4 @@ pub async fn receipt_of_heard(
     // A receipt that would not verify is not given out: better to hear it now than in court.
     receipt.verify(&peer.chain.receipt_trust()).map_err(|e| issuer(e.to_string()))?;
     Ok((receipt.to_text(), peer.chain.to_file()))
-}
-
-/// A statement's commitment as people write it.
-#[must_use]
-pub fn commitment_text(commitment: &[u8]) -> String {
-    Hash::from_slice(commitment).map(Hash::to_hex).unwrap_or_default()
 }

@@ -3,7 +3,6 @@
 //!
 //! Whatever ends a stream, the next one starts at the cursor: at-least-once delivery, exactly-once effect.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -230,11 +229,9 @@ async fn draft_of(
     let mut draft = Draft::default();
     let (mut statements, mut blobs) = (Vec::new(), Vec::new());
     let mut pending = Pending::default();
-    let mut rounds = BTreeMap::new();
     for (number, entry) in (page.first.0..).zip(page.entries) {
         let verdict = judge.judge(&entry, &mut pending).await?;
-        work(shared, peer, LaneNumber(number), generation, &verdict, &mut draft, &mut rounds)
-            .await?;
+        work(shared, peer, LaneNumber(number), generation, &verdict, &mut draft).await?;
         if !verdict.not_honoured.is_empty() {
             acknowledge(peer, &entry, &verdict, &mut draft)?;
         }
@@ -277,26 +274,17 @@ async fn work(
     generation: u64,
     verdict: &Verdict,
     draft: &mut Draft,
-    rounds: &mut BTreeMap<String, ()>,
 ) -> Result<(), StoreError> {
     match &verdict.said {
         Meaning::Nothing | Meaning::Noted(_) => {}
-        Meaning::Filing(core) => draft.makes.push(WorkPlan {
-            id: format!("{}/{}/0", core.filing_id, core.version),
-            case_id: core.case_id.clone(),
-            filing_id: core.filing_id.clone(),
-            filing_version: core.version,
-            filing: FilingAt::Known(Locator {
-                peer: peer.hub.to_string(),
-                generation,
-                number: number.0,
-            }),
-            officer_reason: String::new(),
-            waits_until_ms: 0,
-        }),
+        Meaning::Filing(core) => {
+            let at = Locator { peer: peer.hub.to_string(), generation, number: number.0 };
+            draft.makes.push(WorkPlan::first(core, FilingAt::Known(at)));
+        }
         Meaning::Answer(core) => {
             let Some((consumed, made)) = answered_work(shared, core).await? else { return Ok(()) };
-            if rounds.insert(consumed.clone(), ()).is_none() {
+            // The first answer of a page counts.
+            if !draft.consumes.contains(&consumed) {
                 draft.consumes.push(consumed);
                 draft.makes.push(made);
             }

@@ -83,13 +83,7 @@ async fn fetch(shared: &Shared, hub: &str, digest: [u8; 32]) -> Option<Arc<Kept>
     if let Some(kept) = shared.rulebook.known(&digest) {
         return Some(kept);
     }
-    let peer = shared
-        .directory
-        .load()
-        .peers
-        .values()
-        .find(|p| p.hub.as_str() == hub && p.is_active())
-        .cloned()?;
+    let peer = shared.directory.load().active_peer(hub).cloned()?;
     let fetch = async {
         let channel = client::dial_peer(&shared.tls, &peer.chain).await.ok()?;
         let request = v1::FederationServiceGetRulesetRequest { digest: digest.to_vec() };

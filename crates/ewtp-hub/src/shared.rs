@@ -87,12 +87,10 @@ impl Shared {
     #[must_use]
     pub fn audience_of(&self, hub: &str, kind: &str) -> Vec<HubId> {
         let directory = self.directory.load();
-        let known = directory.peers.values().find(|p| p.hub.as_str() == hub && p.is_active());
         let shown = |p: &&Arc<crate::directory::Peer>| {
             p.record.scope.as_ref().is_some_and(|s| shows_statement(s, kind, None))
         };
-        let known = known.filter(shown);
-        known.map(|p| p.hub.clone()).into_iter().collect()
+        directory.active_peer(hub).filter(shown).map(|p| p.hub.clone()).into_iter().collect()
     }
 
     /// The durable head once it covers a log index. The state is applied a moment before the head moves, so a reader that

@@ -210,15 +210,6 @@ impl SledStore {
     pub fn keys(&self) -> usize {
         self.db.len()
     }
-
-    /// Asks sled to write what it holds; only shortens the next start.
-    ///
-    /// # Errors
-    /// sled's.
-    pub fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush()?;
-        Ok(())
-    }
 }
 
 fn dir_error(path: &Path, source: std::io::Error) -> StoreError {

@@ -398,7 +398,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
         }))
     }
 
-    /// Checkpoint of the newest head heard from a peer that covers a lane number, with the frame's lane state.
+    /// Hash of a perfect subtree of a tree, from its tile.
     ///
     /// # Errors
     /// Reading.
