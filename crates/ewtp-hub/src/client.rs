@@ -7,9 +7,10 @@ use ewtp_tls::{TlsIdentity, client_config};
 use ewtp_trust::Chain;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
+
+use crate::network::{Network, Tcp};
 
 /// Longest time for connection and handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +48,19 @@ pub async fn dial(
     address: &str,
     pins: Vec<[u8; 32]>,
 ) -> Result<Channel, DialError> {
+    dial_over(&(Arc::new(Tcp) as Arc<dyn Network>), identity, address, pins).await
+}
+
+/// Dials over a network of the caller's.
+///
+/// # Errors
+/// [`DialError`].
+pub async fn dial_over(
+    network: &Arc<dyn Network>,
+    identity: &TlsIdentity,
+    address: &str,
+    pins: Vec<[u8; 32]>,
+) -> Result<Channel, DialError> {
     let (host, _) = address.rsplit_once(':').ok_or_else(|| DialError::Address(address.into()))?;
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
         .map_err(|_| DialError::Address(address.into()))?;
@@ -60,13 +74,13 @@ pub async fn dial(
         .http2_adaptive_window(true)
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20);
-    let target = address.to_owned();
+    let (network, target) = (Arc::clone(network), address.to_owned());
     let connector = tower::service_fn(move |_: Uri| {
         let (tls, name, target) = (tls.clone(), name.clone(), target.clone());
+        let network = Arc::clone(&network);
         async move {
-            let tcp = TcpStream::connect(target).await?;
-            tcp.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(TokioIo::new(tls.connect(name, tcp).await?))
+            let bytes = network.connect(&target).await?;
+            Ok::<_, std::io::Error>(TokioIo::new(tls.connect(name, bytes).await?))
         }
     });
     let connected =
@@ -83,11 +97,15 @@ pub async fn dial(
 ///
 /// # Errors
 /// [`DialError`], of the last endpoint tried.
-pub async fn dial_peer(identity: &TlsIdentity, chain: &Chain) -> Result<Channel, DialError> {
+pub async fn dial_peer(
+    network: &Arc<dyn Network>,
+    identity: &TlsIdentity,
+    chain: &Chain,
+) -> Result<Channel, DialError> {
     let newest = chain.newest();
     let mut last = DialError::NoEndpoint(newest.hub.to_string());
     for endpoint in &newest.endpoints {
-        match dial(identity, endpoint, newest.tls_pins.clone()).await {
+        match dial_over(network, identity, endpoint, newest.tls_pins.clone()).await {
             Ok(channel) => return Ok(channel),
             Err(e) => last = e,
         }

@@ -19,6 +19,7 @@ use ewtp_proto::store::v1::{
     BlobRef, Frame, HeardStatement, LaneAddress, Locator, LogHead, OwnStatement, SlotState,
     WorkItem,
 };
+use ewtp_store::planted::{self, Bug};
 use ewtp_store::{Store, StoreError, Views};
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -185,12 +186,13 @@ impl Committer {
         let stored = views.head().await?;
         let mut lanes = BTreeMap::new();
         let mut log = Frontier::default();
-        let (mut depth, mut last_ms) = (DEPTH_MIN, 0);
+        // Frames that only hear grow no head, and their time counts as well.
+        let (mut depth, mut last_ms) = (DEPTH_MIN, views.counters().await?.time_ms);
         let mut durable = DurableHead { depth, ..Default::default() };
         if let Some(head) = &stored {
             log = views.log_frontier(TreeSize(head.size)).await?;
             depth = u8::try_from(head.depth).unwrap_or(DEPTH_MIN);
-            last_ms = head.time_ms;
+            last_ms = last_ms.max(head.time_ms);
             let mut slots = Vec::new();
             for s in &head.slots {
                 let peer: HubId = s.peer.parse().map_err(|_| StoreError::Value("slot".into()))?;
@@ -255,6 +257,7 @@ impl Committer {
         while open[0] || open[1] {
             let [accounts, own] = &mut queues;
             let first = tokio::select! {
+                biased;
                 () = stop.cancelled(), if !accounts.is_closed() => {
                     accounts.close();
                     own.close();
@@ -300,7 +303,11 @@ impl Committer {
     async fn commit(&mut self, batch: Vec<Pending>) -> Result<(), CommitError> {
         let started = std::time::Instant::now();
         let mut plan = Plan::default();
-        self.last_ms = self.last_ms.max(self.clock.now_ms());
+        // Logged times never decrease, whatever the machine's clock does.
+        self.last_ms = match planted::is(Bug::TimeBackwards) {
+            true => self.clock.now_ms(),
+            false => self.last_ms.max(self.clock.now_ms()),
+        };
         let before = (self.log.clone(), self.raw_entries.len());
         plan.frame.raw_entries = self.raw_entries.drain(..).map(|h| h.0.to_vec()).collect();
         for entry in &plan.frame.raw_entries {
@@ -333,7 +340,17 @@ impl Committer {
             self.close_batch(frame)
         };
         let statements = frame.own.len();
-        self.store.commit(std::mem::take(&mut plan.frame), std::mem::take(&mut plan.blobs)).await?;
+        if planted::is(Bug::AnswerBeforeSync) {
+            plan.outcomes.drain(..).for_each(|(reply, outcome)| drop(reply.send(outcome)));
+        }
+        let (frame, blobs) = (std::mem::take(&mut plan.frame), std::mem::take(&mut plan.blobs));
+        let sequence = frame.sequence;
+        let commit = self.store.commit(frame, blobs);
+        if planted::is(Bug::PageBeforeSync) {
+            self.show_early(sequence, commit, &durable).await?;
+        } else {
+            commit.await?;
+        }
         // Durable from here on: only now may anybody see it.
         if plan.reload {
             self.directory.store(Arc::new(Directory::load(&*self.store).await?));
@@ -348,6 +365,26 @@ impl Committer {
         Ok(())
     }
 
+    /// The bug of showing a head as soon as the store can be read at it.
+    async fn show_early(
+        &self,
+        sequence: u64,
+        commit: impl Future<Output = Result<(), StoreError>>,
+        head: &DurableHead,
+    ) -> Result<(), StoreError> {
+        let mut commit = std::pin::pin!(commit);
+        let moment = Duration::from_micros(50);
+        while let Err(_elapsed) = tokio::time::timeout(moment, &mut commit).await {
+            if self.store.next_sequence() > sequence && head.size > self.head.borrow().size {
+                self.head.send_replace(head.clone());
+            }
+            if self.head.borrow().size == head.size {
+                return commit.await;
+            }
+        }
+        Ok(())
+    }
+
     /// Checks a draft's preconditions against the store and what this batch has planned already.
     async fn admit(
         &self,
@@ -356,7 +393,8 @@ impl Committer {
     ) -> Result<Result<(), DraftError>, StoreError> {
         let views = Views(&*self.store);
         for id in &draft.consumes {
-            if plan.consumed.contains(id) || views.work_item(id).await?.is_none() {
+            let gone = plan.consumed.contains(id) || views.work_item(id).await?.is_none();
+            if gone && !planted::is(Bug::WorkTwice) {
                 return Ok(Err(DraftError::WorkGone(id.clone())));
             }
         }
@@ -367,7 +405,7 @@ impl Committer {
                 return Ok(Err(DraftError::CaseMoved { case: case.clone(), seen: *seen, now }));
             }
         }
-        if let Some(claim) = &draft.lrn {
+        if let Some(claim) = draft.lrn.as_ref().filter(|_| !planted::is(Bug::LrnTwice)) {
             let planned = plan.lrns.get(&claim.key).map(|(i, d)| (*i, d.to_vec()));
             let taken = match planned {
                 Some(planned) => Some(planned),

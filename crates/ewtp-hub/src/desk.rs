@@ -36,13 +36,27 @@ pub enum DeskError {
 /// # Errors
 /// [`DeskError`].
 pub async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), DeskError> {
+    #[cfg(feature = "simulation")]
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.desk_interrupted.notified() => {}
+            ended = work(&shared, &stop) => return ended,
+        }
+    }
+    #[cfg(not(feature = "simulation"))]
+    work(&shared, &stop).await
+}
+
+async fn work(shared: &Shared, stop: &CancellationToken) -> Result<(), DeskError> {
     let mut head = shared.head.clone();
     loop {
-        let busy = if shared.config.desk.paused { false } else { round(&shared).await? };
+        let busy = if shared.config.desk.paused { false } else { round(shared).await? };
         if busy && !stop.is_cancelled() {
             continue;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(()),
             changed = head.changed() => if changed.is_err() { return Ok(()) },
             () = tokio::time::sleep(TICK) => {}

@@ -15,7 +15,6 @@ use ewtp_tls::identity::IdentityError;
 use ewtp_tls::keyfile::{KeyFileError, read_seed};
 use ewtp_tls::{TlsIdentity, server_config};
 use ewtp_trust::{Chain, ChainError};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SystemClock};
@@ -26,6 +25,7 @@ use crate::draft::{Draft, NewStatement};
 use crate::init::Files;
 use crate::limits::AccountLimits;
 use crate::listener::{Connections, Listener};
+use crate::network::{Network, Socket, Tcp};
 use crate::shared::Shared;
 use crate::tasks::{TaskEnded, Tasks};
 use crate::{desk, peers, public, services};
@@ -97,6 +97,32 @@ pub enum HubError {
     Task(#[from] TaskEnded),
 }
 
+/// Opens the store of a hub: directory, hub id.
+pub type OpenStore =
+    Box<dyn FnOnce(&Path, &str) -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
+
+/// What comes into a hub from outside it.
+pub struct Seams {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Connections.
+    pub network: Arc<dyn Network>,
+    /// Journal and state.
+    pub open_store: OpenStore,
+}
+
+impl Seams {
+    /// The machine's.
+    #[must_use]
+    pub fn real() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            network: Arc::new(Tcp),
+            open_store: Box::new(|dir, hub| Ok(Arc::new(SledStore::open(dir, hub)?))),
+        }
+    }
+}
+
 /// A hub that is ready to run.
 pub struct Hub {
     shared: Arc<Shared>,
@@ -112,6 +138,19 @@ impl Hub {
     /// # Errors
     /// [`HubError`].
     pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, HubError> {
+        Self::start_in(config, Seams::real(), stop).await
+    }
+
+    /// Starts with another clock, network and store.
+    ///
+    /// # Errors
+    /// [`HubError`].
+    pub async fn start_in(
+        config: Config,
+        seams: Seams,
+        stop: CancellationToken,
+    ) -> Result<Self, HubError> {
+        let Seams { clock, network, open_store } = seams;
         let files = Files::new(&config.data_dir);
         let lock = lock(&files)?;
         let chain = read_chain(&files)?;
@@ -122,8 +161,7 @@ impl Hub {
             return Err(HubError::Mismatch { what: "keys/tls.crt", hint });
         }
         let lists = config.code_lists()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store: Arc<dyn Store> = Arc::new(SledStore::open(&files.store(), &config.hub)?);
+        let store = open_store(&files.store(), &config.hub)?;
         let directory: SharedDirectory =
             Arc::new(ArcSwap::from_pointee(Directory::load(&*store).await?));
         let first = vec![chain.newest().digest];
@@ -140,7 +178,7 @@ impl Hub {
             committer.open_log(vec![first_operator(&files)?]).await?;
         }
         let ([accounts, own], queues) = Committer::queues(config.limits.queue);
-        let sockets = bind(&config).await?;
+        let sockets = bind(&*network, &config).await?;
         let limits = &config.limits;
         let shared = Arc::new(Shared {
             limits: AccountLimits::new(
@@ -151,6 +189,7 @@ impl Hub {
             identity,
             store,
             clock,
+            network,
             directory,
             head,
             accounts,
@@ -170,6 +209,8 @@ impl Hub {
             warnings: Mutex::default(),
             started: Instant::now(),
             stop: stop.clone(),
+            #[cfg(feature = "simulation")]
+            desk_interrupted: tokio::sync::Notify::new(),
             config,
         });
         check_clock(&shared);
@@ -205,7 +246,7 @@ impl Hub {
         let committed = self.commit.run(grace).await;
         worked?;
         committed?;
-        Ok(())
+        Ok(self.shared.store.close().await?)
     }
 }
 
@@ -287,15 +328,16 @@ fn first_operator(files: &Files) -> Result<Draft, HubError> {
 }
 
 struct Sockets {
-    federation: TcpListener,
-    clients: TcpListener,
-    public: TcpListener,
+    federation: Box<dyn Socket>,
+    clients: Box<dyn Socket>,
+    public: Box<dyn Socket>,
 }
 
-async fn bind(config: &Config) -> Result<Sockets, HubError> {
-    async fn one(name: &'static str, address: SocketAddr) -> Result<TcpListener, HubError> {
-        TcpListener::bind(address).await.map_err(|source| HubError::Bind { name, address, source })
-    }
+async fn bind(network: &dyn Network, config: &Config) -> Result<Sockets, HubError> {
+    let one = async |name: &'static str, address: SocketAddr| {
+        let bound = network.listen(address).await;
+        bound.map_err(|source| HubError::Bind { name, address, source })
+    };
     Ok(Sockets {
         federation: one("federation", config.listen.federation).await?,
         clients: one("clients", config.listen.clients).await?,
@@ -397,6 +439,7 @@ async fn signals(stop: CancellationToken) -> Result<(), std::io::Error> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
+        biased;
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
         () = stop.cancelled() => {}

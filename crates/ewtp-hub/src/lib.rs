@@ -22,6 +22,7 @@ pub mod lane_server;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
+pub mod network;
 pub mod page_wire;
 pub mod prove;
 pub mod public;
@@ -38,4 +39,4 @@ mod peers;
 mod services;
 
 pub use config::Config;
-pub use hub::{Hub, HubError, run_daemon};
+pub use hub::{Hub, HubError, Seams, run_daemon};

@@ -12,13 +12,14 @@ use std::time::Duration;
 use ewtp_tls::spki_sha256;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
+
+use crate::network::{Bytes, Socket};
 
 /// The TLS key of a connection: all that a request knows of its caller before it looks it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Connections {
 
 /// A TLS connection that ends when its token fires.
 pub struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Bytes>,
     caller: Caller,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
@@ -109,7 +110,7 @@ pub struct Listener {
     /// `federation` or `clients`, for logs.
     pub name: &'static str,
     /// Bound socket.
-    pub socket: TcpListener,
+    pub socket: Box<dyn Socket>,
     /// TLS configuration.
     pub tls: Arc<ServerConfig>,
     /// Most connections, handshakes included.
@@ -126,7 +127,7 @@ impl Listener {
     /// # Errors
     /// None: a failed accept is logged and the loop goes on.
     pub async fn run(
-        self,
+        mut self,
         out: mpsc::Sender<io::Result<Connection>>,
         stop: CancellationToken,
     ) -> Result<(), io::Error> {
@@ -136,11 +137,12 @@ impl Listener {
         let told = Told::default();
         loop {
             let accepted = tokio::select! {
+                biased;
                 () = stop.cancelled() => return Ok(()),
                 Some(_) = handshakes.join_next() => continue,
                 accepted = self.socket.accept() => accepted,
             };
-            let (tcp, from) = match accepted {
+            let (bytes, from) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of file descriptors, most likely: pausing lets others close.
@@ -163,7 +165,7 @@ impl Listener {
             handshakes.spawn(async move {
                 match tokio::time::timeout(
                     deadline,
-                    handshake(&acceptor, tcp, permit, &connections),
+                    handshake(&acceptor, bytes, permit, &connections),
                 )
                 .await
                 {
@@ -206,12 +208,11 @@ impl Told {
 
 async fn handshake(
     acceptor: &TlsAcceptor,
-    tcp: TcpStream,
+    bytes: Bytes,
     permit: OwnedSemaphorePermit,
     connections: &Connections,
 ) -> io::Result<Connection> {
-    tcp.set_nodelay(true)?;
-    let stream = acceptor.accept(tcp).await?;
+    let stream = acceptor.accept(bytes).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first());
     let spki = certificate
         .and_then(|c| spki_sha256(c))

@@ -63,6 +63,7 @@ pub(crate) async fn supervise(
         connections[0].retain(|k| directory.peer_by_key(k).is_some());
         connections[1].retain(|k| directory.account(k).is_some());
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             Some(ended) = tasks.join_next() => receiver_ended(ended)?,
             changed = head.changed() => if changed.is_err() { break },

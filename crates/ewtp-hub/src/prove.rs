@@ -194,8 +194,9 @@ pub async fn receipt_of_heard(
     let issuer = |problem: String| ReceiptError::Issuer { hub: at.peer.clone(), problem };
     let hub: HubId = at.peer.parse().map_err(|_| ReceiptError::Unknown)?;
     let peer = shared.directory.load().peers.get(&hub).cloned().ok_or(ReceiptError::Unknown)?;
-    let channel =
-        client::dial_peer(&shared.tls, &peer.chain).await.map_err(|e| issuer(e.to_string()))?;
+    let channel = client::dial_peer(&shared.network, &shared.tls, &peer.chain)
+        .await
+        .map_err(|e| issuer(e.to_string()))?;
     let request = v1::GetProofRequest {
         lane_number: at.number,
         log_index: statement.index,

@@ -1,17 +1,20 @@
 //! The public listener: read-only HTTP for health, metrics and descriptors.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::serve::Listener;
 use axum::{Router, serve};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::network::{Bytes, Socket};
 use crate::shared::Shared;
 
 /// Serves until `stop` fires.
@@ -19,7 +22,7 @@ use crate::shared::Shared;
 /// # Errors
 /// Serving.
 pub async fn run(
-    socket: TcpListener,
+    socket: Box<dyn Socket>,
     shared: Arc<Shared>,
     stop: CancellationToken,
 ) -> Result<(), std::io::Error> {
@@ -30,9 +33,36 @@ pub async fn run(
     if shared.config.listen.metrics {
         router = router.route("/metrics", get(metrics));
     }
-    serve(socket, router.with_state(shared))
+    let listener = Http { socket, address: shared.config.listen.public };
+    serve(listener, router.with_state(shared))
         .with_graceful_shutdown(async move { stop.cancelled().await })
         .await
+}
+
+struct Http {
+    socket: Box<dyn Socket>,
+    address: SocketAddr,
+}
+
+impl Listener for Http {
+    type Io = Bytes;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Bytes, SocketAddr) {
+        loop {
+            match self.socket.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        Ok(self.address)
+    }
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

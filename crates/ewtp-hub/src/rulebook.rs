@@ -85,7 +85,7 @@ async fn fetch(shared: &Shared, hub: &str, digest: [u8; 32]) -> Option<Arc<Kept>
     }
     let peer = shared.directory.load().active_peer(hub).cloned()?;
     let fetch = async {
-        let channel = client::dial_peer(&shared.tls, &peer.chain).await.ok()?;
+        let channel = client::dial_peer(&shared.network, &shared.tls, &peer.chain).await.ok()?;
         let request = v1::FederationServiceGetRulesetRequest { digest: digest.to_vec() };
         let response = FederationServiceClient::new(channel).get_ruleset(request).await.ok()?;
         Some(response.into_inner().text)

@@ -21,6 +21,7 @@ use crate::committer::{DurableHead, LogIdentity, Submitter};
 use crate::config::Config;
 use crate::directory::SharedDirectory;
 use crate::limits::AccountLimits;
+use crate::network::Network;
 use crate::receiver::Progress;
 
 /// What all parts of a hub share; each field has one owner that writes it.
@@ -33,6 +34,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Connections.
+    pub network: Arc<dyn Network>,
     /// Written by the committer alone.
     pub directory: SharedDirectory,
     /// Newest durable head.
@@ -74,6 +77,9 @@ pub struct Shared {
     pub started: Instant,
     /// Fires when the hub stops.
     pub stop: CancellationToken,
+    /// Ends what the desk is at; it starts anew.
+    #[cfg(feature = "simulation")]
+    pub desk_interrupted: tokio::sync::Notify,
 }
 
 impl Shared {

@@ -50,6 +50,7 @@ impl Tasks {
         let mut first = Ok(());
         while first.is_ok() {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
                 ended = self.set.join_next() => match ended {
                     None => break,

@@ -13,6 +13,7 @@ use ewtp_trade::check::{net_mass_sum, value_sums};
 
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE};
+use crate::planted::{self, Bug};
 use crate::trees::{self, Cells};
 
 /// Most refusals kept in a case: more tell nobody anything new.
@@ -287,6 +288,9 @@ impl<C: Cells> Apply<'_, C> {
     fn decision(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
         let Some(core) = said.part::<v1::DecisionCore>("core") else { return Ok(()) };
         let Some(mut case) = self.case(&core.case_id)? else { return Ok(()) };
+        if planted::is(Bug::StateDiffers) && !said.at.peer.is_empty() {
+            return Ok(());
+        }
         case.decisions.push(DecisionRecord {
             filing_id: core.filing_id,
             filing_version: core.filing_version,
@@ -463,6 +467,7 @@ impl<C: Cells> Apply<'_, C> {
         }
         self.counters.applied = read.frame.sequence;
         self.counters.any = true;
+        self.counters.time_ms = read.frame.time_ms;
         let counters = self.counters;
         self.put(Key::new(Kind::Counters).finish(), &counters);
         Ok(())
@@ -476,12 +481,17 @@ pub(crate) fn identity_key(peer: &str, id: &StatementId) -> Vec<u8> {
 
 /// The row of a case, from the newest version of its first filing.
 fn summary_of(said: &Said<'_>, core: &v1::FilingCore, created_ms: u64) -> v1::CaseSummary {
-    let parts = v1::Filing {
+    let mut parts = v1::Filing {
         core: Some(core.clone()),
         goods: said.part("goods"),
         value: said.part("value"),
         ..Default::default()
     };
+    if planted::is(Bug::SumsShort)
+        && let (Some(goods), Some(value)) = (&mut parts.goods, &mut parts.value)
+    {
+        (goods.items.pop(), value.items.pop());
+    }
     let mut warnings = std::collections::BTreeMap::new();
     for w in said.warnings {
         *warnings.entry(w.code.clone()).or_insert(0) += 1;

@@ -15,6 +15,7 @@ use ewtp_proto::Message as _;
 use ewtp_proto::store::v1::{BlobRef, Frame};
 
 use crate::disk::{Disk, SegmentFile};
+use crate::planted::{self, Bug};
 
 const MAGIC: &[u8; 4] = b"EWF1";
 const HEADER_BYTES: usize = 24;
@@ -113,7 +114,17 @@ struct Inner {
     next: u64,
     /// Where the next frame goes in the last segment.
     end: u64,
+    /// Set while a frame is on its way and for ever if it fails: nothing is tried again on that file.
     poisoned: bool,
+}
+
+/// A frame that is written and not yet durable.
+pub struct Written {
+    file: Arc<dyn SegmentFile>,
+    segment: String,
+    sequence: u64,
+    offset: u64,
+    bytes: u64,
 }
 
 /// An append-only sequence of frames.
@@ -154,8 +165,12 @@ impl Journal {
         }
         let mut inner = Inner { segments, next: 0, end: 0, poisoned: false };
         if let Some(last) = inner.segments.values_mut().next_back() {
-            let end = scan_segment(last)?;
-            let cut = damaged_tail(last, end)?;
+            let mut end = scan_segment(last)?;
+            let mut cut = damaged_tail(last, end)?;
+            if planted::is(Bug::ForgetLastFrame) {
+                end = last.offsets.pop().unwrap_or(end);
+                cut = true;
+            }
             if cut {
                 last.file.cut(end, segment_bytes).map_err(io(&last.name))?;
             }
@@ -190,56 +205,86 @@ impl Journal {
     /// # Errors
     /// [`JournalError`].
     pub fn append(&self, frame: &Frame, blobs: &[u8]) -> Result<(), JournalError> {
-        let mut inner = self.lock();
-        if inner.poisoned {
-            return Err(JournalError::Poisoned);
-        }
-        let sequence = inner.next;
+        let written = self.write(frame, blobs)?;
+        self.sync(written)
+    }
+
+    /// Writes one frame behind the last one; nobody sees it before [`Journal::sync`].
+    ///
+    /// # Errors
+    /// [`JournalError`]; also if a frame is written already that waits for its sync.
+    pub fn write(&self, frame: &Frame, blobs: &[u8]) -> Result<Written, JournalError> {
+        let (sequence, end) = {
+            let mut inner = self.lock();
+            if std::mem::replace(&mut inner.poisoned, true) {
+                return Err(JournalError::Poisoned);
+            }
+            (inner.next, inner.end)
+        };
         if blobs.len() > AREA_BYTES_MAX as usize {
+            self.lock().poisoned = false;
             return Err(JournalError::TooLarge { bytes: blobs.len() });
         }
         let bytes = encode(sequence, &frame.encode_to_vec(), blobs);
-        let result = self.append_bytes(&mut inner, sequence, &bytes);
-        inner.poisoned = result.is_err();
-        result
+        let (file, segment, offset) = self.place(sequence, end, bytes.len() as u64)?;
+        file.write_at(&bytes, offset)
+            .map_err(|source| JournalError::Io { segment: segment.clone(), source })?;
+        Ok(Written { file, segment, sequence, offset, bytes: bytes.len() as u64 })
     }
 
-    fn append_bytes(
+    /// Where a frame goes: behind the last one, or into a new segment.
+    fn place(
         &self,
-        inner: &mut Inner,
         sequence: u64,
-        bytes: &[u8],
-    ) -> Result<(), JournalError> {
-        let full = inner.segments.is_empty()
-            || (inner.end > 0 && inner.end + bytes.len() as u64 > self.segment_bytes);
-        if full {
-            let name = segment_name(sequence);
-            let room = self.segment_bytes.max(bytes.len() as u64);
-            let file = self
-                .disk
-                .create(&name, room)
-                .map_err(|source| JournalError::Io { segment: name.clone(), source })?;
-            let segment = Segment {
-                name,
-                first: sequence,
-                file: Arc::from(file),
-                offsets: Vec::new(),
-                scanned: true,
-            };
-            inner.segments.insert(sequence, segment);
-            inner.end = 0;
+        end: u64,
+        bytes: u64,
+    ) -> Result<(Arc<dyn SegmentFile>, String, u64), JournalError> {
+        {
+            let inner = self.lock();
+            let fits = end == 0 || end + bytes <= self.segment_bytes;
+            if let Some(last) = inner.segments.values().next_back().filter(|_| fits) {
+                return Ok((Arc::clone(&last.file), last.name.clone(), end));
+            }
         }
-        let end = inner.end;
-        let Some(segment) = inner.segments.values_mut().next_back() else {
-            return Err(JournalError::Poisoned);
+        let name = segment_name(sequence);
+        let file: Arc<dyn SegmentFile> = self
+            .disk
+            .create(&name, self.segment_bytes.max(bytes))
+            .map(Arc::from)
+            .map_err(|source| JournalError::Io { segment: name.clone(), source })?;
+        let segment = Segment {
+            name: name.clone(),
+            first: sequence,
+            file: Arc::clone(&file),
+            offsets: Vec::new(),
+            scanned: true,
         };
-        let io = |source| JournalError::Io { segment: segment.name.clone(), source };
-        segment.file.write_at(bytes, end).map_err(io)?;
-        segment.file.sync().map_err(io)?;
-        segment.offsets.push(end);
-        inner.end += bytes.len() as u64;
-        inner.next += 1;
+        self.lock().segments.insert(sequence, segment);
+        Ok((file, name, 0))
+    }
+
+    /// Makes a written frame durable: the commit point. From here on it can be read.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]; the journal takes nothing more then.
+    pub fn sync(&self, written: Written) -> Result<(), JournalError> {
+        // Readers go on meanwhile: no lock is held.
+        written
+            .file
+            .sync()
+            .map_err(|source| JournalError::Io { segment: written.segment.clone(), source })?;
+        self.show(&written);
         Ok(())
+    }
+
+    pub(crate) fn show(&self, written: &Written) {
+        let mut inner = self.lock();
+        if let Some(segment) = inner.segments.values_mut().next_back() {
+            segment.offsets.push(written.offset);
+        }
+        inner.end = written.offset + written.bytes;
+        inner.next = written.sequence + 1;
+        inner.poisoned = false;
     }
 
     /// Reads one frame and checks all its checksums.

@@ -1,7 +1,7 @@
 //! Where a hub keeps what it said and heard: a journal of frames, and the state derived from it.
 //!
 //! ```text
-//! Frame ─▶ journal: write + fdatasync (the commit point) ─▶ apply(frame) ─▶ sled: keys and small values
+//! Frame ─▶ journal: write + fdatasync (the commit point) ─▶ apply(frame) ─▶ recent ─▶ sled: keys and small values
 //!                                     └──────────── rebuild ────────────────▲
 //! ```
 //!
@@ -10,15 +10,24 @@
 
 mod apply;
 pub mod disk;
+mod frames;
 pub mod journal;
 pub mod keys;
+pub mod planted;
+mod recent;
 mod sled_state;
+mod state;
+mod steps;
+mod store;
 mod trees;
 pub mod views;
 
 pub use disk::{Disk, RealDisk, SegmentFile};
 pub use journal::{Journal, JournalError};
-pub use sled_state::{SledStore, StoreError};
+pub use sled_state::{SledState, StateError};
+pub use state::{Changes, Row, State};
+pub use steps::{Step, Steps, Threads};
+pub use store::{JournaledStore, SledStore, StoreError};
 pub use views::{Statement, Store, Views};
 
 /// Layout of journal and state. A newer one is refused with a clear message.

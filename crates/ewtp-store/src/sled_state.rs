@@ -1,241 +1,125 @@
-//! The store on one machine: the journal, and sled 0.34 as the state derived from it.
+//! sled 0.34 as the state.
 //!
-//! sled's own `flush` does not reach the disk on Linux, so nothing rests on it: the frame to replay from is written in the
-//! same batch as what it changes, and on start later frames are applied again.
+//! Neither sled's `flush` nor its batches are relied on: `flush` does not reach the disk on Linux, and a large batch costs more
+//! memory and twice the time of inserts in order (both measured). So a set of changes is written to a file of its own and
+//! synced first; only then are its keys inserted, and an interrupted set is inserted again when the state opens.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use ewtp_proto::Message as _;
-use ewtp_proto::store::v1::{Counters, Frame};
-
-use crate::apply::apply;
-use crate::disk::{Disk, RealDisk};
-use crate::journal::{Journal, JournalError, ReadFrame, SEGMENT_BYTES};
-use crate::keys::{Key, Kind};
-use crate::trees::Cells;
-use crate::views::Store;
+use crate::state::{Changes, Row, State};
 
 /// sled's page cache, bytes: keeps memory bounded at no loss of rate (measured).
 const CACHE_BYTES: u64 = 128 << 20;
 /// How long a killed predecessor's lock on sled may linger.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-const STATE_DIR: &str = "state";
-const JOURNAL_DIR: &str = "journal";
-const SCHEMA_FILE: &str = "schema";
+const REDO_MAGIC: &[u8; 4] = b"EWR1";
 
-/// Why the store can't go on.
+/// Why the state can't be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
+pub enum StateError {
     /// sled.
     #[error("state: {0}; it can be rebuilt: ewtp store rebuild")]
     Sled(#[from] sled::Error),
-    /// A value that doesn't decode.
-    #[error("state: {0} is damaged; it can be rebuilt: ewtp store rebuild")]
-    Value(String),
-    /// The data directory.
-    #[error("data directory {path}: {source}")]
-    Dir {
+    /// Files beside it.
+    #[error("state: {path}: {source}; it can be rebuilt: ewtp store rebuild")]
+    Io {
         /// Where.
         path: String,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// Written by a later version of the software.
-    #[error(
-        "the data directory has schema {found}, this program knows {known}; use the newer program"
-    )]
-    Schema {
-        /// Found.
-        found: String,
-        /// Known.
-        known: u32,
-    },
-    /// The state knows more than the journal: the journal was restored or cut.
-    #[error(
-        "the state has applied {applied} frames, the journal holds {frames}: the journal is older than what was said; restore it, \
-         or run `ewtp store rebuild` if its tail is known to be lost"
-    )]
-    Ahead {
-        /// Frames that the state has applied.
-        applied: u64,
-        /// Frames in the journal.
-        frames: u64,
-    },
-    /// A task ended.
-    #[error("the store's task ended: {0}")]
-    Task(String),
 }
 
-/// Journal and sled in one directory.
-#[derive(Clone)]
-pub struct SledStore {
-    journal: Arc<Journal>,
+/// sled in a directory.
+pub struct SledState {
     db: sled::Db,
-    own_hub: Arc<str>,
+    dir: PathBuf,
 }
 
-impl SledStore {
-    /// Opens a data directory on the real disk.
+impl SledState {
+    /// Opens the directory, and ends a set of changes that was interrupted.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub fn open(dir: &Path, own_hub: &str) -> Result<Self, StoreError> {
-        let disk =
-            RealDisk::new(&dir.join(JOURNAL_DIR)).map_err(|source| dir_error(dir, source))?;
-        Self::open_with(dir, own_hub, Arc::new(disk), SEGMENT_BYTES)
-    }
-
-    /// Opens a data directory with another disk under the journal.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn open_with(
-        dir: &Path,
-        own_hub: &str,
-        disk: Arc<dyn Disk>,
-        segment_bytes: u64,
-    ) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir).map_err(|source| dir_error(dir, source))?;
-        check_schema(dir)?;
-        let journal = Arc::new(Journal::open(disk, segment_bytes)?);
-        let db = open_sled(&dir.join(STATE_DIR))?;
-        let store = Self { journal, db, own_hub: own_hub.into() };
-        store.replay()?;
-        Ok(store)
-    }
-
-    /// Applies the frames that sled has not seen.
-    fn replay(&self) -> Result<(), StoreError> {
-        let counters = match self.db.get(Key::new(Kind::Counters).finish())? {
-            Some(bytes) => {
-                Counters::decode(&*bytes).map_err(|e| StoreError::Value(e.to_string()))?
+    /// [`StateError`].
+    pub fn open(dir: &Path) -> Result<Self, StateError> {
+        let state = Self { db: open_sled(dir)?, dir: dir.to_owned() };
+        let path = state.redo();
+        match fs::read(&path) {
+            // A torn file was not synced, so none of its changes was begun.
+            Ok(bytes) => {
+                if let Some(changes) = decode_redo(&bytes) {
+                    state.insert(&changes)?;
+                }
+                fs::remove_file(&path).map_err(|e| state.io(&path, e))?;
             }
-            None => Counters::default(),
-        };
-        let from = if counters.any { counters.applied.saturating_add(1) } else { 0 };
-        if from > self.journal.next_sequence() {
-            return Err(StoreError::Ahead { applied: from, frames: self.journal.next_sequence() });
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(state.io(&path, e)),
         }
-        for sequence in from..self.journal.next_sequence() {
-            self.apply(&self.journal.read(sequence)?)?;
-        }
-        Ok(())
+        Ok(state)
     }
 
-    fn apply(&self, read: &ReadFrame) -> Result<(), StoreError> {
-        let mut cells = Overlay { db: &self.db, writes: BTreeMap::new() };
-        apply(&mut cells, &self.own_hub, read)?;
-        let mut batch = sled::Batch::default();
-        for (key, value) in cells.writes {
+    fn redo(&self) -> PathBuf {
+        self.dir.join("redo")
+    }
+
+    fn io(&self, path: &Path, source: io::Error) -> StateError {
+        StateError::Io { path: path.display().to_string(), source }
+    }
+
+    /// Inserts in the order of keys, and makes it durable.
+    fn insert(&self, changes: &Changes) -> Result<(), StateError> {
+        for (key, value) in changes {
             match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
+                Some(value) => drop(self.db.insert(key, value.as_slice())?),
+                None => drop(self.db.remove(key)?),
             }
         }
-        self.db.apply_batch(batch)?;
-        Ok(())
+        self.db.flush()?;
+        let path = self.dir.join("db");
+        File::open(&path).and_then(|f| f.sync_data()).map_err(|e| self.io(&path, e))
     }
 
-    /// Deletes the state and builds it anew from the journal. Gives the number of frames.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn rebuild(dir: &Path, own_hub: &str) -> Result<u64, StoreError> {
-        check_schema(dir)?;
-        let state = dir.join(STATE_DIR);
-        if state.exists() {
-            std::fs::remove_dir_all(&state).map_err(|source| dir_error(&state, source))?;
-        }
-        let store = Self::open(dir, own_hub)?;
-        store.db.flush()?;
-        Ok(store.journal.next_sequence())
-    }
-
-    /// Compares the state with one rebuilt in `scratch`: keys that differ, at most 100, as hexadecimal.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn check(&self, scratch: &Path) -> Result<Vec<String>, StoreError> {
-        let db = open_sled(scratch)?;
-        let fresh =
-            Self { journal: Arc::clone(&self.journal), db, own_hub: Arc::clone(&self.own_hub) };
-        fresh.replay()?;
-        let mut differences = Vec::new();
-        let (mut mine, mut theirs) = (self.db.iter().peekable(), fresh.db.iter().peekable());
-        while differences.len() < 100 {
-            let (a, b) = match (mine.peek(), theirs.peek()) {
-                (None, None) => break,
-                (Some(Err(_)), _) => return Err(StoreError::Value("iteration".into())),
-                (_, Some(Err(_))) => return Err(StoreError::Value("iteration".into())),
-                (a, b) => (
-                    a.and_then(|r| r.as_ref().ok()).map(|(k, _)| k.clone()),
-                    b.and_then(|r| r.as_ref().ok()).map(|(k, _)| k.clone()),
-                ),
-            };
-            let order = match (&a, &b) {
-                (Some(a), Some(b)) => a.cmp(b),
-                (Some(_), None) => std::cmp::Ordering::Less,
-                (None, _) => std::cmp::Ordering::Greater,
-            };
-            match order {
-                std::cmp::Ordering::Less => {
-                    let _ = mine.next();
-                    differences.push(format!("surplus {}", hex(&a.unwrap_or_default())));
-                }
-                std::cmp::Ordering::Greater => {
-                    let _ = theirs.next();
-                    differences.push(format!("missing {}", hex(&b.unwrap_or_default())));
-                }
-                std::cmp::Ordering::Equal => {
-                    let (x, y) = (mine.next().transpose()?, theirs.next().transpose()?);
-                    if x.as_ref().map(|(_, v)| v) != y.as_ref().map(|(_, v)| v) {
-                        differences
-                            .push(format!("another value at {}", hex(&a.unwrap_or_default())));
-                    }
-                }
-            }
-        }
-        Ok(differences)
-    }
-
-    /// Keys in the state.
+    /// Keys held.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.db.len()
     }
 }
 
-fn dir_error(path: &Path, source: std::io::Error) -> StoreError {
-    StoreError::Dir { path: path.display().to_string(), source }
-}
+impl State for SledState {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.db.get(key)?.map(|v| v.to_vec()))
+    }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Row>, StateError> {
+        let rows = self.db.range(from.to_vec()..to.to_vec()).take(limit);
+        rows.map(|row| row.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(StateError::from))
+            .collect()
+    }
 
-fn check_schema(dir: &Path) -> Result<(), StoreError> {
-    let path = dir.join(SCHEMA_FILE);
-    let known = crate::SCHEMA_VERSION;
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim() == known.to_string() => Ok(()),
-        Ok(text) => {
-            Err(StoreError::Schema { found: text.trim().chars().take(20).collect(), known })
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::write(&path, format!("{known}\n")).map_err(|source| dir_error(&path, source))
-        }
-        Err(source) => Err(dir_error(&path, source)),
+    fn last_before(&self, from: &[u8], to: &[u8]) -> Result<Option<Row>, StateError> {
+        let row = self.db.range(from.to_vec()..to.to_vec()).next_back().transpose()?;
+        Ok(row.map(|(k, v)| (k.to_vec(), v.to_vec())))
+    }
+
+    fn write(&self, changes: &Changes) -> Result<(), StateError> {
+        let path = self.redo();
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&path)?;
+            file.write_all(&encode_redo(changes))?;
+            file.sync_all()?;
+            File::open(&self.dir)?.sync_all()
+        };
+        write().map_err(|e| self.io(&path, e))?;
+        self.insert(changes)?;
+        fs::remove_file(&path).map_err(|e| self.io(&path, e))
     }
 }
 
-fn open_sled(dir: &Path) -> Result<sled::Db, StoreError> {
+fn open_sled(dir: &Path) -> Result<sled::Db, StateError> {
     let started = std::time::Instant::now();
     loop {
         match sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).open() {
@@ -250,71 +134,84 @@ fn open_sled(dir: &Path) -> Result<sled::Db, StoreError> {
     }
 }
 
-struct Overlay<'a> {
-    db: &'a sled::Db,
-    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+/// `EWR1`, CRC-32 of the rest, then for each key: u32 length, key, u32 length of the value plus one or 0 for none, value.
+fn encode_redo(changes: &Changes) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (key, value) in changes {
+        body.extend_from_slice(&(key.len() as u32).to_be_bytes());
+        body.extend_from_slice(key);
+        body.extend_from_slice(&value.as_ref().map_or(0, |v| v.len() as u32 + 1).to_be_bytes());
+        body.extend_from_slice(value.as_deref().unwrap_or_default());
+    }
+    let mut out = REDO_MAGIC.to_vec();
+    out.extend_from_slice(&crc32fast::hash(&body).to_be_bytes());
+    out.extend_from_slice(&body);
+    out
 }
 
-impl Cells for Overlay<'_> {
-    type Error = StoreError;
-
-    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.writes.get(key) {
-            Some(value) => Ok(value.clone()),
-            None => Ok(self.db.get(key)?.map(|v| v.to_vec())),
-        }
+fn decode_redo(bytes: &[u8]) -> Option<Changes> {
+    let (crc, mut rest) = bytes.strip_prefix(REDO_MAGIC)?.split_first_chunk::<4>()?;
+    if crc32fast::hash(rest) != u32::from_be_bytes(*crc) {
+        return None;
     }
-
-    fn write(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert(key, Some(value));
+    fn take<'a>(rest: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
+        let (taken, left) = rest.split_at_checked(n)?;
+        *rest = left;
+        Some(taken)
     }
-
-    fn erase(&mut self, key: Vec<u8>) {
-        self.writes.insert(key, None);
-    }
-}
-
-#[async_trait]
-impl Store for SledStore {
-    async fn commit(&self, frame: Frame, blobs: Vec<u8>) -> Result<(), StoreError> {
-        let store = self.clone();
-        let work = move || {
-            store.journal.append(&frame, &blobs)?;
-            // Durable from here on: only now may the state show it.
-            store.apply(&ReadFrame { frame, blobs })
+    let length = |rest: &mut &[u8]| {
+        let word = take(rest, 4)?.try_into().ok().map(u32::from_be_bytes)?;
+        usize::try_from(word).ok()
+    };
+    let mut changes = Changes::new();
+    while !rest.is_empty() {
+        let n = length(&mut rest)?;
+        let key = take(&mut rest, n)?.to_vec();
+        let value = match length(&mut rest)? {
+            0 => None,
+            n => Some(take(&mut rest, n - 1)?.to_vec()),
         };
-        tokio::task::spawn_blocking(work).await.map_err(|e| StoreError::Task(e.to_string()))?
+        changes.insert(key, value);
     }
+    Some(changes)
+}
 
-    async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.db.get(key)?.map(|v| v.to_vec()))
-    }
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+    use super::*;
 
-    async fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let rows = self.db.range(from.to_vec()..to.to_vec()).take(limit);
-        rows.map(|row| row.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(StoreError::from))
+    fn changes() -> Changes {
+        (0..100u32)
+            .map(|n| (n.to_be_bytes().to_vec(), (n % 3 != 0).then(|| vec![n as u8; n as usize])))
             .collect()
     }
 
-    async fn last_at(
-        &self,
-        from: &[u8],
-        at: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let row = self.db.range(from.to_vec()..=at.to_vec()).next_back().transpose()?;
-        Ok(row.map(|(k, v)| (k.to_vec(), v.to_vec())))
-    }
-
-    async fn frame(&self, sequence: u64) -> Result<ReadFrame, StoreError> {
-        Ok(self.journal.read(sequence)?)
-    }
-
-    fn next_sequence(&self) -> u64 {
-        self.journal.next_sequence()
+    #[test]
+    fn an_interrupted_set_of_changes_is_ended_and_a_torn_one_was_never_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = SledState::open(dir.path()).unwrap();
+        let before: Changes =
+            (0..100u32).map(|n| (n.to_be_bytes().to_vec(), Some(vec![7]))).collect();
+        state.write(&before).unwrap();
+        let wanted: Vec<Row> = changes().into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
+        // The set is on disk and half of it inserted when the process ends.
+        fs::write(state.redo(), encode_redo(&changes())).unwrap();
+        for (key, value) in changes().into_iter().take(50) {
+            match value {
+                Some(value) => drop(state.db.insert(key, value).unwrap()),
+                None => drop(state.db.remove(key).unwrap()),
+            }
+        }
+        drop(state);
+        let state = SledState::open(dir.path()).unwrap();
+        assert_eq!(state.scan(&[0], &[255], 1000).unwrap(), wanted);
+        let mut torn = encode_redo(&before);
+        torn.truncate(torn.len() - 3);
+        fs::write(state.redo(), torn).unwrap();
+        drop(state);
+        let state = SledState::open(dir.path()).unwrap();
+        assert_eq!(state.scan(&[0], &[255], 1000).unwrap(), wanted);
+        assert!(!state.redo().exists());
     }
 }

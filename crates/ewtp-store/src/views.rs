@@ -1,5 +1,7 @@
 //! The narrow store trait, and typed views over it: what people and peers ask for.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use ewtp_log::page::LaneState;
 use ewtp_log::statement::{StatementId, commitment, open_part};
@@ -13,7 +15,8 @@ use ewtp_proto::{Message, v1};
 
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE, last_number};
-use crate::sled_state::StoreError;
+use crate::state::Row;
+use crate::store::StoreError;
 use crate::trees;
 
 /// What a hub needs of its store: commit one frame atomically, read by key, by key range, by frame.
@@ -37,28 +40,25 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// Reading.
-    async fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Row>, StoreError>;
 
-    /// Last pair with `from <= key <= at`.
+    /// Last pair with `from <= key < to`.
     ///
     /// # Errors
     /// Reading.
-    async fn last_at(
-        &self,
-        from: &[u8],
-        at: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError>;
+    async fn last_before(&self, from: &[u8], to: &[u8]) -> Result<Option<Row>, StoreError>;
 
     /// A frame of the journal.
     ///
     /// # Errors
     /// Reading; a damaged frame.
-    async fn frame(&self, sequence: u64) -> Result<ReadFrame, StoreError>;
+    async fn frame(&self, sequence: u64) -> Result<Arc<ReadFrame>, StoreError>;
+
+    /// Brings derived state to disk as well, so that the next start has nothing to apply. Nothing is committed after it.
+    ///
+    /// # Errors
+    /// Writing.
+    async fn close(&self) -> Result<(), StoreError>;
 
     /// Sequence of the next frame.
     fn next_sequence(&self) -> u64;
@@ -112,6 +112,12 @@ fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, StoreError> {
 impl<S: Store + ?Sized> Views<'_, S> {
     async fn load<M: Message + Default>(&self, key: Vec<u8>) -> Result<Option<M>, StoreError> {
         self.0.get(&key).await?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// Last pair of a prefix up to and with a key.
+    async fn last_at(&self, prefix: &Key, at: &Key) -> Result<Option<Row>, StoreError> {
+        let behind = at.clone().byte(0).finish();
+        self.0.last_before(&prefix.clone().finish(), &behind).await
     }
 
     async fn load_all<M: Message + Default>(&self, prefix: Key) -> Result<Vec<M>, StoreError> {
@@ -175,8 +181,8 @@ impl<S: Store + ?Sized> Views<'_, S> {
     ) -> Result<Vec<(u64, String, String)>, StoreError> {
         let prefix = Key::new(Kind::Changes);
         // The cursor may stand inside a run: start with the run that holds the next number.
-        let at = prefix.clone().number(after.saturating_add(1)).finish();
-        let from = self.0.last_at(&prefix.clone().finish(), &at).await?.map_or(at, |(key, _)| key);
+        let at = prefix.clone().number(after.saturating_add(1));
+        let from = self.last_at(&prefix, &at).await?.map_or(at.finish(), |(key, _)| key);
         let mut out = Vec::new();
         for (key, value) in self.0.scan(&from, &prefix.end(), runs).await? {
             let first = last_number(&key).unwrap_or_default();
@@ -306,8 +312,8 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn lane(&self, peer: &str, first: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
         let prefix = Key::new(Kind::Lane).text(peer);
-        let at = prefix.clone().number(first).finish();
-        let from = self.0.last_at(&prefix.clone().finish(), &at).await?.map_or(at, |(key, _)| key);
+        let at = prefix.clone().number(first);
+        let from = self.last_at(&prefix, &at).await?.map_or(at.finish(), |(key, _)| key);
         let mut out = Vec::new();
         for (key, value) in self.0.scan(&from, &prefix.end(), limit).await? {
             let start = last_number(&key).unwrap_or_default();
@@ -331,9 +337,12 @@ impl<S: Store + ?Sized> Views<'_, S> {
     }
 
     /// The frame that holds a log index.
-    async fn frame_of(&self, prefix: Key, number: u64) -> Result<Option<ReadFrame>, StoreError> {
-        let at = prefix.clone().number(number).finish();
-        let Some((_, value)) = self.0.last_at(&prefix.finish(), &at).await? else {
+    async fn frame_of(
+        &self,
+        prefix: Key,
+        number: u64,
+    ) -> Result<Option<Arc<ReadFrame>>, StoreError> {
+        let Some((_, value)) = self.last_at(&prefix, &prefix.clone().number(number)).await? else {
             return Ok(None);
         };
         let sequence = value.try_into().map(u64::from_be_bytes);
@@ -359,9 +368,9 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn own_many(&self, indexes: &[u64]) -> Result<Vec<Statement>, StoreError> {
         let mut out = Vec::with_capacity(indexes.len());
-        let mut held: Option<ReadFrame> = None;
+        let mut held: Option<Arc<ReadFrame>> = None;
         for index in indexes {
-            let here = |r: &ReadFrame| {
+            let here = |r: &Arc<ReadFrame>| {
                 r.frame.own.iter().find(|s| s.index == *index).map(|s| own_statement(r, s))
             };
             let found = match held.as_ref().and_then(here) {

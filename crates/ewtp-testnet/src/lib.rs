@@ -3,6 +3,9 @@
 //! Ports are chosen below the ephemeral range and kept over restarts, so that no outgoing connection takes one while a
 //! hub is down. A process is killed when its handle is dropped: no test leaves a daemon behind.
 
+#[cfg(feature = "sim")]
+pub mod sim;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

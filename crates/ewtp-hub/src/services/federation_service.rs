@@ -76,6 +76,7 @@ impl Lane {
                 continue;
             }
             tokio::select! {
+                biased;
                 () = self.ended.cancelled() => return Ok(None),
                 changed = self.watch.changed() => if changed.is_err() { return Ok(None) },
             }

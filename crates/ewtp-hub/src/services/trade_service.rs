@@ -412,6 +412,7 @@ impl Watch {
                 continue;
             }
             tokio::select! {
+                biased;
                 () = self.shared.stop.cancelled() => return Ok(None),
                 changed = self.head.changed() => if changed.is_err() { return Ok(None) },
             }
