@@ -344,6 +344,9 @@ impl Committer {
             plan.outcomes.drain(..).for_each(|(reply, outcome)| drop(reply.send(outcome)));
         }
         let (frame, blobs) = (std::mem::take(&mut plan.frame), std::mem::take(&mut plan.blobs));
+        let said = frame.own.iter().map(|s| s.header.len());
+        let heard = frame.heard.iter().flat_map(|p| &p.statements).map(|s| s.header.len());
+        let bytes = said.chain(heard).sum::<usize>() + blobs.len();
         let sequence = frame.sequence;
         let commit = self.store.commit(frame, blobs);
         if planted::is(Bug::PageBeforeSync) {
@@ -356,6 +359,7 @@ impl Committer {
             self.directory.store(Arc::new(Directory::load(&*self.store).await?));
         }
         crate::metrics::committed(statements, started.elapsed());
+        crate::metrics::statement_bytes(bytes as u64);
         self.head.send_replace(durable);
         drop(plan.acts); // the directory is swapped: the next act reads what this one changed
         for (reply, outcome) in plan.outcomes {

@@ -420,6 +420,7 @@ fn event(
         effect: v1::Effect::Unspecified as i32,
         time_ms,
         filing_id: item.filing_id.clone(),
+        filing_version: item.filing_version,
         office: String::new(),
     };
     let internal = v1::DecisionInternal { rule_errors: vec![why.to_owned()], ..Default::default() };

@@ -37,6 +37,10 @@ pub mod client;
 pub mod hub;
 mod peers;
 mod services;
+/// The settings under which a hub serves gRPC.
+pub mod serving {
+    pub use crate::services::server;
+}
 
 pub use config::Config;
 pub use hub::{Hub, HubError, Seams, run_daemon};

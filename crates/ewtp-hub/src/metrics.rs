@@ -18,6 +18,11 @@ pub fn committed(statements: usize, took: Duration) {
     metrics::histogram!("ewtp_commit_seconds").record(took.as_secs_f64());
 }
 
+/// Bytes of statements, headers and parts, that became durable: said and heard.
+pub fn statement_bytes(bytes: u64) {
+    metrics::counter!("ewtp_statement_bytes_total").increment(bytes);
+}
+
 /// A filing was accepted.
 pub fn accepted() {
     metrics::counter!("ewtp_filings_accepted_total").increment(1);

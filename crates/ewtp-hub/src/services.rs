@@ -27,7 +27,9 @@ use trade_service::Trade;
 /// Streams at once per connection.
 const STREAMS_MAX: u32 = 1024;
 
-fn server() -> Server {
+/// A gRPC server with a hub's settings, without services.
+#[must_use]
+pub fn server() -> Server {
     Server::builder()
         .max_concurrent_streams(Some(STREAMS_MAX))
         .initial_stream_window_size(4 << 20)

@@ -236,7 +236,8 @@ impl<C: Cells> Apply<'_, C> {
             Some(case) => case,
             None => self.open_case(said, &core),
         };
-        let filing = FilingRecord {
+        let mut filing = FilingRecord {
+            officer_version: 0,
             filing_id: core.filing_id.clone(),
             r#type: core.r#type,
             hub: said.hub.clone(),
@@ -251,13 +252,15 @@ impl<C: Cells> Apply<'_, C> {
             mrn: core.mrn.clone(),
         };
         match case.filings.iter_mut().find(|f| f.filing_id == core.filing_id) {
-            Some(before) => *before = filing,
+            Some(before) => {
+                filing.officer_version = before.officer_version;
+                *before = filing;
+            }
             None => case.filings.push(filing),
         }
         if case.filings.first().is_some_and(|f| f.filing_id == core.filing_id) {
             case.summary = Some(summary_of(said, &core, case.created_ms));
         }
-        case.with_officer = false;
         if let Some(summary) = &mut case.summary {
             summary.filings = case.filings.len() as u32;
         }
@@ -291,6 +294,11 @@ impl<C: Cells> Apply<'_, C> {
         if planted::is(Bug::StateDiffers) && !said.at.peer.is_empty() {
             return Ok(());
         }
+        for filing in case.filings.iter_mut().filter(|f| f.filing_id == core.filing_id) {
+            if filing.officer_version <= core.filing_version {
+                filing.officer_version = 0;
+            }
+        }
         case.decisions.push(DecisionRecord {
             filing_id: core.filing_id,
             filing_version: core.filing_version,
@@ -302,7 +310,6 @@ impl<C: Cells> Apply<'_, C> {
             log_index: said.log_index,
             logged_ms: said.logged_ms(),
         });
-        case.with_officer = false;
         self.put_case(case);
         Ok(())
     }
@@ -345,7 +352,13 @@ impl<C: Cells> Apply<'_, C> {
         };
         let Some(mut case) = self.case(&id)? else { return Ok(()) };
         let officer = [v1::EventCode::RuleError as i32, v1::EventCode::AnswerOverdue as i32];
-        case.with_officer |= officer.contains(&core.code);
+        // By version, because an amendment and this event may reach the two hubs in different order.
+        let about = |f: &&mut FilingRecord| f.filing_id == core.filing_id;
+        if officer.contains(&core.code)
+            && let Some(filing) = case.filings.iter_mut().find(about)
+        {
+            filing.officer_version = filing.officer_version.max(core.filing_version);
+        }
         case.events.push(EventRecord {
             at: Some(said.at.clone()),
             commitment: said.commitment.0.to_vec(),

@@ -95,7 +95,8 @@ pub fn state(case: &CaseRecord) -> CaseState {
     if any(&[DecisionCode::Refuse, DecisionCode::Seize]) {
         return CaseState::Refused;
     }
-    if case.with_officer || any(&[DecisionCode::Hold, DecisionCode::Detain]) {
+    let with_officer = filing.officer_version == filing.version;
+    if with_officer || any(&[DecisionCode::Hold, DecisionCode::Detain]) {
         return CaseState::Held;
     }
     if open_request(case, filing) {

@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Store(StoreCommand),
     /// Three hubs on this machine play a story from filing to proof.
     Demo(Demo),
+    /// Measure hubs on this machine, beside what the machine can do at all.
+    Bench(Bench),
 }
 
 #[derive(Subcommand)]
@@ -360,4 +362,55 @@ pub(crate) struct Demo {
     /// Filings that wait for the destination while it is down.
     #[arg(long, default_value_t = 400)]
     pub(crate) backlog: u32,
+}
+
+/// `ewtp bench`.
+#[derive(Args)]
+pub(crate) struct Bench {
+    /// What to measure; everything if none is named. Floors are always measured, because figures stand beside them.
+    #[arg(value_enum)]
+    pub(crate) kinds: Vec<BenchKind>,
+    /// Directory on the disk to measure; a temporary one if absent.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Seconds of each measured run, after a second of warm-up.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seconds: u64,
+    /// Runs of each measurement; their median and spread are reported.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) repeats: usize,
+    /// Filings that go through the exchange in one run.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) exchange: u64,
+    /// Statements of the backlog in `catchup`.
+    #[arg(long, default_value_t = 200_000)]
+    pub(crate) backlog: u64,
+    /// Statements in `restart` and `rebuild`, and the most in `growth`.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) statements: u64,
+    /// Lines that stand beside those of PostgreSQL, NATS and RabbitMQ: 1, 16 and 128 clients, and catching up.
+    #[arg(long)]
+    pub(crate) peer_lines: bool,
+    /// Serve the echo that calls are compared with; the bench starts this by itself.
+    #[arg(long, hide = true)]
+    pub(crate) serve_echo: Option<PathBuf>,
+}
+
+/// Kinds of measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchKind {
+    /// Disk, cryptography, and calls that do nothing.
+    Floors,
+    /// Filings made durable and answered: single calls, streams, bulk.
+    Intake,
+    /// Filed, decided at the other hub, and known back: what goes through, and how long it takes.
+    Exchange,
+    /// A peer joins with a backlog.
+    Catchup,
+    /// Start with a long log.
+    Restart,
+    /// State rebuilt from the journal.
+    Rebuild,
+    /// Rate, memory, disk and start as the log grows.
+    Growth,
 }

@@ -2,8 +2,8 @@
 //!
 //! The demo has only the public API and process signals; what it counts, it counts by its own ledger of acknowledgements.
 
-mod filings;
-mod stage;
+pub(crate) mod filings;
+pub(crate) mod stage;
 mod story;
 
 use std::path::{Path, PathBuf};

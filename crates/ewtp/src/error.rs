@@ -42,6 +42,9 @@ pub(crate) enum CliError {
     /// The demo saw what it should not.
     #[error("the demo failed: {0}")]
     Demo(String),
+    /// A measurement could not be made.
+    #[error("not measured: {0}")]
+    Bench(String),
 }
 
 impl CliError {

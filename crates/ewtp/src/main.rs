@@ -4,6 +4,7 @@
 //! 1 refused or not verified, 2 wrong call, 3 the hub can't be reached, 4 something here failed.
 
 mod args;
+mod bench;
 mod commands;
 mod demo;
 mod error;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Log(command) => commands::log::run(&command, &cli.profile, &out),
         Command::Store(command) => commands::store::run(&command, &out),
         Command::Demo(command) => demo::run(&command, &out),
+        Command::Bench(command) => bench::run(&command, &out),
     };
     match outcome {
         Ok(code) => code,

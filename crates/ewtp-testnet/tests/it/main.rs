@@ -31,7 +31,10 @@ fn a_seed_happens_the_same_way_twice() {
 
 /// Seeds that broke a promise once, by the bug that they showed.
 const FOUND: &[(u64, &str)] = &[
-    (7, "frames that only hear carried times of their own, forgotten at a restart: the next frame was earlier"),
+    (
+        7,
+        "frames that only hear carried times of their own, forgotten at a restart: the next frame was earlier",
+    ),
     (20, "the same, over a clock that jumped back by half an hour"),
 ];
 
