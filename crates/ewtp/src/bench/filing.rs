@@ -23,20 +23,20 @@ impl Template {
             exporter: "Nyeri Growers' Cooperative",
             consignee: "Gent Roasters",
             destination,
-            items: vec![("090111", "Coffee, green, washed", "120", "980")],
+            items: vec![
+                ("090111", "Coffee, green, washed", "120", "980"),
+                ("090240", "Tea, black, in bags of 5 kg", "35", "210"),
+            ],
             filer_note: "",
         };
         let mut template = Self { request: advance(&goods), dice: 1, run: run.to_owned() };
         let missing = BYTES.saturating_sub(template.next(0).encoded_len());
-        let text = template.random(missing);
-        if let Some(item) = template.item() {
+        let texts = [template.random(missing / 2), template.random(missing - missing / 2)];
+        let goods = template.request.filing.as_mut().and_then(|f| f.goods.as_mut());
+        for (item, text) in goods.into_iter().flat_map(|g| &mut g.items).zip(texts) {
             item.description.push_str(&text);
         }
         template
-    }
-
-    fn item(&mut self) -> Option<&mut v1::GoodsItem> {
-        self.request.filing.as_mut()?.goods.as_mut()?.items.first_mut()
     }
 
     /// Letters without a pattern, so that nothing compresses away.
