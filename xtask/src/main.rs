@@ -1,6 +1,7 @@
 //! What developers run: `cargo xtask ci` is all that CI calls; `cargo xtask tidy` checks what a program can of the style.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers prints")]
 
+mod instructions;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -71,7 +72,10 @@ fn main() -> ExitCode {
         Some("ci") => ci(),
         Some("tidy") => tidy::run(&root()),
         Some("demo") => demo(),
-        _ => Err("usage: cargo xtask ci | tidy | demo".into()),
+        Some("instructions") => {
+            instructions::run(&root(), std::env::args().any(|a| a == "--record"))
+        }
+        _ => Err("usage: cargo xtask ci | tidy | demo | instructions [--record]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

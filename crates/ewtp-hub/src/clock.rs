@@ -1,5 +1,6 @@
 //! Time and randomness come in here, so that tests and the simulation can replace them.
 
+use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The hub's clock.
@@ -29,8 +30,35 @@ pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     if seeded::fill(&mut bytes) {
         return Ok(bytes);
     }
-    getrandom::fill(&mut bytes)?;
+    POOL.with_borrow_mut(|pool| pool.take(&mut bytes))?;
     Ok(bytes)
+}
+
+/// Randomness of the operating system, fetched a page at a time: a filing takes a dozen salts and ids, and a system call for
+/// each was a fiftieth of its whole cost. What was handed out is wiped.
+struct Pool {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; 1024], used: 1024 }) };
+}
+
+impl Pool {
+    fn take(&mut self, out: &mut [u8]) -> Result<(), getrandom::Error> {
+        if out.len() > self.bytes.len() - self.used {
+            getrandom::fill(&mut self.bytes)?;
+            self.used = 0;
+        }
+        let Some(fresh) = self.bytes.get_mut(self.used..self.used + out.len()) else {
+            return getrandom::fill(out); // longer than the pool
+        };
+        out.copy_from_slice(fresh);
+        fresh.fill(0);
+        self.used += out.len();
+        Ok(())
+    }
 }
 
 /// Numbers that a seed gives, so that a simulated hub does the same thing twice.

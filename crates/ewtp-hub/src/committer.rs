@@ -410,13 +410,12 @@ impl Committer {
             }
         }
         if let Some(claim) = draft.lrn.as_ref().filter(|_| !planted::is(Bug::LrnTwice)) {
-            let planned = plan.lrns.get(&claim.key).map(|(i, d)| (*i, d.to_vec()));
-            let taken = match planned {
-                Some(planned) => Some(planned),
-                None => views.lrn(&claim.key).await?,
+            let taken = match plan.lrns.get(&claim.key) {
+                Some((index, digest)) => Some((*index, *digest == claim.digest)),
+                None => views.lrn(&claim.key, &claim.digest).await?,
             };
-            if let Some((index, digest)) = taken {
-                return Ok(Err(DraftError::LrnTaken { index, same: digest == claim.digest }));
+            if let Some((index, same)) = taken {
+                return Ok(Err(DraftError::LrnTaken { index, same }));
             }
         }
         if let Some(page) = &draft.page {
@@ -448,7 +447,7 @@ impl Committer {
         let headers = draft.statements.iter().map(write).collect::<Result<Vec<_>, _>>()?;
         for (header, s) in headers.iter().zip(&draft.statements) {
             // What a peer would have to refuse must never be said: it would stop that lane for ever.
-            let bytes = header.len() + s.parts.iter().map(|(_, blob)| blob.len()).sum::<usize>();
+            let bytes = header.len() + s.parts.iter().map(|p| p.blob.len()).sum::<usize>();
             if bytes > STATEMENT_BYTES_MAX {
                 let what = format!("{} {}", s.id.kind, s.id.subject);
                 return Err(DraftError::TooLarge { what, bytes, limit: STATEMENT_BYTES_MAX });
@@ -511,8 +510,7 @@ impl Committer {
             lane.frontier.push_leaf(lane_leaf(LogIndex(index), &commitment));
             audience.push(LaneAddress { peer: peer.to_string(), number: lane.frontier.size() });
         }
-        let parts =
-            s.parts.iter().map(|(name, blob)| lay_out(&mut plan.blobs, name, blob)).collect();
+        let parts = s.parts.iter().map(|p| lay_out(&mut plan.blobs, p.name, &p.blob)).collect();
         plan.frame.own.push(OwnStatement {
             index,
             header: header.into_bytes(),
@@ -530,9 +528,9 @@ impl Committer {
     /// A new peer's lane begins with the table that ends this batch.
     fn open_lane(&mut self, s: &NewStatement) {
         use ewtp_proto::Message as _;
-        let internal = s.parts.iter().find(|(name, _)| name == "internal");
+        let internal = s.parts.iter().find(|p| p.name == "internal");
         let record = internal
-            .and_then(|(name, blob)| ewtp_log::statement::open_part(name, blob).ok())
+            .and_then(|p| ewtp_log::statement::open_part(p.name, &p.blob).ok())
             .and_then(|content| ewtp_proto::v1::PeerRecord::decode(content).ok());
         if let Some(record) = record
             && let (Ok(peer), Ok(slot)) = (record.hub.parse::<HubId>(), u16::try_from(record.slot))

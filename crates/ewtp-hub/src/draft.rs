@@ -9,6 +9,17 @@ use ewtp_proto::v1::{FilingCore, Finding};
 
 use crate::clock::random;
 
+/// A part with its salt and its digest: hashed by who drafts, because the committer is one and they are many.
+#[derive(Clone, Debug)]
+pub struct SealedPart {
+    /// Name.
+    pub name: &'static str,
+    /// Salt, length, content, padding.
+    pub blob: Vec<u8>,
+    /// As the header says it.
+    pub digest: Hash,
+}
+
 /// A statement to be said.
 #[derive(Clone, Debug)]
 pub struct NewStatement {
@@ -16,8 +27,8 @@ pub struct NewStatement {
     pub id: StatementId,
     /// Statements that it answers or replaces.
     pub refs: Vec<Hash>,
-    /// Sealed parts: name and blob.
-    pub parts: Vec<(String, Vec<u8>)>,
+    /// Its parts, in order.
+    pub parts: Vec<SealedPart>,
     /// Peers that it is said to.
     pub audience: Vec<HubId>,
     /// Account that it comes from, for filings.
@@ -52,16 +63,36 @@ impl NewStatement {
     ///
     /// # Errors
     /// No randomness.
-    pub fn part(mut self, name: &str, content: &impl Message) -> Result<Self, getrandom::Error> {
+    pub fn part(
+        mut self,
+        name: &'static str,
+        content: &impl Message,
+    ) -> Result<Self, getrandom::Error> {
         let blob = seal_part(name, &content.encode_to_vec(), random()?);
-        self.parts.push((name.to_owned(), blob));
+        let digest = part_digest(name, &blob);
+        self.parts.push(SealedPart { name, blob, digest });
         Ok(self)
+    }
+
+    /// The same for content that may be missing.
+    ///
+    /// # Errors
+    /// No randomness.
+    pub fn part_or_empty<M: Message + Default>(
+        self,
+        name: &'static str,
+        content: Option<&M>,
+    ) -> Result<Self, getrandom::Error> {
+        match content {
+            Some(content) => self.part(name, content),
+            None => self.part(name, &M::default()),
+        }
     }
 
     /// Name and digest of each part, as the header lists them.
     #[must_use]
     pub fn digests(&self) -> Vec<(String, Hash)> {
-        self.parts.iter().map(|(name, blob)| (name.clone(), part_digest(name, blob))).collect()
+        self.parts.iter().map(|p| (p.name.to_owned(), p.digest)).collect()
     }
 }
 

@@ -6,7 +6,6 @@ use ewtp_log::hash::sha256;
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::FilingRecord;
 use ewtp_proto::{Message as _, v1};
-use ewtp_store::planted::{self, Bug};
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::scope::shows_statement;
@@ -73,11 +72,6 @@ pub async fn submit(
         Err(violations) => return Ok(refused(violations, String::new())),
     };
     let claim = LrnClaim { key: lrn_key(shared, account, checked.lrn.as_str()), digest };
-    if let Some((index, held)) = Views(&*shared.store).lrn(&claim.key).await?
-        && !planted::is(Bug::LrnTwice)
-    {
-        return repeated(shared, &checked, index, held == claim.digest).await;
-    }
     for _ in 0..REPLANS_MAX {
         let joined = match amended(shared, account, &checked).await? {
             Ok(joined) => joined,
@@ -100,7 +94,7 @@ const REPLANS_MAX: u32 = 16;
 
 async fn conclude(
     shared: &Arc<Shared>,
-    checked: &CheckedFiling,
+    checked: &CheckedFiling<'_>,
     accepted: v1::Accepted,
     outcome: Result<crate::draft::Logged, DraftError>,
 ) -> Result<v1::SubmitResponse, IntakeError> {
@@ -151,7 +145,7 @@ fn lrn_key(shared: &Shared, account: &str, lrn: &str) -> [u8; 32] {
 /// The same bytes again get the first answer; other bytes are refused with the first one's receipt.
 async fn repeated(
     shared: &Arc<Shared>,
-    checked: &CheckedFiling,
+    checked: &CheckedFiling<'_>,
     index: u64,
     same: bool,
 ) -> Result<v1::SubmitResponse, IntakeError> {
@@ -196,9 +190,9 @@ struct Joined {
 async fn amended(
     shared: &Shared,
     account: &str,
-    checked: &CheckedFiling,
+    checked: &CheckedFiling<'_>,
 ) -> Result<Result<Joined, Vec<v1::Finding>>, StoreError> {
-    let core = &checked.core;
+    let core = checked.core;
     if core.case_id.is_empty() && core.filing_id.is_empty() {
         return Ok(Ok(Joined::default()));
     }
@@ -229,14 +223,14 @@ async fn amended(
 }
 
 /// The audience follows from the route: the hub of the destination, bounded by its data scope.
-fn route(shared: &Shared, checked: &CheckedFiling) -> Route {
+fn route(shared: &Shared, checked: &CheckedFiling<'_>) -> Route {
     let me = shared.identity.hub.to_string();
     let own = shared.own_descriptor();
     let home = own.territories.iter().any(|t| t == checked.destination.as_str());
     let directory = shared.directory.load();
     let peer = directory.peer_for(checked.destination.as_str()).filter(|_| !home);
     let shown = peer.filter(|p| {
-        p.record.scope.as_ref().is_some_and(|s| shows_statement(s, "filing", Some(&checked.core)))
+        p.record.scope.as_ref().is_some_and(|s| shows_statement(s, "filing", Some(checked.core)))
     });
     let audience = shown.map(|p| p.hub.clone()).into_iter().collect();
     match checked.kind {
@@ -253,7 +247,7 @@ fn route(shared: &Shared, checked: &CheckedFiling) -> Route {
 fn plan(
     shared: &Shared,
     account: &str,
-    checked: &CheckedFiling,
+    checked: &CheckedFiling<'_>,
     joined: &Joined,
     route: Route,
     claim: LrnClaim,
@@ -288,15 +282,15 @@ fn plan(
         code_lists: shared.lists.editions(),
         filer_note,
     };
-    let filing = &checked.filing;
+    let filing = checked.filing;
     let mut statement = NewStatement::new("filing", &core.filing_id, u64::from(core.version))?
         .part("core", &core)?
-        .part("parties", &filing.parties.clone().unwrap_or_default())?
-        .part("goods", &filing.goods.clone().unwrap_or_default())?
-        .part("value", &filing.value.clone().unwrap_or_default())?
-        .part("authority", &filing.authority.clone().unwrap_or_default())?
+        .part_or_empty("parties", filing.parties.as_ref())?
+        .part_or_empty("goods", filing.goods.as_ref())?
+        .part_or_empty("value", filing.value.as_ref())?
+        .part_or_empty("authority", filing.authority.as_ref())?
         .part("internal", &internal)?
-        .part("signature", &filing.signature.clone().unwrap_or_default())?;
+        .part_or_empty("signature", filing.signature.as_ref())?;
     statement.refs.extend(before.and_then(|b| Hash::from_slice(&b.commitment)));
     statement.audience.clone_from(&route.audience);
     statement.account = account.to_owned();

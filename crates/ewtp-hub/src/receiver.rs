@@ -256,7 +256,8 @@ async fn draft_of(
         statements.push(held);
     }
     if planted::is(Bug::LaneGap) && statements.len() > 1 {
-        (statements.pop(), blobs.pop());
+        statements.pop();
+        blobs.pop();
     }
     draft.page = Some(Box::new(PagePlan {
         peer: peer.hub.clone(),

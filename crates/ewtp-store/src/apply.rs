@@ -1,6 +1,6 @@
 //! `apply`: the state as a function of the frames in order. Rebuild and normal running use this one function.
 
-use ewtp_log::hash::leaf_hash;
+use ewtp_log::hash::{leaf_hash, sha256};
 use ewtp_log::lane::lane_leaf;
 use ewtp_log::statement::{Header, StatementId, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
@@ -136,8 +136,8 @@ impl<C: Cells> Apply<'_, C> {
     fn own_statement(&mut self, read: &ReadFrame, s: &OwnStatement) -> Result<(), C::Error> {
         if !s.lrn_key.is_empty() {
             let mut value = s.index.to_be_bytes().to_vec();
-            value.extend_from_slice(&s.submission_digest);
-            self.cells.write(Key::new(Kind::Lrn).bytes(&s.lrn_key).finish(), value);
+            value.extend_from_slice(short(&s.submission_digest));
+            self.cells.write(lrn_row(&s.lrn_key), value);
         }
         let Ok(header) = Header::parse(&s.header) else { return Ok(()) };
         let said = Said {
@@ -220,14 +220,16 @@ impl<C: Cells> Apply<'_, C> {
     }
 
     fn case(&self, id: &str) -> Result<Option<CaseRecord>, C::Error> {
-        load(self.cells, &Key::new(Kind::Case).text(id).finish())
+        match self.cells.read(&Key::new(Kind::CaseId).text(id).finish())? {
+            Some(ordinal) => load(self.cells, &Key::new(Kind::Case).bytes(&ordinal).finish()),
+            None => Ok(None),
+        }
     }
 
     fn put_case(&mut self, mut case: CaseRecord) {
         case.revision += 1;
         self.changes.push(Change { case_id: case.case_id.clone(), account: case.account.clone() });
-        let key = Key::new(Kind::Case).text(&case.case_id).finish();
-        self.put(key, &case);
+        self.put(Key::new(Kind::Case).number(case.ordinal).finish(), &case);
     }
 
     fn filing(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
@@ -272,11 +274,11 @@ impl<C: Cells> Apply<'_, C> {
         let ordinal = self.counters.cases;
         self.counters.cases += 1;
         let id = core.case_id.clone();
-        self.cells
-            .write(Key::new(Kind::CaseOrder).number(ordinal).finish(), id.clone().into_bytes());
+        let row = Key::new(Kind::CaseId).text(&id).finish();
+        self.cells.write(row, ordinal.to_be_bytes().to_vec());
         if !said.account.is_empty() {
             let key = Key::new(Kind::AccountCases).text(said.account).number(ordinal).finish();
-            self.cells.write(key, id.clone().into_bytes());
+            self.cells.write(key, Vec::new());
         }
         let created_ms = said.frame.frame.time_ms;
         CaseRecord {
@@ -487,9 +489,21 @@ impl<C: Cells> Apply<'_, C> {
     }
 }
 
-/// Key of an identity that a peer used.
+/// Key of an identity that a peer used: half of a digest, so that millions of them stay in memory. To collide two identities of
+/// its own costs a peer 2⁶⁴ tries and wins it a refusal.
 pub(crate) fn identity_key(peer: &str, id: &StatementId) -> Vec<u8> {
-    Key::new(Kind::Identity).text(peer).text(&id.kind).text(&id.subject).number(id.number).finish()
+    let name = Key::new(Kind::Identity).text(&id.kind).text(&id.subject).number(id.number).finish();
+    Key::new(Kind::Identity).text(peer).bytes(short(&sha256(&[&name]).0)).finish()
+}
+
+/// Row of an LRN, from its keyed digest.
+pub(crate) fn lrn_row(key: &[u8]) -> Vec<u8> {
+    Key::new(Kind::Lrn).bytes(short(key)).finish()
+}
+
+/// The half of a digest that rows hold.
+pub(crate) fn short(digest: &[u8]) -> &[u8] {
+    digest.get(..16).unwrap_or(digest)
 }
 
 /// The row of a case, from the newest version of its first filing.
@@ -503,7 +517,8 @@ fn summary_of(said: &Said<'_>, core: &v1::FilingCore, created_ms: u64) -> v1::Ca
     if planted::is(Bug::SumsShort)
         && let (Some(goods), Some(value)) = (&mut parts.goods, &mut parts.value)
     {
-        (goods.items.pop(), value.items.pop());
+        goods.items.pop();
+        value.items.pop();
     }
     let mut warnings = std::collections::BTreeMap::new();
     for w in said.warnings {

@@ -20,11 +20,11 @@ pub enum Kind {
     Identity = b'd',
     /// Receiver's state of a lane.
     Receiver = b'r',
-    /// Case.
+    /// Case, by ordinal: records grow at one end, and what is random (ids, LRNs) has small rows of its own that stay in memory.
     Case = b'c',
-    /// Case by ordinal.
-    CaseOrder = b'o',
-    /// Case by account and ordinal.
+    /// Ordinal of a case by its id.
+    CaseId = b'o',
+    /// Ordinals of an account's cases.
     AccountCases = b'a',
     /// Changes from a number on.
     Changes = b'w',

@@ -178,7 +178,6 @@ fn decode_redo(bytes: &[u8]) -> Option<Changes> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     fn changes() -> Changes {

@@ -167,7 +167,8 @@ impl JournaledStore<SledState> {
                     if x != y {
                         differences.push(format!("another value at {}", hex(&a)));
                     }
-                    (mine.skip(), theirs.skip());
+                    mine.skip();
+                    theirs.skip();
                 }
                 (Some((a, _)), b) if b.as_ref().is_none_or(|(b, _)| a < *b) => {
                     differences.push(format!("surplus {}", hex(&a)));

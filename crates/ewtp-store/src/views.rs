@@ -13,6 +13,7 @@ use ewtp_proto::store::v1::{
 };
 use ewtp_proto::{Message, v1};
 
+use crate::apply::{identity_key, lrn_row, short};
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE, last_number};
 use crate::state::Row;
@@ -146,28 +147,35 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// # Errors
     /// Reading.
     pub async fn case(&self, id: &str) -> Result<Option<CaseRecord>, StoreError> {
-        self.load(Key::new(Kind::Case).text(id).finish()).await
+        match self.0.get(&Key::new(Kind::CaseId).text(id).finish()).await? {
+            Some(ordinal) => self.load(Key::new(Kind::Case).bytes(&ordinal).finish()).await,
+            None => Ok(None),
+        }
     }
 
-    /// Case ids from an ordinal on, of one account or of all: (ordinal, id).
+    /// Cases from an ordinal on, of one account or of all, in the order in which they were opened.
     ///
     /// # Errors
     /// Reading.
-    pub async fn case_ids(
+    pub async fn cases(
         &self,
         account: Option<&str>,
         from: u64,
         limit: usize,
-    ) -> Result<Vec<(u64, String)>, StoreError> {
-        let prefix = match account {
-            Some(account) => Key::new(Kind::AccountCases).text(account),
-            None => Key::new(Kind::CaseOrder),
+    ) -> Result<Vec<CaseRecord>, StoreError> {
+        let Some(account) = account else {
+            let prefix = Key::new(Kind::Case);
+            let first = prefix.clone().number(from).finish();
+            let rows = self.0.scan(&first, &prefix.end(), limit).await?;
+            return rows.iter().map(|(_, value)| decode(value)).collect();
         };
+        let prefix = Key::new(Kind::AccountCases).text(account);
         let rows = self.0.scan(&prefix.clone().number(from).finish(), &prefix.end(), limit).await?;
-        let row = |(key, value): &(Vec<u8>, Vec<u8>)| {
-            Some((last_number(key)?, String::from_utf8(value.clone()).ok()?))
-        };
-        Ok(rows.iter().filter_map(row).collect())
+        let mut cases = Vec::with_capacity(rows.len());
+        for ordinal in rows.iter().filter_map(|(key, _)| last_number(key)) {
+            cases.extend(self.load(Key::new(Kind::Case).number(ordinal).finish()).await?);
+        }
+        Ok(cases)
     }
 
     /// Changes after a cursor, in order: (number, case id, account).
@@ -193,15 +201,15 @@ impl<S: Store + ?Sized> Views<'_, S> {
         Ok(out)
     }
 
-    /// First filing under a keyed (account, LRN): log index and digest of the submission.
+    /// First filing under a keyed (account, LRN): its log index, and whether its submission had this digest.
     ///
     /// # Errors
     /// Reading.
-    pub async fn lrn(&self, key: &[u8]) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        let value = self.0.get(&Key::new(Kind::Lrn).bytes(key).finish()).await?;
+    pub async fn lrn(&self, key: &[u8], digest: &[u8]) -> Result<Option<(u64, bool)>, StoreError> {
+        let value = self.0.get(&lrn_row(key)).await?;
         Ok(value.and_then(|v| {
-            let (index, digest) = v.split_first_chunk::<8>()?;
-            Some((u64::from_be_bytes(*index), digest.to_vec()))
+            let (index, held) = v.split_first_chunk::<8>()?;
+            Some((u64::from_be_bytes(*index), held == short(digest)))
         }))
     }
 
@@ -264,7 +272,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// # Errors
     /// Reading.
     pub async fn heard_identity(&self, peer: &str, id: &StatementId) -> Result<bool, StoreError> {
-        Ok(self.0.get(&crate::apply::identity_key(peer, id)).await?.is_some())
+        Ok(self.0.get(&identity_key(peer, id)).await?.is_some())
     }
 
     /// All accounts.

@@ -60,9 +60,12 @@ fn run_seeds(options: &Options, json: bool) -> Result<ExitCode, ewtp_testnet::Te
     let total = sim::seeds(options, &tell)?;
     if !json {
         println!(
-            "{} filings were acknowledged, {} seeds a minute",
+            "{} filings were acknowledged, {} seeds a minute; faults:",
             total.acknowledged, total.per_minute
         );
+        for (kind, count) in &total.faults {
+            println!("  {count:>8} {kind}");
+        }
     }
     println!(
         "{}",
@@ -70,7 +73,7 @@ fn run_seeds(options: &Options, json: bool) -> Result<ExitCode, ewtp_testnet::Te
             "seeds": total.seeds,
             "failed": total.failed,
             "per_minute": total.per_minute,
-            "faults_injected": total.faults,
+            "faults_injected": total.faults.values().sum::<u64>(),
         })
     );
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -20,11 +20,11 @@ pub const TEXT_CHARS_MAX: usize = 512;
 
 /// A filing without violations, in the order of its parts.
 #[derive(Clone, Debug)]
-pub struct CheckedFiling {
+pub struct CheckedFiling<'a> {
     /// The filing as handed in.
-    pub filing: v1::Filing,
+    pub filing: &'a v1::Filing,
     /// Its core, present by construction.
-    pub core: v1::FilingCore,
+    pub core: &'a v1::FilingCore,
     /// What it is for.
     pub kind: FilingType,
     /// Local reference.
@@ -41,10 +41,10 @@ pub struct CheckedFiling {
 ///
 /// # Errors
 /// Every violation, at least one.
-pub fn check_filing(
-    filing: &v1::Filing,
+pub fn check_filing<'a>(
+    filing: &'a v1::Filing,
     lists: &CodeLists,
-) -> Result<CheckedFiling, Vec<v1::Finding>> {
+) -> Result<CheckedFiling<'a>, Vec<v1::Finding>> {
     let mut findings = Findings::default();
     let empty = v1::FilingCore::default();
     let core = filing.core.as_ref().unwrap_or(&empty);
@@ -57,10 +57,11 @@ pub fn check_filing(
     check.values();
     let destination = Country::parse(&core.country_of_destination);
     let export = Country::parse(&core.country_of_export);
-    match (findings.violations.is_empty(), destination, export, Lrn::parse(&core.lrn)) {
-        (true, Some(destination), Some(export), Some(lrn)) => Ok(CheckedFiling {
-            filing: filing.clone(),
-            core: core.clone(),
+    match (findings.violations.is_empty(), destination, export, Lrn::parse(&core.lrn), &filing.core)
+    {
+        (true, Some(destination), Some(export), Some(lrn), Some(core)) => Ok(CheckedFiling {
+            filing,
+            core,
             kind: core.r#type(),
             lrn,
             destination,

@@ -18,6 +18,10 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 
+/// glibc gives what one thread freed for another back slowly: a quarter of a busy hub's time (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = output::Output::new(cli.json);

@@ -6,6 +6,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// glibc gives what one thread freed for another back slowly: a quarter of a busy hub's time (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs one hub of an eWTP network.
 #[derive(Parser)]
 #[command(name = "ewtpd", version)]

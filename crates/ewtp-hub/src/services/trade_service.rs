@@ -176,16 +176,14 @@ impl TradeService for Trade {
         let views = Views(&*self.shared.store);
         let (mut cases, mut scanned) = (Vec::new(), 0);
         loop {
-            let ids = views.case_ids(whose, from, size).await.map_err(|e| status::store(&e))?;
-            let more = ids.len() == size;
-            for (ordinal, id) in ids {
-                from = ordinal + 1;
+            let records = views.cases(whose, from, size).await.map_err(|e| status::store(&e))?;
+            let more = records.len() == size;
+            for record in records {
+                from = record.ordinal + 1;
                 scanned += 1;
-                if let Some(record) = views.case(&id).await.map_err(|e| status::store(&e))? {
-                    let row = summary(&record);
-                    if matches(&request, &record, &row) {
-                        cases.push(row);
-                    }
+                let row = summary(&record);
+                if matches(&request, &record, &row) {
+                    cases.push(row);
                 }
                 if cases.len() == size {
                     break;

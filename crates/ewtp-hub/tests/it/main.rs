@@ -153,11 +153,14 @@ async fn no_answer_and_no_head_precede_the_sync() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!answer.is_finished(), "an answer before the sync");
     assert_eq!(rig.head.borrow().size, before, "a head before the sync");
-    assert!(Views(&*rig.store).lrn(&[1; 32]).await.unwrap().is_none(), "a view before the sync");
+    assert!(
+        Views(&*rig.store).lrn(&[1; 32], &[2; 32]).await.unwrap().is_none(),
+        "a view before the sync"
+    );
     rig.set(Sync::Works);
     let logged = answer.await.unwrap().unwrap();
     assert_eq!(logged.statements[0].0, before);
-    assert!(Views(&*rig.store).lrn(&[1; 32]).await.unwrap().is_some());
+    assert!(Views(&*rig.store).lrn(&[1; 32], &[2; 32]).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +180,7 @@ async fn a_full_disk_acknowledges_nothing_and_ends_the_committer_and_start_up_re
     drop((rig.accounts, rig.store));
     let again = Rig::open(dir.path()).await;
     assert!(
-        Views(&*again.store).lrn(&[1; 32]).await.unwrap().is_some(),
+        Views(&*again.store).lrn(&[1; 32], &[2; 32]).await.unwrap().is_some(),
         "what was acknowledged is there"
     );
     // What was in doubt is asked again by its LRN: either it is there, or it is filed now; never twice.

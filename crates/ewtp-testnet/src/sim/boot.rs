@@ -64,7 +64,6 @@ pub(crate) fn boot(homes: &[Home], count: usize) -> Result<Booted, TestnetError>
         .map(|at| Door::new(net.at(count + at, &fuse), &homes[at], &homes[at].operator))
         .collect();
     let introductions: Vec<_> = (0..count).map(|at| introduction(homes, at)).collect();
-    #[expect(clippy::disallowed_methods, reason = "owned by the clients' runtime and awaited")]
     let work = clients.spawn(async move {
         for (mut door, calls) in doors.into_iter().zip(introductions) {
             calls.make(&mut door).await?;

@@ -215,7 +215,7 @@ impl Platform {
             Ok(Some(v1::submit_response::Result::Refused(refused))) => {
                 let codes: Vec<&str> = refused.violations.iter().map(|v| v.code.as_str()).collect();
                 self.yard.trace.say(format!("{lrn} is refused: {}", codes.join(", ")));
-                if codes.iter().any(|c| *c == "lrn-reused") {
+                if codes.contains(&"lrn-reused") {
                     let what = format!("{lrn}: the same bytes were refused as others");
                     self.yard.oracle().breach(promise::ONCE, what);
                 }

@@ -24,8 +24,8 @@ pub(crate) struct Faults {
     mends: BTreeMap<u64, Vec<Mend>>,
     /// Per thousand and step.
     rate: u64,
-    /// How many were injected.
-    pub(crate) count: u64,
+    /// How many were injected, by kind.
+    pub(crate) counts: BTreeMap<&'static str, u64>,
     /// Hubs that go down with their page cache.
     power: Vec<bool>,
     /// Starts of each hub.
@@ -46,10 +46,14 @@ impl Faults {
             chance,
             mends: BTreeMap::new(),
             rate,
-            count: 0,
+            counts: BTreeMap::new(),
             power: vec![false; hubs],
             starts: vec![0; hubs],
         }
+    }
+
+    fn count(&mut self, kind: &'static str) {
+        *self.counts.entry(kind).or_default() += 1;
     }
 
     fn later(&mut self, at: u64, mend: Mend) {
@@ -61,7 +65,6 @@ impl Faults {
         if !self.chance.happens(self.rate) {
             return;
         }
-        self.count += 1;
         let hubs = machines.len();
         let hub = self.chance.index(hubs);
         let name = HUBS[hub];
@@ -72,18 +75,21 @@ impl Faults {
                 let other = (hub + 1 + self.chance.index(hubs - 1)) % hubs;
                 let link = if self.chance.happens(500) { Link::Stalled } else { Link::Broken };
                 trace.say(format!("the link {name}-{} is {link:?}", HUBS[other]));
+                self.count("link between hubs");
                 net.set_link(hub, other, link);
                 self.later(for_a_while, Mend::Link(hub, other));
             }
             2 => {
                 let link = if self.chance.happens(500) { Link::Stalled } else { Link::Broken };
                 trace.say(format!("the clients of {name} are cut off ({link:?})"));
+                self.count("link to clients");
                 net.set_link(hub, hubs + hub, link);
                 self.later(for_a_while, Mend::Link(hub, hubs + hub));
             }
             3 => {
                 let slowest = self.chance.between(10, 400);
                 trace.say(format!("bytes need up to {slowest} ms"));
+                self.count("slow bytes");
                 net.set_latency(1, slowest);
                 self.later(for_a_while, Mend::Latency);
             }
@@ -93,10 +99,12 @@ impl Faults {
                 let power = silent || self.chance.happens(500);
                 let how = if power { "loses power" } else { "is killed" };
                 trace.say(format!("{name} {how} after {things} more things"));
+                self.count(if power { "power cut" } else { "kill" });
                 self.power[hub] = power;
                 fuse.arm(things, silent);
             }
             7 => {
+                self.count("failed sync");
                 let mut platter =
                     machine.belongings.platter.lock().unwrap_or_else(PoisonError::into_inner);
                 platter.fails_in = self.chance.between(1, 5);
@@ -106,6 +114,7 @@ impl Faults {
             8 => {
                 let pause = self.chance.between(DISK.0, DISK.1);
                 trace.say(format!("{name}'s disk pauses up to {pause} ms"));
+                self.count("slow disk");
                 machine.pause.store(pause, Ordering::Relaxed);
                 self.later(for_a_while, Mend::Disk(hub));
             }
@@ -114,15 +123,18 @@ impl Faults {
                 let offset = self.chance.between(1, far) as i64
                     * if self.chance.happens(500) { -1 } else { 1 };
                 trace.say(format!("{name}'s clock jumps by {offset} ms"));
+                self.count("clock jump");
                 machine.offset.store(offset, Ordering::Relaxed);
                 self.later(for_a_while, Mend::Clock(hub));
             }
             _ => {
                 if let Some(shared) = machine.shared() {
-                    trace.say(format!(
-                        "{name}'s desk is cancelled, {} drafts wait",
-                        shared.own.depth()
-                    ));
+                    let waiting = shared.own.depth();
+                    trace.say(format!("{name}'s desk is cancelled, {waiting} drafts wait"));
+                    self.count("desk cancelled");
+                    if waiting == machine.size.queue {
+                        self.count("desk cancelled with a full queue");
+                    }
                     shared.desk_interrupted.notify_waiters();
                 }
             }
@@ -173,12 +185,12 @@ impl Faults {
         let mut held = machine.belongings.held.lock().unwrap_or_else(PoisonError::into_inner);
         match self.chance.below(6) {
             0 => {
-                self.count += 1;
+                self.count("state lost");
                 trace.say(format!("{name}'s state is lost"));
                 held.lose();
             }
             1 if !held.older.is_empty() => {
-                self.count += 1;
+                self.count("state stale");
                 trace.say(format!("{name}'s state is an old copy"));
                 held.go_stale(&mut self.chance);
             }

@@ -232,7 +232,6 @@ impl Machine {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(hub.shared()));
             hub.run().await.map_err(|e| e.to_string())
         };
-        #[expect(clippy::disallowed_methods, reason = "owned by the machine's runtime")]
         let main = rt.spawn(main);
         self.running = Some(Running { rt, fuse, main, shared });
         Ok(())

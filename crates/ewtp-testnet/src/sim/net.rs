@@ -81,12 +81,15 @@ struct Backlog {
     waker: Option<Waker>,
 }
 
+/// A direction of a stream, between two machines.
+type Wire = ((Place, Place), Weak<Mutex<Pipe>>);
+
 struct Wires {
     chance: Chance,
     owners: BTreeMap<SocketAddr, Place>,
     sockets: BTreeMap<SocketAddr, Arc<Mutex<Backlog>>>,
     links: BTreeMap<(Place, Place), Link>,
-    pipes: Vec<((Place, Place), Weak<Mutex<Pipe>>)>,
+    pipes: Vec<Wire>,
     latency: (u64, u64),
 }
 

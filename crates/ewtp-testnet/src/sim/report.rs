@@ -1,5 +1,6 @@
 //! Runs many seeds and tells what came of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -36,8 +37,8 @@ pub struct Summary {
     pub failed: u64,
     /// Seeds a minute.
     pub per_minute: u64,
-    /// Faults injected.
-    pub faults: u64,
+    /// Faults injected, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
     /// Filings acknowledged.
     pub acknowledged: u64,
 }
@@ -90,7 +91,9 @@ pub fn seeds(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Summary,
             let same = !options.twice || stage.run(seed, None)?.digest == outcome.digest;
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             total.seeds += 1;
-            total.faults += outcome.faults;
+            for (kind, count) in &outcome.faults {
+                *total.faults.entry(kind).or_default() += count;
+            }
             total.acknowledged += outcome.acknowledged as u64;
             if !outcome.breaches.is_empty() || !same {
                 total.failed += 1;
@@ -109,9 +112,10 @@ pub fn seeds(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Summary,
         }
         Ok(())
     };
+    let work = &work;
     std::thread::scope(|scope| {
         let threads: Vec<_> =
-            (0..options.threads.max(1)).map(|n| scope.spawn(move || (&work)(n))).collect();
+            (0..options.threads.max(1)).map(|n| scope.spawn(move || work(n))).collect();
         let mut first = Ok(());
         for thread in threads {
             let ended = thread
@@ -137,7 +141,8 @@ fn tell_of(seed: u64, outcome: &Outcome, trace: bool, tell: &(dyn Fn(&str) + Syn
     if outcome.breaches.is_empty() {
         return;
     }
-    tell(&format!("seed {seed} failed after {} faults:", outcome.faults));
+    let faults: u64 = outcome.faults.values().sum();
+    tell(&format!("seed {seed} failed after {faults} faults:"));
     for breach in &outcome.breaches {
         tell(&format!("  broken: {}: {}", breach.promise, breach.what));
     }
@@ -178,9 +183,9 @@ pub fn planted(
             all.lock().unwrap_or_else(PoisonError::into_inner).push(caught);
         }
     };
+    let work = &work;
     std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..threads.max(1)).map(|n| scope.spawn(move || (&work)(n))).collect();
+        let threads: Vec<_> = (0..threads.max(1)).map(|n| scope.spawn(move || work(n))).collect();
         threads.into_iter().try_for_each(|t| {
             t.join().unwrap_or_else(|_| Err(crate::io("a seed")(std::io::Error::other("panic"))))
         })

@@ -24,7 +24,7 @@ const REST: u64 = 120_000;
 /// What a seed came to.
 pub(crate) struct Outcome {
     pub(crate) breaches: Vec<Breach>,
-    pub(crate) faults: u64,
+    pub(crate) faults: BTreeMap<&'static str, u64>,
     pub(crate) acknowledged: usize,
     pub(crate) trace: Vec<String>,
     /// Digest of the trace: the same seed gives the same one.
@@ -62,7 +62,7 @@ impl Stage {
         seeded::seed(Some(seed));
         planted::plant(bug);
         let run = Run::new(&self.homes[..count], belongings, took, chance);
-        let outcome = run.and_then(Run::to_the_end);
+        let outcome = run.and_then(Run::finish);
         planted::plant(None);
         seeded::seed(None);
         outcome
@@ -156,13 +156,12 @@ impl<'a> Run<'a> {
         out
     }
 
-    fn to_the_end(mut self) -> Result<Outcome, TestnetError> {
+    fn finish(mut self) -> Result<Outcome, TestnetError> {
         self.yard.oracle().look();
         for machine in &mut self.machines {
             machine.start(&self.net, &mut self.chance)?;
         }
         let platforms = self.platforms();
-        #[expect(clippy::disallowed_methods, reason = "owned by the clients' runtime")]
         let traffic = self
             .clients
             .spawn(futures_util::future::join_all(platforms.into_iter().map(Platform::run)));
@@ -195,7 +194,7 @@ impl<'a> Run<'a> {
         let digest = sha256(&[trace.join("\n").as_bytes()]);
         let breaches = self.yard.oracle().breaches.clone();
         let acknowledged = self.yard.acked().len();
-        Ok(Outcome { breaches, faults: self.faults.count, acknowledged, trace, digest })
+        Ok(Outcome { breaches, faults: self.faults.counts, acknowledged, trace, digest })
     }
 
     /// One step of everything, in an order that the seed gives.
@@ -238,7 +237,6 @@ impl<'a> Run<'a> {
     fn inspect(&mut self) -> Result<(), TestnetError> {
         let doors: Vec<Door> =
             (0..self.homes.len()).map(|at| self.door(at, &self.homes[at].officer)).collect();
-        #[expect(clippy::disallowed_methods, reason = "owned by the clients' runtime and awaited")]
         let views = self.clients.spawn(futures_util::future::join_all(doors.into_iter().map(view)));
         let deadline = self.now + REST;
         while !views.is_finished() && self.now < deadline {

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
+use ewtp_hub::network::{Network as _, Tcp};
 use ewtp_log::hash::leaf_hash;
 use ewtp_log::lane::{LaneTable, Slot, lane_leaf, slot_blind};
 use ewtp_log::note::NoteSigner;
@@ -277,9 +278,7 @@ async fn scene() -> Scene {
 async fn serve(tls: &TlsIdentity, port: u16, liar: Liar) {
     let listener = ewtp_hub::listener::Listener {
         name: "liar",
-        socket: tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))
-            .await
-            .unwrap(),
+        socket: Tcp.listen(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap(),
         tls: Arc::new(ewtp_tls::server_config(tls, Arc::new(|_: &[u8; 32]| true)).unwrap()),
         connections_max: 16,
         handshake: std::time::Duration::from_secs(5),

@@ -9,6 +9,7 @@ mod abuse;
 mod demo;
 mod federation;
 mod journey;
+mod kill;
 mod korea;
 mod liar;
 mod observe;
