@@ -313,6 +313,12 @@ impl Committer {
         for entry in &plan.frame.raw_entries {
             self.log.push_leaf(leaf_hash(entry));
         }
+        let blobs = |d: &Draft| {
+            let own = d.statements.iter().flat_map(|s| &s.parts).map(|p| p.blob.len());
+            let heard = d.page.iter().flat_map(|p| p.blobs.iter().flatten()).map(|(_, b)| b.len());
+            own.chain(heard).sum::<usize>()
+        };
+        plan.blobs.reserve(batch.iter().map(|p| blobs(&p.draft)).sum());
         for pending in batch {
             let outcome = match self.admit(&plan, &pending.draft).await? {
                 Ok(()) => self.plan(&mut plan, pending.draft),

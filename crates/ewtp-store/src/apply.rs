@@ -489,7 +489,7 @@ impl<C: Cells> Apply<'_, C> {
     }
 }
 
-/// Key of an identity that a peer used: half of a digest, so that millions of them stay in memory. To collide two identities of
+/// Key of an identity that a peer used: half of a digest, so that rows are small. To collide two identities of
 /// its own costs a peer 2⁶⁴ tries and wins it a refusal.
 pub(crate) fn identity_key(peer: &str, id: &StatementId) -> Vec<u8> {
     let name = Key::new(Kind::Identity).text(&id.kind).text(&id.subject).number(id.number).finish();

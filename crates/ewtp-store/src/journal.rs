@@ -225,11 +225,14 @@ impl Journal {
             self.lock().poisoned = false;
             return Err(JournalError::TooLarge { bytes: blobs.len() });
         }
-        let bytes = encode(sequence, &frame.encode_to_vec(), blobs);
-        let (file, segment, offset) = self.place(sequence, end, bytes.len() as u64)?;
-        file.write_at(&bytes, offset)
+        let head = encode(sequence, frame, blobs.len());
+        let bytes = (head.len() + blobs.len()) as u64;
+        let (file, segment, offset) = self.place(sequence, end, bytes)?;
+        // Two writes and no copy: until the sync it is one torn frame or another.
+        file.write_at(&head, offset)
+            .and_then(|()| file.write_at(blobs, offset + head.len() as u64))
             .map_err(|source| JournalError::Io { segment: segment.clone(), source })?;
-        Ok(Written { file, segment, sequence, offset, bytes: bytes.len() as u64 })
+        Ok(Written { file, segment, sequence, offset, bytes })
     }
 
     /// Where a frame goes: behind the last one, or into a new segment.
@@ -322,16 +325,18 @@ impl Journal {
     }
 }
 
-fn encode(sequence: u64, meta: &[u8], blobs: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEADER_BYTES + meta.len() + blobs.len());
+/// A frame up to its blobs.
+fn encode(sequence: u64, frame: &Frame, blob_len: usize) -> Vec<u8> {
+    let meta_len = frame.encoded_len();
+    let mut out = Vec::with_capacity(HEADER_BYTES + meta_len);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&sequence.to_be_bytes());
-    out.extend_from_slice(&(meta.len() as u32).to_be_bytes());
-    out.extend_from_slice(&(blobs.len() as u32).to_be_bytes());
-    let crc = checksum(&out, meta);
-    out.extend_from_slice(&crc.to_be_bytes());
-    out.extend_from_slice(meta);
-    out.extend_from_slice(blobs);
+    out.extend_from_slice(&(meta_len as u32).to_be_bytes());
+    out.extend_from_slice(&(blob_len as u32).to_be_bytes());
+    out.extend_from_slice(&[0; 4]);
+    frame.encode_raw(&mut out);
+    let crc = checksum(&out[..HEADER_BYTES - 4], &out[HEADER_BYTES..]);
+    out[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.to_be_bytes());
     out
 }
 

@@ -20,7 +20,7 @@ pub enum Kind {
     Identity = b'd',
     /// Receiver's state of a lane.
     Receiver = b'r',
-    /// Case, by ordinal: records grow at one end, and what is random (ids, LRNs) has small rows of its own that stay in memory.
+    /// Case, by ordinal: records grow at one end, and what is random (ids, LRNs) has small rows of its own.
     Case = b'c',
     /// Ordinal of a case by its id.
     CaseId = b'o',
@@ -42,6 +42,12 @@ pub enum Kind {
     Peer = b'P',
     /// Ruleset by name and version.
     Ruleset = b'U',
+    /// Chunk of a sorted run of rows.
+    Run = b'R',
+    /// Filter of a run.
+    Filter = b'B',
+    /// List of runs.
+    Runs = b'M',
 }
 
 /// A key under construction.
@@ -102,6 +108,12 @@ impl Key {
         }
         end
     }
+}
+
+/// Whether a key of this kind is written once and then at most erased: work has an id of its own each time.
+pub(crate) fn is_written_once(key: &[u8]) -> bool {
+    let kinds = [Kind::Work, Kind::ReadyWork, Kind::WaitingWork];
+    key.first().is_some_and(|first| kinds.iter().any(|kind| *kind as u8 == *first))
 }
 
 /// The number that a key ends with.

@@ -1,7 +1,7 @@
 //! Where a hub keeps what it said and heard: a journal of frames, and the state derived from it.
 //!
 //! ```text
-//! Frame ─▶ journal: write + fdatasync (the commit point) ─▶ apply(frame) ─▶ recent ─▶ sled: keys and small values
+//! Frame ─▶ journal: write + fdatasync (the commit point) ─▶ apply(frame) ─▶ recent ─▶ packed ─▶ sled
 //!                                     └──────────── rebuild ────────────────▲
 //! ```
 //!
@@ -10,9 +10,11 @@
 
 mod apply;
 pub mod disk;
+mod filter;
 mod frames;
 pub mod journal;
 pub mod keys;
+mod packed;
 pub mod planted;
 mod recent;
 mod sled_state;
@@ -24,11 +26,12 @@ pub mod views;
 
 pub use disk::{Disk, RealDisk, SegmentFile};
 pub use journal::{Journal, JournalError};
+pub use packed::Packed;
 pub use sled_state::{SledState, StateError};
 pub use state::{Changes, Row, State};
 pub use steps::{Step, Steps, Threads};
 pub use store::{JournaledStore, SledStore, StoreError};
 pub use views::{Statement, Store, Views};
 
-/// Layout of journal and state. A newer one is refused with a clear message.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Layout of journal and state. A newer one is refused with a clear message; the state of an older one is built anew.
+pub const SCHEMA_VERSION: u32 = 2;

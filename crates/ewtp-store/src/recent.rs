@@ -4,6 +4,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::keys::is_written_once;
 use crate::sled_state::StateError;
 use crate::state::{Changes, Row, State};
 
@@ -23,12 +24,26 @@ impl Recent {
     /// Adds the changes of one frame: readers see all of them from here on.
     pub(crate) fn add(&mut self, changes: Changes) {
         for (key, value) in changes {
+            if value.is_none() && self.forget(&key) {
+                continue;
+            }
             self.bytes += key.len() + value.as_ref().map_or(0, Vec::len) + OVERHEAD_BYTES;
             if let Some(before) = self.live.get(&key) {
                 self.bytes -= key.len() + before.as_ref().map_or(0, Vec::len) + OVERHEAD_BYTES;
             }
             self.live.insert(key, value);
         }
+    }
+
+    /// Takes back what has not been on its way into the state: nobody there has to be told that it is gone.
+    fn forget(&mut self, key: &[u8]) -> bool {
+        let settling = self.settling.as_ref().is_some_and(|s| s.contains_key(key));
+        if settling || !is_written_once(key) || !matches!(self.live.get(key), Some(Some(_))) {
+            return false;
+        }
+        let value = self.live.remove(key).flatten();
+        self.bytes -= key.len() + value.map_or(0, |v| v.len()) + OVERHEAD_BYTES;
+        true
     }
 
     /// Bytes that wait, about.

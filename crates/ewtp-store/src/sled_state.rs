@@ -5,7 +5,7 @@
 //! synced first; only then are its keys inserted, and an interrupted set is inserted again when the state opens.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl SledState {
         File::open(&path).and_then(|f| f.sync_data()).map_err(|e| self.io(&path, e))
     }
 
-    /// Keys held.
+    /// Keys held: fewer than the rows of the state, which are packed.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.db.len()
@@ -108,9 +108,9 @@ impl State for SledState {
     fn write(&self, changes: &Changes) -> Result<(), StateError> {
         let path = self.redo();
         let write = || -> io::Result<()> {
-            let mut file = File::create(&path)?;
-            file.write_all(&encode_redo(changes))?;
-            file.sync_all()?;
+            let mut file = BufWriter::new(File::create(&path)?);
+            encode_redo(changes, &mut file)?;
+            file.into_inner()?.sync_all()?;
             File::open(&self.dir)?.sync_all()
         };
         write().map_err(|e| self.io(&path, e))?;
@@ -135,18 +135,24 @@ fn open_sled(dir: &Path) -> Result<sled::Db, StateError> {
 }
 
 /// `EWR1`, CRC-32 of the rest, then for each key: u32 length, key, u32 length of the value plus one or 0 for none, value.
-fn encode_redo(changes: &Changes) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (key, value) in changes {
-        body.extend_from_slice(&(key.len() as u32).to_be_bytes());
-        body.extend_from_slice(key);
-        body.extend_from_slice(&value.as_ref().map_or(0, |v| v.len() as u32 + 1).to_be_bytes());
-        body.extend_from_slice(value.as_deref().unwrap_or_default());
-    }
-    let mut out = REDO_MAGIC.to_vec();
-    out.extend_from_slice(&crc32fast::hash(&body).to_be_bytes());
-    out.extend_from_slice(&body);
-    out
+fn encode_redo(changes: &Changes, out: &mut impl Write) -> io::Result<()> {
+    let each = |sink: &mut dyn FnMut(&[u8]) -> io::Result<()>| {
+        for (key, value) in changes {
+            sink(&(key.len() as u32).to_be_bytes())?;
+            sink(key)?;
+            sink(&value.as_ref().map_or(0, |v| v.len() as u32 + 1).to_be_bytes())?;
+            sink(value.as_deref().unwrap_or_default())?;
+        }
+        Ok(())
+    };
+    let mut checksum = crc32fast::Hasher::new();
+    each(&mut |bytes| {
+        checksum.update(bytes);
+        Ok(())
+    })?;
+    out.write_all(REDO_MAGIC)?;
+    out.write_all(&checksum.finalize().to_be_bytes())?;
+    each(&mut |bytes| out.write_all(bytes))
 }
 
 fn decode_redo(bytes: &[u8]) -> Option<Changes> {
@@ -195,7 +201,12 @@ mod tests {
         state.write(&before).unwrap();
         let wanted: Vec<Row> = changes().into_iter().filter_map(|(k, v)| Some((k, v?))).collect();
         // The set is on disk and half of it inserted when the process ends.
-        fs::write(state.redo(), encode_redo(&changes())).unwrap();
+        let encoded = |changes: &Changes| {
+            let mut out = Vec::new();
+            encode_redo(changes, &mut out).unwrap();
+            out
+        };
+        fs::write(state.redo(), encoded(&changes())).unwrap();
         for (key, value) in changes().into_iter().take(50) {
             match value {
                 Some(value) => drop(state.db.insert(key, value).unwrap()),
@@ -205,7 +216,7 @@ mod tests {
         drop(state);
         let state = SledState::open(dir.path()).unwrap();
         assert_eq!(state.scan(&[0], &[255], 1000).unwrap(), wanted);
-        let mut torn = encode_redo(&before);
+        let mut torn = encoded(&before);
         torn.truncate(torn.len() - 3);
         fs::write(state.redo(), torn).unwrap();
         drop(state);

@@ -22,6 +22,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::frames::Frames;
 use crate::journal::{Journal, JournalError, ReadFrame, SEGMENT_BYTES, Written};
 use crate::keys::{Key, Kind};
+use crate::packed::Packed;
 use crate::planted::{self, Bug};
 use crate::recent::Recent;
 use crate::sled_state::{SledState, StateError};
@@ -33,8 +34,9 @@ use crate::views::Store;
 const STATE_DIR: &str = "state";
 const JOURNAL_DIR: &str = "journal";
 const SCHEMA_FILE: &str = "schema";
-/// Changes settle when they weigh this much: about 20,000 statements, which are applied again after a crash.
-const SETTLE_BYTES: usize = 24 << 20;
+/// Changes settle when they weigh this much: about 5,000 statements, which are applied again after a crash. Larger sets go
+/// through memory that no cache holds, and cost a third more (docs/performance.md).
+const SETTLE_BYTES: usize = 6 << 20;
 
 /// Why the store can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +96,7 @@ pub struct JournaledStore<S> {
 type Settling = oneshot::Receiver<Result<(), StoreError>>;
 
 /// Journal and sled in one directory.
-pub type SledStore = JournaledStore<SledState>;
+pub type SledStore = JournaledStore<Packed<SledState>>;
 
 struct Inner<S> {
     journal: Journal,
@@ -104,7 +106,7 @@ struct Inner<S> {
     own_hub: String,
 }
 
-impl JournaledStore<SledState> {
+impl SledStore {
     /// Opens a data directory on the real disk.
     ///
     /// # Errors
@@ -128,7 +130,7 @@ impl JournaledStore<SledState> {
         std::fs::create_dir_all(dir).map_err(|source| dir_error(dir, source))?;
         check_schema(dir)?;
         let journal = Journal::open(disk, segment_bytes)?;
-        let state = SledState::open(&dir.join(STATE_DIR))?;
+        let state = Packed::open(SledState::open(&dir.join(STATE_DIR))?)?;
         Self::open_with(journal, state, own_hub, Arc::new(Threads), SETTLE_BYTES)
     }
 
@@ -152,7 +154,7 @@ impl JournaledStore<SledState> {
     /// # Errors
     /// [`StoreError`].
     pub fn check(&self, scratch: &Path) -> Result<Vec<String>, StoreError> {
-        let fresh = SledState::open(scratch)?;
+        let fresh = Packed::open(SledState::open(scratch)?)?;
         let recent = RwLock::new(Recent::default());
         let replay = Replay { state: &fresh, recent: &recent, own_hub: &self.inner.own_hub };
         replay.all(&self.inner.journal, SETTLE_BYTES)?;
@@ -186,7 +188,7 @@ impl JournaledStore<SledState> {
     /// Keys in the state, those that are on their way into it left out.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.inner.state.keys()
+        self.inner.state.below().keys()
     }
 }
 
@@ -458,6 +460,13 @@ fn check_schema(dir: &Path) -> Result<(), StoreError> {
     let known = crate::SCHEMA_VERSION;
     match std::fs::read_to_string(&path) {
         Ok(text) if text.trim() == known.to_string() => Ok(()),
+        Ok(text) if text.trim().parse().is_ok_and(|found: u32| found < known) => {
+            let state = dir.join(STATE_DIR);
+            if state.exists() {
+                std::fs::remove_dir_all(&state).map_err(|source| dir_error(&state, source))?;
+            }
+            std::fs::write(&path, format!("{known}\n")).map_err(|source| dir_error(&path, source))
+        }
         Ok(text) => {
             Err(StoreError::Schema { found: text.trim().chars().take(20).collect(), known })
         }

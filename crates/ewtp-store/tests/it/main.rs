@@ -1,6 +1,8 @@
 //! The journal on a disk that loses what was not synced, and the state beside it.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod packed;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};

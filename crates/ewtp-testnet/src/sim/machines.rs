@@ -12,7 +12,7 @@ use ewtp_hub::clock::Clock;
 use ewtp_hub::init::{Files, InitOptions, init};
 use ewtp_hub::shared::Shared;
 use ewtp_hub::{Config, Hub, Seams};
-use ewtp_store::{Journal, JournaledStore};
+use ewtp_store::{Journal, JournaledStore, Packed};
 use ewtp_tls::TlsIdentity;
 use ewtp_trust::Chain;
 use ewtp_trust::descriptor::Environment;
@@ -219,7 +219,7 @@ impl Machine {
             open_store: Box::new(move |_, hub| {
                 let disk = SimDisk { platter, fuse: Arc::clone(&store_fuse) };
                 let journal = Journal::open(Arc::new(disk), size.segment_bytes)?;
-                let state = SimState { held, fuse: store_fuse };
+                let state = Packed::open(SimState { held, fuse: store_fuse })?;
                 let store =
                     JournaledStore::open_with(journal, state, hub, steps, size.settle_bytes)?;
                 Ok(Arc::new(store))

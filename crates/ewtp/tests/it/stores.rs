@@ -66,9 +66,9 @@ fn a_newer_schema_and_a_readable_key_are_refused_with_what_to_do() {
     assert!(hub.process.stop().unwrap(), "SIGTERM ends well");
     let config = hub.process.config().display().to_string();
     let schema = hub.process.dir.join("data/store/schema");
-    std::fs::write(&schema, "2\n").unwrap();
+    std::fs::write(&schema, "3\n").unwrap();
     let refused = hub.run("operator", &["hub", "run", "--config", &config]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("schema 2, this program knows 1"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("schema 3, this program knows 2"));
     std::fs::write(&schema, "1\n").unwrap();
     let key = hub.process.dir.join("data/keys/log.key");
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
