@@ -111,7 +111,7 @@ impl Default for Limits {
             connections: 1024,
             handshake_ms: 5_000,
             message_bytes: 4 << 20,
-            queue: 2048,
+            queue: 4096,
             filings_per_second: 20_000,
             filings_burst: 40_000,
             daily_log_budget: 5_000_000,

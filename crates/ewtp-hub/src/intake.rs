@@ -1,6 +1,6 @@
 //! Intake: from a submission to a draft. Parses once, collects every violation, resolves the route, and claims the LRN.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ewtp_log::hash::sha256;
 use ewtp_log::{Hash, HubId};
@@ -62,12 +62,13 @@ fn refused(violations: Vec<v1::Finding>, first_receipt: String) -> v1::SubmitRes
 pub async fn submit(
     shared: &Arc<Shared>,
     account: &str,
-    request: v1::SubmitRequest,
+    request: &v1::SubmitRequest,
     pace: Pace,
 ) -> Result<v1::SubmitResponse, IntakeError> {
+    static EMPTY: LazyLock<v1::Filing> = LazyLock::new(v1::Filing::default);
     let digest = sha256(&[&request.encode_to_vec()]).0;
-    let filing = request.filing.unwrap_or_default();
-    let checked = match check_filing(&filing, &shared.lists) {
+    let filing = request.filing.as_ref().unwrap_or(&EMPTY);
+    let checked = match check_filing(filing, &shared.lists) {
         Ok(checked) => checked,
         Err(violations) => return Ok(refused(violations, String::new())),
     };

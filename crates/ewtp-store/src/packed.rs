@@ -43,14 +43,13 @@ fn layout(kind: u8) -> Layout {
     const CASE_ID: u8 = Kind::CaseId as u8;
     const LRN: u8 = Kind::Lrn as u8;
     const IDENTITY: u8 = Kind::Identity as u8;
-    const WORK: u8 = Kind::Work as u8;
     const RUN: u8 = Kind::Run as u8;
     const FILTER: u8 = Kind::Filter as u8;
     const RUNS: u8 = Kind::Runs as u8;
     match kind {
         CASE => Layout::Packed(4),
         ACCOUNT_CASES => Layout::Packed(64),
-        CASE_ID | LRN | IDENTITY | WORK => Layout::Run,
+        CASE_ID | LRN | IDENTITY => Layout::Run,
         RUN | FILTER | RUNS => Layout::Hidden,
         _ => Layout::Plain,
     }

@@ -19,8 +19,8 @@ use crate::intake::{self, Pace};
 use crate::prove::{LaneWanted, receipt_of_heard, receipt_of_own};
 use crate::shared::Shared;
 
-/// Items of one stream that are in work at once.
-const STREAM_IN_FLIGHT: usize = 512;
+/// Items of one stream that are in work at once: two batches, so that one is checked while the other is synced.
+const STREAM_IN_FLIGHT: usize = 1024;
 /// Most rows of a page.
 const PAGE_SIZE_MAX: usize = 1000;
 /// Rows looked at for one page; filters that match little return early with a token.
@@ -76,8 +76,8 @@ impl TradeService for Trade {
         let account = account(&self.shared, &request)?;
         may_file(&account)?;
         self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
-        let outcome =
-            intake::submit(&self.shared, &account.id, request.into_inner(), Pace::Refuse).await;
+        let request = Box::new(request.into_inner());
+        let outcome = intake::submit(&self.shared, &account.id, &request, Pace::Refuse).await;
         outcome.map(Response::new).map_err(|e| status::intake(&e))
     }
 
@@ -90,8 +90,10 @@ impl TradeService for Trade {
         let (shared, spki) = (Arc::clone(&self.shared), super::caller(&request)?.spki);
         let one = move |item: Result<v1::SubmitStreamRequest, Status>| {
             let (shared, id) = (Arc::clone(&shared), account.id.clone());
+            // A filing is some kilobytes of fields: boxed before it is moved from future to future.
+            let item = item.map(|item| (item.sequence, Box::new(item.request.unwrap_or_default())));
             async move {
-                let item = item?;
+                let (sequence, request) = item?;
                 // Looked up per item: a credential that is revoked meanwhile files nothing more.
                 let now = shared.directory.load().account(&spki).cloned();
                 may_file(
@@ -115,11 +117,9 @@ impl TradeService for Trade {
                         }
                     }
                 }
-                let outcome =
-                    intake::submit(&shared, &id, item.request.unwrap_or_default(), Pace::Wait)
-                        .await;
+                let outcome = intake::submit(&shared, &id, &request, Pace::Wait).await;
                 let response = outcome.map_err(|e| status::intake(&e))?;
-                Ok(v1::SubmitStreamResponse { sequence: item.sequence, response: Some(response) })
+                Ok(v1::SubmitStreamResponse { sequence, response: Some(response) })
             }
         };
         let responses = request.into_inner().map(one).buffer_unordered(STREAM_IN_FLIGHT);
