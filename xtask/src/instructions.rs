@@ -100,6 +100,11 @@ fn compare(baseline: &Value, compiler: &str, counts: &BTreeMap<String, u64>) -> 
             println!("  {name} takes fewer instructions than recorded; keep it so: {RECORD}");
         }
     }
+    let recorded = baseline["instructions"].as_object();
+    if let Some(gone) = recorded.into_iter().flatten().find(|(name, _)| !counts.contains_key(*name))
+    {
+        return Err(format!("{} is recorded and no longer counted; {RECORD}", gone.0));
+    }
     if risen.is_empty() {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! What developers run: `cargo xtask ci` is all that CI calls; `cargo xtask tidy` checks what a program can of the style.
+//! What developers run: `cargo xtask ci` is all that CI calls; `cargo xtask tidy` checks what a program can of the style;
+//! `cargo xtask instructions` counts what the hot functions cost.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers prints")]
 
 mod instructions;
@@ -64,7 +65,8 @@ fn ci() -> Result<(), String> {
     tidy::run(&root())?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     cargo(&["test", "--workspace", "--locked"])?;
-    demo()
+    demo()?;
+    instructions::run(&root(), false)
 }
 
 fn main() -> ExitCode {

@@ -408,13 +408,7 @@ impl Committer {
                 return Ok(Err(DraftError::WorkGone(id.clone())));
             }
         }
-        for (case, seen) in &draft.revisions {
-            let now = views.case(case).await?.map_or(0, |c| c.revision)
-                + u64::from(plan.touched.contains(case));
-            if now != *seen {
-                return Ok(Err(DraftError::CaseMoved { case: case.clone(), seen: *seen, now }));
-            }
-        }
+        // The LRN first: who files the same again gets the first answer, also where the case has moved since.
         if let Some(claim) = draft.lrn.as_ref().filter(|_| !planted::is(Bug::LrnTwice)) {
             let taken = match plan.lrns.get(&claim.key) {
                 Some((index, digest)) => Some((*index, *digest == claim.digest)),
@@ -422,6 +416,13 @@ impl Committer {
             };
             if let Some((index, same)) = taken {
                 return Ok(Err(DraftError::LrnTaken { index, same }));
+            }
+        }
+        for (case, seen) in &draft.revisions {
+            let now = views.case(case).await?.map_or(0, |c| c.revision)
+                + u64::from(plan.touched.contains(case));
+            if now != *seen {
+                return Ok(Err(DraftError::CaseMoved { case: case.clone(), seen: *seen, now }));
             }
         }
         if let Some(page) = &draft.page {

@@ -97,6 +97,8 @@ pub struct Limits {
     pub daily_log_budget: u64,
     /// Statements in one batch.
     pub batch: usize,
+    /// KiB of applied changes that wait in memory before they settle in the state; after a crash they are applied again.
+    pub settle_kib: usize,
     /// Milliseconds that a page may wait for company while the lane is busy.
     pub linger_ms: u64,
     /// Seconds in which everything has to be drained at the end.
@@ -111,11 +113,12 @@ impl Default for Limits {
             connections: 1024,
             handshake_ms: 5_000,
             message_bytes: 4 << 20,
-            queue: 4096,
+            queue: 2048,
             filings_per_second: 20_000,
             filings_burst: 40_000,
             daily_log_budget: 5_000_000,
             batch: 512,
+            settle_kib: ewtp_store::SETTLE_BYTES >> 10,
             linger_ms: 5,
             stop_seconds: 10,
             clock_tolerance_ms: 60_000,
@@ -220,6 +223,7 @@ impl Config {
             ("limits.connections", self.limits.connections),
             ("limits.queue", self.limits.queue),
             ("limits.batch", self.limits.batch),
+            ("limits.settle_kib", self.limits.settle_kib),
             ("desk.batch", self.desk.batch),
         ] {
             if !(1..=1_000_000).contains(&value) {

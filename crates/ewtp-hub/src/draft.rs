@@ -1,7 +1,7 @@
 //! Drafts: what a source wants said, with the preconditions under which it may be. Parts are sealed here, so that they
 //! are final before the queue.
 
-use ewtp_log::statement::{StatementId, part_digest, seal_part};
+use ewtp_log::statement::{StatementId, part_digest, seal_part_with};
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::Message;
 use ewtp_proto::store::v1::{HeardPage, Locator};
@@ -68,7 +68,8 @@ impl NewStatement {
         name: &'static str,
         content: &impl Message,
     ) -> Result<Self, getrandom::Error> {
-        let blob = seal_part(name, &content.encode_to_vec(), random()?);
+        let blob =
+            seal_part_with(name, content.encoded_len(), random()?, |blob| content.encode_raw(blob));
         let digest = part_digest(name, &blob);
         self.parts.push(SealedPart { name, blob, digest });
         Ok(self)

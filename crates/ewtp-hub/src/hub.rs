@@ -97,9 +97,8 @@ pub enum HubError {
     Task(#[from] TaskEnded),
 }
 
-/// Opens the store of a hub: directory, hub id.
-pub type OpenStore =
-    Box<dyn FnOnce(&Path, &str) -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
+/// Opens the store of a hub: directory, configuration.
+pub type OpenStore = Box<dyn FnOnce(&Path, &Config) -> Result<Arc<dyn Store>, StoreError> + Send>;
 
 /// What comes into a hub from outside it.
 pub struct Seams {
@@ -118,7 +117,10 @@ impl Seams {
         Self {
             clock: Arc::new(SystemClock),
             network: Arc::new(Tcp),
-            open_store: Box::new(|dir, hub| Ok(Arc::new(SledStore::open(dir, hub)?))),
+            open_store: Box::new(|dir, config| {
+                let settle = config.limits.settle_kib << 10;
+                Ok(Arc::new(SledStore::open_in_sets(dir, &config.hub, settle)?))
+            }),
         }
     }
 }
@@ -161,7 +163,7 @@ impl Hub {
             return Err(HubError::Mismatch { what: "keys/tls.crt", hint });
         }
         let lists = config.code_lists()?;
-        let store = open_store(&files.store(), &config.hub)?;
+        let store = open_store(&files.store(), &config)?;
         let directory: SharedDirectory =
             Arc::new(ArcSwap::from_pointee(Directory::load(&*store).await?));
         let first = vec![chain.newest().digest];

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use ewtp_log::hash::sha256;
+use ewtp_log::statement::STATEMENT_BYTES_MAX;
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::FilingRecord;
 use ewtp_proto::{Message as _, v1};
@@ -55,6 +56,13 @@ fn refused(violations: Vec<v1::Finding>, first_receipt: String) -> v1::SubmitRes
     v1::SubmitResponse { result: Some(v1::submit_response::Result::Refused(refused)) }
 }
 
+fn too_large(bytes: usize, limit: usize) -> v1::SubmitResponse {
+    let allowed = format!("{limit} bytes with all parts");
+    let fix = "split the filing or shorten its texts";
+    let say = Say { code: "too-large", allowed: &allowed, fix };
+    refused(vec![finding("", &format!("{bytes} bytes"), say)], String::new())
+}
+
 /// Files one filing for an account.
 ///
 /// # Errors
@@ -72,6 +80,11 @@ pub async fn submit(
         Ok(checked) => checked,
         Err(violations) => return Ok(refused(violations, String::new())),
     };
+    // Nothing that could never be said waits in a queue.
+    let bytes = request.encoded_len();
+    if bytes > STATEMENT_BYTES_MAX {
+        return Ok(too_large(bytes, STATEMENT_BYTES_MAX));
+    }
     let claim = LrnClaim { key: lrn_key(shared, account, checked.lrn.as_str()), digest };
     for _ in 0..REPLANS_MAX {
         let joined = match amended(shared, account, &checked).await? {
@@ -84,6 +97,12 @@ pub async fn submit(
         match enqueue(&shared.accounts, draft, pace).await {
             // The case moved between reading and logging: it is read and planned again.
             Err(DraftError::CaseMoved { .. }) => {}
+            // What is logged already needs no room in the queue: it gets its first answer.
+            Err(busy @ DraftError::Busy { .. }) => {
+                let first = Views(&*shared.store).lrn(&claim.key, &claim.digest).await?;
+                let Some((index, same)) = first else { return Err(busy.into()) };
+                return repeated(shared, &checked, index, same).await;
+            }
             outcome => return conclude(shared, &checked, accepted, outcome).await,
         }
     }
@@ -100,12 +119,7 @@ async fn conclude(
     outcome: Result<crate::draft::Logged, DraftError>,
 ) -> Result<v1::SubmitResponse, IntakeError> {
     match outcome {
-        Err(DraftError::TooLarge { bytes, limit, .. }) => {
-            let allowed = format!("{limit} bytes with all parts");
-            let fix = "split the filing or shorten its texts";
-            let say = Say { code: "too-large", allowed: &allowed, fix };
-            Ok(refused(vec![finding("", &format!("{bytes} bytes"), say)], String::new()))
-        }
+        Err(DraftError::TooLarge { bytes, limit, .. }) => Ok(too_large(bytes, limit)),
         Ok(logged) => {
             crate::metrics::accepted();
             let (log_index, commitment) =

@@ -273,13 +273,23 @@ pub fn format_time(ms: u64) -> String {
 /// (`authority`: to 1024, 2048, 4096 …).
 #[must_use]
 pub fn seal_part(name: &str, content: &[u8], salt: [u8; 16]) -> Vec<u8> {
-    let raw = 20 + content.len();
-    let total = blob_len(name, content.len());
+    seal_part_with(name, content.len(), salt, |blob| blob.extend_from_slice(content))
+}
+
+/// The same for content of a known length that `write` appends: encoded once, where it stays.
+#[must_use]
+pub fn seal_part_with(
+    name: &str,
+    content_len: usize,
+    salt: [u8; 16],
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Vec<u8> {
+    let total = blob_len(name, content_len);
     let mut blob = Vec::with_capacity(total);
     blob.extend_from_slice(&salt);
-    blob.extend_from_slice(&u32::try_from(content.len()).unwrap_or(u32::MAX).to_be_bytes());
-    blob.extend_from_slice(content);
-    blob.resize(total.max(raw), 0);
+    blob.extend_from_slice(&u32::try_from(content_len).unwrap_or(u32::MAX).to_be_bytes());
+    write(&mut blob);
+    blob.resize(total, 0);
     blob
 }
 

@@ -359,7 +359,9 @@ impl<C: Cells> Apply<'_, C> {
         if officer.contains(&core.code)
             && let Some(filing) = case.filings.iter_mut().find(about)
         {
-            filing.officer_version = filing.officer_version.max(core.filing_version);
+            // An event of an earlier version of the software names no version: it is about the one that it found.
+            let about = if core.filing_version == 0 { filing.version } else { core.filing_version };
+            filing.officer_version = filing.officer_version.max(about);
         }
         case.events.push(EventRecord {
             at: Some(said.at.clone()),

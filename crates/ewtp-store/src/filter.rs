@@ -28,7 +28,7 @@ impl Filter {
     pub(crate) fn add(&mut self, key: &[u8]) {
         let bits = self.0.len() as u64 * 8;
         let bytes = Arc::make_mut(&mut self.0);
-        for bit in probes(key, bits) {
+        for bit in hash(key).probes(bits) {
             if let Some(byte) = bytes.get_mut((bit / 8) as usize) {
                 *byte |= 1 << (bit % 8);
             }
@@ -36,28 +36,37 @@ impl Filter {
     }
 
     /// False only where the key was never added. A filter that was lost says *perhaps* of everything.
-    pub(crate) fn may_hold(&self, key: &[u8]) -> bool {
+    pub(crate) fn may_hold(&self, key: KeyHash) -> bool {
         let bits = self.0.len() as u64 * 8;
-        probes(key, bits).all(|bit| {
+        key.probes(bits).all(|bit| {
             self.0.get((bit / 8) as usize).is_none_or(|byte| byte & (1 << (bit % 8)) != 0)
         })
     }
 }
 
-/// Bits of a key: two hashes, combined (Kirsch and Mitzenmacher). Stored with the runs, so this never changes.
-fn probes(key: &[u8], bits: u64) -> impl Iterator<Item = u64> {
-    // FNV-1a, then the finaliser of SplitMix64.
+/// A key's hash: taken once, asked of many filters.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyHash(u64);
+
+/// FNV-1a, then the finaliser of SplitMix64. Stored with the runs, so this never changes.
+pub(crate) fn hash(key: &[u8]) -> KeyHash {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in key {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^= hash >> 31;
-    let step = hash.rotate_left(32) | 1;
-    (0..PROBES).map(move |n| {
-        let mixed = hash.wrapping_add(step.wrapping_mul(n));
-        // Scaled instead of a remainder: no division.
-        ((u128::from(mixed) * u128::from(bits)) >> 64) as u64
-    })
+    KeyHash(hash ^ (hash >> 31))
+}
+
+impl KeyHash {
+    /// Bits of a key: two hashes, combined (Kirsch and Mitzenmacher).
+    fn probes(self, bits: u64) -> impl Iterator<Item = u64> {
+        let step = self.0.rotate_left(32) | 1;
+        (0..PROBES).map(move |n| {
+            let mixed = self.0.wrapping_add(step.wrapping_mul(n));
+            // Scaled instead of a remainder: no division.
+            ((u128::from(mixed) * u128::from(bits)) >> 64) as u64
+        })
+    }
 }

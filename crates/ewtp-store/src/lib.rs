@@ -30,7 +30,7 @@ pub use packed::Packed;
 pub use sled_state::{SledState, StateError};
 pub use state::{Changes, Row, State};
 pub use steps::{Step, Steps, Threads};
-pub use store::{JournaledStore, SledStore, StoreError};
+pub use store::{JournaledStore, SETTLE_BYTES, SledStore, StoreError};
 pub use views::{Statement, Store, Views};
 
 /// Layout of journal and state. A newer one is refused with a clear message; the state of an older one is built anew.

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use crate::filter::Filter;
+use crate::filter::{self, Filter};
 use crate::keys::{Key, Kind, last_number};
 use crate::sled_state::StateError;
 use crate::state::{Changes, Row, State};
@@ -119,12 +119,14 @@ impl<S: State> Packed<S> {
     }
 
     fn may_hold(&self, key: &[u8]) -> bool {
-        self.runs().runs.iter().any(|run| run.filter.may_hold(key))
+        let hash = filter::hash(key);
+        self.runs().runs.iter().any(|run| run.filter.may_hold(hash))
     }
 
     /// The newest row under a key in any run; `Some(None)` if it was erased.
     fn find(&self, key: &[u8]) -> Result<Option<Option<Vec<u8>>>, StateError> {
-        for run in self.runs().runs.iter().rev().filter(|r| r.filter.may_hold(key)) {
+        let hash = filter::hash(key);
+        for run in self.runs().runs.iter().rev().filter(|r| r.filter.may_hold(hash)) {
             let prefix = Key::new(Kind::Run).number(run.number);
             let past = prefix.clone().bytes(key).byte(0).finish();
             let Some((_, chunk)) = self.below.last_before(&prefix.finish(), &past)? else {

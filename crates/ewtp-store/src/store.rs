@@ -9,6 +9,7 @@
 //! or be lost; opening applies the frames that it has not seen.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -36,7 +37,7 @@ const JOURNAL_DIR: &str = "journal";
 const SCHEMA_FILE: &str = "schema";
 /// Changes settle when they weigh this much: about 5,000 statements, which are applied again after a crash. Larger sets go
 /// through memory that no cache holds, and cost a third more (docs/performance.md).
-const SETTLE_BYTES: usize = 6 << 20;
+pub const SETTLE_BYTES: usize = 6 << 20;
 
 /// Why the store can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -112,9 +113,17 @@ impl SledStore {
     /// # Errors
     /// [`StoreError`].
     pub fn open(dir: &Path, own_hub: &str) -> Result<Self, StoreError> {
+        Self::open_in_sets(dir, own_hub, SETTLE_BYTES)
+    }
+
+    /// The same with changes that settle when they weigh so much.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_in_sets(dir: &Path, own_hub: &str, settle: usize) -> Result<Self, StoreError> {
         let disk =
             RealDisk::new(&dir.join(JOURNAL_DIR)).map_err(|source| dir_error(dir, source))?;
-        Self::open_on(dir, own_hub, Arc::new(disk), SEGMENT_BYTES)
+        Self::open_on(dir, own_hub, Arc::new(disk), SEGMENT_BYTES, settle)
     }
 
     /// Opens a data directory with another disk under the journal.
@@ -126,12 +135,13 @@ impl SledStore {
         own_hub: &str,
         disk: Arc<dyn Disk>,
         segment_bytes: u64,
+        settle_bytes: usize,
     ) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir).map_err(|source| dir_error(dir, source))?;
         check_schema(dir)?;
         let journal = Journal::open(disk, segment_bytes)?;
         let state = Packed::open(SledState::open(&dir.join(STATE_DIR))?)?;
-        Self::open_with(journal, state, own_hub, Arc::new(Threads), SETTLE_BYTES)
+        Self::open_with(journal, state, own_hub, Arc::new(Threads), settle_bytes)
     }
 
     /// Deletes the state and builds it anew from the journal. Gives the number of frames.
@@ -274,9 +284,24 @@ impl<S: State> Inner<S> {
         }
     }
 
+    /// The lock is held for a page at a time: a long scan must not keep a commit from being applied.
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Row>, StoreError> {
-        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(recent.scan(&self.state, from, to, limit)?)
+        let (mut out, mut from) = (Vec::new(), from.to_vec());
+        loop {
+            let wanted = PAGE.min(limit - out.len());
+            let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+            let page = recent.scan(&self.state, &from, to, wanted)?;
+            drop(recent);
+            let ended = page.len() < wanted;
+            if let Some((last, _)) = page.last() {
+                from.clone_from(last);
+                from.push(0);
+            }
+            out.extend(page);
+            if ended || out.len() == limit {
+                return Ok(out);
+            }
+        }
     }
 }
 
@@ -413,6 +438,8 @@ impl<S: State> Store for JournaledStore<S> {
     }
 }
 
+/// Rows of a scan under one lock.
+const PAGE: usize = 512;
 /// Rows fetched at once by a comparison.
 const ROWS: usize = 1000;
 /// No key begins with this byte.
@@ -455,6 +482,16 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// Whole or not at all: a power cut must not leave a file that no program knows.
+fn write_schema(dir: &Path) -> std::io::Result<()> {
+    let (path, next) = (dir.join(SCHEMA_FILE), dir.join("schema.next"));
+    let mut file = std::fs::File::create(&next)?;
+    file.write_all(format!("{}\n", crate::SCHEMA_VERSION).as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&next, &path)?;
+    std::fs::File::open(dir)?.sync_all()
+}
+
 fn check_schema(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join(SCHEMA_FILE);
     let known = crate::SCHEMA_VERSION;
@@ -465,13 +502,13 @@ fn check_schema(dir: &Path) -> Result<(), StoreError> {
             if state.exists() {
                 std::fs::remove_dir_all(&state).map_err(|source| dir_error(&state, source))?;
             }
-            std::fs::write(&path, format!("{known}\n")).map_err(|source| dir_error(&path, source))
+            write_schema(dir).map_err(|source| dir_error(&path, source))
         }
         Ok(text) => {
             Err(StoreError::Schema { found: text.trim().chars().take(20).collect(), known })
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::write(&path, format!("{known}\n")).map_err(|source| dir_error(&path, source))
+            write_schema(dir).map_err(|source| dir_error(&path, source))
         }
         Err(source) => Err(dir_error(&path, source)),
     }

@@ -195,6 +195,15 @@ impl HubProcess {
     /// # Errors
     /// [`TestnetError`].
     pub fn start(&mut self) -> Result<(), TestnetError> {
+        self.spawn()?;
+        self.wait_ready(Duration::from_secs(30))
+    }
+
+    /// Starts the process, ready or not.
+    ///
+    /// # Errors
+    /// [`TestnetError`].
+    pub fn spawn(&mut self) -> Result<(), TestnetError> {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -209,7 +218,7 @@ impl HubProcess {
             .spawn()
             .map_err(io(self.program.display().to_string()))?;
         self.child = Some(child);
-        self.wait_ready(Duration::from_secs(30))
+        Ok(())
     }
 
     /// Process id while it runs.

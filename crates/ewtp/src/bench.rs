@@ -56,12 +56,11 @@ pub(crate) fn run(args: &Bench, out: &Output) -> Result<ExitCode, CliError> {
         BenchKind::Growth,
     ];
     let kinds = if args.kinds.is_empty() { &all[..] } else { &args.kinds[..] };
-    if !kinds.contains(&BenchKind::Floors) {
-        floors::run(&mut plan)?;
-    }
+    // First and always: what else is measured stands beside them.
+    floors::run(&mut plan)?;
     for kind in kinds {
         match kind {
-            BenchKind::Floors => floors::run(&mut plan)?,
+            BenchKind::Floors => {}
             BenchKind::Intake => intake::run(&mut plan)?,
             BenchKind::Exchange => exchange::run(&mut plan)?,
             BenchKind::Catchup => growth::catchup(&mut plan)?,

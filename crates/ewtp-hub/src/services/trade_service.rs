@@ -19,8 +19,8 @@ use crate::intake::{self, Pace};
 use crate::prove::{LaneWanted, receipt_of_heard, receipt_of_own};
 use crate::shared::Shared;
 
-/// Items of one stream that are in work at once: two batches, so that one is checked while the other is synced.
-const STREAM_IN_FLIGHT: usize = 1024;
+/// Items of one stream that are in work at once.
+const STREAM_IN_FLIGHT: usize = 512;
 /// Most rows of a page.
 const PAGE_SIZE_MAX: usize = 1000;
 /// Rows looked at for one page; filters that match little return early with a token.

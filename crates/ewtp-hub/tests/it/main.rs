@@ -90,7 +90,9 @@ impl Rig {
         let state = Arc::new((Mutex::new((Sync::Works, 0)), Condvar::new()));
         let disk =
             Gate { real: RealDisk::new(&dir.join("journal")).unwrap(), state: Arc::clone(&state) };
-        let store = SledStore::open_on(dir, "KE", Arc::new(disk), 1 << 20).unwrap();
+        let store =
+            SledStore::open_on(dir, "KE", Arc::new(disk), 1 << 20, ewtp_store::SETTLE_BYTES)
+                .unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let origin = "log.ke.example/g1";
         let identity = LogIdentity {

@@ -28,8 +28,13 @@ fn put(into: &mut Vec<u8>, at: usize, bytes: &[u8]) {
 }
 
 impl Content {
-    /// Of the unsynced writes, some prefix reaches the platter.
+    /// Of the unsynced writes some prefix reaches the platter, or some of them whatever their order.
     fn lose(&mut self, chance: &mut Chance) {
+        if chance.happens(250) {
+            let writes: Vec<_> = self.dirty.drain(..).filter(|_| chance.happens(500)).collect();
+            writes.iter().for_each(|(at, bytes)| put(&mut self.durable, *at, bytes));
+            return;
+        }
         let total: usize = self.dirty.iter().map(|(_, b)| b.len()).sum();
         let mut kept = match chance.below(4) {
             0 => 0,

@@ -216,12 +216,17 @@ impl Machine {
         let seams = Seams {
             clock: Arc::new(SimClock { offset: Arc::clone(&self.offset) }),
             network: net.at(self.at, &fuse),
-            open_store: Box::new(move |_, hub| {
+            open_store: Box::new(move |_, config| {
                 let disk = SimDisk { platter, fuse: Arc::clone(&store_fuse) };
                 let journal = Journal::open(Arc::new(disk), size.segment_bytes)?;
                 let state = Packed::open(SimState { held, fuse: store_fuse })?;
-                let store =
-                    JournaledStore::open_with(journal, state, hub, steps, size.settle_bytes)?;
+                let store = JournaledStore::open_with(
+                    journal,
+                    state,
+                    &config.hub,
+                    steps,
+                    size.settle_bytes,
+                )?;
                 Ok(Arc::new(store))
             }),
         };

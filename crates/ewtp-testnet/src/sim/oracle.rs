@@ -43,8 +43,13 @@ pub(crate) struct Own {
 
 /// Work that nobody has done yet.
 pub(crate) struct Open {
-    pub(crate) waits: bool,
+    /// Unix milliseconds; 0 if it can be done at once.
+    waits_until_ms: u64,
+    with_officer: bool,
 }
+
+/// What falls due this soon is waited for: it would be done while the hubs are compared.
+const SOON_MS: u64 = 30_000;
 
 /// What one hub has made durable.
 pub(crate) struct Facts {
@@ -200,8 +205,9 @@ impl Oracle {
             self.hubs[at].open.remove(id);
         }
         for item in &frame.work_made {
-            let waits = item.waits_until_ms != 0 || !item.officer_reason.is_empty();
-            self.hubs[at].open.insert(item.id.clone(), Open { waits });
+            let with_officer = !item.officer_reason.is_empty();
+            let open = Open { waits_until_ms: item.waits_until_ms, with_officer };
+            self.hubs[at].open.insert(item.id.clone(), open);
         }
     }
 
@@ -353,8 +359,8 @@ impl Oracle {
         }
     }
 
-    /// What is still under way: lanes that are behind, work that nobody did.
-    pub(crate) fn under_way(&self) -> Vec<String> {
+    /// What is still under way at an instant: lanes that are behind, work that nobody did.
+    pub(crate) fn under_way(&self, now_ms: u64) -> Vec<String> {
         let mut out = Vec::new();
         for facts in &self.hubs {
             for (peer, said) in &facts.said {
@@ -367,7 +373,8 @@ impl Oracle {
                     ));
                 }
             }
-            let open = facts.open.iter().find(|(_, o)| !o.waits);
+            let due = |o: &Open| !o.with_officer && o.waits_until_ms <= now_ms + SOON_MS;
+            let open = facts.open.iter().find(|(_, o)| due(o));
             if let Some((id, _)) = open {
                 out.push(format!("{}: work {id} is not done", facts.hub));
             }

@@ -12,7 +12,7 @@ use super::chance::Chance;
 use super::clients::{Acked, Door, Platform, Trace, Yard};
 use super::faults::Faults;
 use super::fuse::Fuse;
-use super::machines::{Ended, HUBS, Home, Machine, Size, owners, run_for, runtime};
+use super::machines::{BEGIN_MS, Ended, HUBS, Home, Machine, Size, owners, run_for, runtime};
 use super::net::Net;
 use super::oracle::{Breach, Oracle, promise};
 use super::reading::{millionths, sha256};
@@ -176,19 +176,27 @@ impl<'a> Run<'a> {
                 calm = true;
             }
             let all_up = self.machines.iter().all(Machine::is_up);
-            if calm && traffic.is_finished() && all_up && self.yard.oracle().under_way().is_empty()
+            if calm
+                && traffic.is_finished()
+                && all_up
+                && self.yard.oracle().under_way(BEGIN_MS + self.now).is_empty()
             {
                 self.inspect()?;
                 break;
             }
             if self.now > self.calm_at + REST {
-                let mut what = self.yard.oracle().under_way();
+                let mut what = self.yard.oracle().under_way(BEGIN_MS + self.now);
                 if !traffic.is_finished() {
                     what.push("clients still wait for answers".into());
                 }
                 self.yard.oracle().breach(promise::QUIET, what.join("; "));
                 break;
             }
+        }
+        if traffic.is_finished()
+            && let Err(panic) = self.clients.block_on(traffic)
+        {
+            self.yard.oracle().breach(promise::ALIVE, format!("a client ended: {panic}"));
         }
         let trace = self.yard.trace.lines();
         let digest = sha256(&[trace.join("\n").as_bytes()]);
@@ -361,11 +369,27 @@ fn delivered(oracle: &mut Oracle, acked: &Acked, all: &[Result<View, tonic::Stat
         oracle.breach(promise::QUIET, what);
         return;
     };
-    let settled = case.filings.iter().all(|f| f.state != v1::FilingState::Unspecified as i32)
-        && (!case.decisions.is_empty()
-            || !case.info_requests.is_empty()
-            || !case.events.is_empty());
-    if !settled {
-        oracle.breach(promise::QUIET, format!("{id} has no decision at {}", HUBS[there]));
+    // An amended version need not be decided any more; the newest one must be, or be asked about, or lie with an officer.
+    let (filing, version) = (&acked.accepted.filing_id, acked.accepted.version);
+    let newest = case.filings.iter().filter_map(|f| f.filing.as_ref()?.core.as_ref());
+    if newest.filter(|c| c.filing_id == *filing).any(|c| c.version > version) {
+        return;
+    }
+    let about = |id: &str, v: u32| id == filing && v == version;
+    let decisions = case.decisions.iter().filter_map(|d| d.core.as_ref());
+    let effects: BTreeSet<i32> =
+        decisions.filter(|c| about(&c.filing_id, c.filing_version)).map(|c| c.effect).collect();
+    // Security and admissibility of an advance filing.
+    let decided = effects.len() == 2;
+    let mut asked = case.info_requests.iter().filter_map(|r| r.core.as_ref());
+    let mut events = case.events.iter().filter_map(|e| e.core.as_ref());
+    let waits = asked.any(|c| about(&c.filing_id, c.filing_version))
+        || events.any(|c| about(&c.filing_id, c.filing_version));
+    if !decided && !waits {
+        let what = format!(
+            "{filing} version {version} of {id} has decisions on {effects:?} alone at {}",
+            HUBS[there]
+        );
+        oracle.breach(promise::QUIET, what);
     }
 }

@@ -124,9 +124,22 @@ impl Steps for SimSteps {
         Ok(())
     }
 
+    /// Readers and commits go on while a set settles, and a crash may find it on its way.
     fn aside(&self, step: Step) -> oneshot::Receiver<Result<(), StoreError>> {
         let (done, outcome) = oneshot::channel();
-        let _ = done.send(step());
+        let wait = {
+            let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
+            chance.between(0, 10 * self.pause.load(Ordering::Relaxed))
+        };
+        let fuse = Arc::clone(&self.fuse);
+        #[expect(clippy::disallowed_methods, reason = "owned by the machine's runtime")]
+        drop(tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            if fuse.burn() {
+                std::future::pending::<()>().await;
+            }
+            let _ = done.send(step()); // whoever dropped the receiver went down with the store
+        }));
         outcome
     }
 }

@@ -10,6 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::echo::unique;
 use super::filing::Template;
+use super::intake::accepted;
 use super::report::Latencies;
 use super::stage::{Hub, pair};
 use super::{Plan, report};
@@ -25,14 +26,12 @@ pub(super) fn run(plan: &mut Plan<'_>) -> Result<(), CliError> {
     let dir = plan.dir.join("exchange");
     let (ke, be) = block_on(pair(&dir, ""))?;
     let (count, repeats) = (plan.args.exchange, plan.args.repeats);
-    let floor_per_s = plan.report.floor("mtls_unary_echo_128").unwrap_or_default();
     block_on(through(&ke, count / 4))?; // warm-up
     let rates =
         (0..repeats).map(|_| block_on(through(&ke, count))).collect::<Result<Vec<_>, _>>()?;
     let (per_s, spread) = report::median(rates);
     plan.report.row(json!({
         "bench": "exchange", "mode": "throughput", "filings": count, "per_s": per_s.round(),
-        "floor": "mtls_unary_echo", "floor_per_s": floor_per_s, "share": per_s / floor_per_s,
         "repeats": repeats, "spread": spread, "memory_mib_filing": ke.memory_mib().round(), "memory_mib_deciding": be.memory_mib().round(),
     }));
     for rate in RATES.iter().filter(|r| (**r as f64) < per_s) {
@@ -87,7 +86,9 @@ pub(super) async fn through(hub: &Hub, count: u64) -> Result<f64, CliError> {
     };
     let answers = async move {
         let mut answers = filer.submit_stream(ReceiverStream::new(receiver)).await?.into_inner();
-        while answers.message().await?.is_some() {}
+        while let Some(answer) = answers.message().await? {
+            accepted(answer.response)?;
+        }
         Ok::<(), CliError>(())
     };
     let known = async {

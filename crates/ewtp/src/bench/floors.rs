@@ -25,8 +25,10 @@ pub(super) fn run(plan: &mut Plan<'_>) -> Result<(), CliError> {
         }));
         Ok::<(), CliError>(())
     };
-    measure("write_fdatasync_1KiB", 1024, &|| synced_writes(&dir, 1024))?;
-    measure("write_fdatasync_64KiB", 64 << 10, &|| synced_writes(&dir, 64 << 10))?;
+    measure("write_fdatasync_1KiB", 1024, &|| synced_writes(&dir, 1024, 0))?;
+    let room = 64 << 20; // as the journal makes
+    measure("write_fdatasync_1KiB_room", 1024, &|| synced_writes(&dir, 1024, room))?;
+    measure("write_fdatasync_64KiB", 64 << 10, &|| synced_writes(&dir, 64 << 10, 0))?;
     measure("sequential_write_1MiB", 1 << 20, &|| sequential(&dir))?;
     measure("sha256_1KiB", 1024, &|| Ok(hashes()))?;
     measure("ed25519_sign", 0, &|| Ok(signs()))?;
@@ -47,13 +49,16 @@ pub(super) fn run(plan: &mut Plan<'_>) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A growing file, as `fio` with `fdatasync=1` writes it: every sync commits the new size as well.
-fn synced_writes(dir: &Path, bytes: usize) -> Result<f64, CliError> {
+/// A growing file, as `fio` with `fdatasync=1` writes it: every sync commits the new size as well; or a file with room.
+fn synced_writes(dir: &Path, bytes: usize, room: u64) -> Result<f64, CliError> {
     let path = dir.join("floor");
     let block = noise(bytes);
     let started = Instant::now();
     let write = || -> std::io::Result<f64> {
         let mut file = File::create(&path)?;
+        if room > 0 {
+            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, room)?;
+        }
         let mut count = 0_u32;
         while started.elapsed() < LONG {
             file.write_all(&block)?;

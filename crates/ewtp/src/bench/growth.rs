@@ -11,6 +11,8 @@ use crate::demo::stage::failed;
 use crate::error::CliError;
 use crate::session::block_on;
 
+/// Filings before a SIGKILL: one set and a half.
+const UNSETTLED: u64 = 8_000;
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// A peer joins with a backlog: until all of it is verified, durable and visible there.
@@ -63,6 +65,8 @@ fn start_again(hub: &mut Hub, clean: bool) -> Result<f64, CliError> {
     if clean {
         hub.process.stop().map_err(failed)?;
     } else {
+        // What a busy hub has applied and not settled is applied again.
+        block_on(fill(hub, UNSETTLED))?;
         hub.process.kill().map_err(failed)?;
     }
     let started = Instant::now();

@@ -4,20 +4,23 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ewtp_proto::v1;
 use ewtp_proto::v1::trade_service_client::TradeServiceClient;
 use ewtp_tls::TlsIdentity;
+use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::stage::{Hub, advance, all_cases, pin, until};
+use crate::stage::{Hub, PATIENCE, advance, all_cases, pin, until};
 
 /// SIGKILLs of each hub.
 const KILLS: u32 = 50;
 /// Clients of each hub, each with one filing in flight.
 const CLIENTS: u32 = 4;
-const LIMITS: &str = "\n[limits]\nfilings_per_second = 1000000\nfilings_burst = 1000000\n";
+/// Changes settle every few filings, so that kills fall into settling and merging as well.
+const LIMITS: &str =
+    "\n[limits]\nfilings_per_second = 1000000\nfilings_burst = 1000000\nsettle_kib = 64\n";
 
 /// What hubs acknowledged, by (hub, LRN).
 type Ledger = Arc<Mutex<BTreeMap<(String, String), v1::Accepted>>>;
@@ -51,11 +54,17 @@ impl Way {
     ) -> v1::Accepted {
         let request =
             v1::SubmitRequest { filing: Some(advance(lrn, &self.hub, to)), ..Default::default() };
+        let started = Instant::now();
         loop {
+            assert!(started.elapsed() < PATIENCE, "{lrn} at {} has no answer", self.hub);
             match client.submit(request.clone()).await.map(|a| a.into_inner().result) {
                 Ok(Some(v1::submit_response::Result::Accepted(accepted))) => return accepted,
                 Ok(other) => panic!("{lrn} at {}: {other:?}", self.hub),
-                Err(_down) => *client = self.client().await,
+                Err(status) => {
+                    let down = [Code::Unavailable, Code::Cancelled, Code::Unknown, Code::Internal];
+                    assert!(down.contains(&status.code()), "{lrn} at {}: {status}", self.hub);
+                    *client = self.client().await;
+                }
             }
         }
     }
@@ -89,10 +98,18 @@ fn kill_again_and_again(mut hub: Hub, moments: &[u64; 8], acknowledged: impl Fn(
         let before = acknowledged();
         std::thread::sleep(Duration::from_millis(moments[n % 8]));
         // Killed under load: not before it acknowledged something since it started.
+        let started = Instant::now();
         while acknowledged() == before {
+            assert!(started.elapsed() < PATIENCE, "{} acknowledges nothing", hub.process.hub);
             std::thread::sleep(Duration::from_millis(1));
         }
         hub.process.kill().unwrap();
+        if n % 5 == 4 {
+            // Once more before it is ready: in the middle of reading what is true.
+            hub.process.spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(moments[n % 8] / 2));
+            hub.process.kill().unwrap();
+        }
         hub.process.start().unwrap();
     }
     hub
