@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     power: Vec<bool>,
     /// Starts of each hub.
     starts: Vec<u32>,
+    /// Hubs whose desk is cancelled as soon as its queue is full, which lasts for a commit and no draw would meet.
+    when_full: Vec<bool>,
 }
 
 /// More starts than this mean that a hub can't get up.
@@ -49,6 +51,7 @@ impl Faults {
             counts: BTreeMap::new(),
             power: vec![false; hubs],
             starts: vec![0; hubs],
+            when_full: vec![false; hubs],
         }
     }
 
@@ -62,6 +65,7 @@ impl Faults {
 
     /// Perhaps something goes wrong now.
     pub(crate) fn inject(&mut self, now: u64, machines: &[Machine], net: &Net, trace: &Trace) {
+        self.cancel_full_desks(machines, trace);
         if !self.chance.happens(self.rate) {
             return;
         }
@@ -128,15 +132,26 @@ impl Faults {
                 self.later(for_a_while, Mend::Clock(hub));
             }
             _ => {
-                if let Some(shared) = machine.shared() {
+                if self.chance.happens(500) {
+                    self.when_full[hub] = true;
+                } else if let Some(shared) = machine.shared() {
                     let waiting = shared.own.depth();
                     trace.say(format!("{name}'s desk is cancelled, {waiting} drafts wait"));
                     self.count("desk cancelled");
-                    if waiting == machine.size.queue {
-                        self.count("desk cancelled with a full queue");
-                    }
                     shared.desk_interrupted.notify_waiters();
                 }
+            }
+        }
+    }
+
+    fn cancel_full_desks(&mut self, machines: &[Machine], trace: &Trace) {
+        for (at, machine) in machines.iter().enumerate() {
+            let full = machine.shared().filter(|s| s.own.depth() == machine.size.queue);
+            if let Some(shared) = full.filter(|_| self.when_full[at]) {
+                trace.say(format!("{}'s desk is cancelled while its queue is full", HUBS[at]));
+                shared.desk_interrupted.notify_waiters();
+                self.count("desk cancelled with a full queue");
+                self.when_full[at] = false;
             }
         }
     }
