@@ -60,9 +60,28 @@ fn demo() -> Result<(), String> {
     }
 }
 
+/// Nothing of the simulation is in what `cargo build` makes: Cargo unites the features of what is built together, so a default
+/// member too many would ship bugs that were planted.
+fn shipped() -> Result<(), String> {
+    let output = Command::new("cargo")
+        .args(["tree", "--locked", "--edges", "normal,features", "--prefix", "none"])
+        .current_dir(root())
+        .output()
+        .map_err(|e| e.to_string())?;
+    let tree = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !tree.contains("ewtp-store") {
+        return Err(format!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    match ["feature \"planted\"", "feature \"simulation\""].iter().find(|f| tree.contains(**f)) {
+        Some(found) => Err(format!("what ships is built with {found}: see default-members")),
+        None => Ok(()),
+    }
+}
+
 fn ci() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     tidy::run(&root())?;
+    shipped()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     cargo(&["test", "--workspace", "--locked"])?;
     demo()?;

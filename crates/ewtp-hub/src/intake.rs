@@ -7,6 +7,7 @@ use ewtp_log::statement::STATEMENT_BYTES_MAX;
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::FilingRecord;
 use ewtp_proto::{Message as _, v1};
+use ewtp_store::planted::{self, Bug};
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::scope::shows_statement;
@@ -86,6 +87,12 @@ pub async fn submit(
         return Ok(too_large(bytes, STATEMENT_BYTES_MAX));
     }
     let claim = LrnClaim { key: lrn_key(shared, account, checked.lrn.as_str()), digest };
+    // What is logged already needs no room in the queue: it gets its first answer.
+    if let Some((index, same)) = Views(&*shared.store).lrn(&claim.key, &claim.digest).await?
+        && !planted::is(Bug::LrnTwice)
+    {
+        return repeated(shared, &checked, index, same).await;
+    }
     for _ in 0..REPLANS_MAX {
         let joined = match amended(shared, account, &checked).await? {
             Ok(joined) => joined,
@@ -97,12 +104,6 @@ pub async fn submit(
         match enqueue(&shared.accounts, draft, pace).await {
             // The case moved between reading and logging: it is read and planned again.
             Err(DraftError::CaseMoved { .. }) => {}
-            // What is logged already needs no room in the queue: it gets its first answer.
-            Err(busy @ DraftError::Busy { .. }) => {
-                let first = Views(&*shared.store).lrn(&claim.key, &claim.digest).await?;
-                let Some((index, same)) = first else { return Err(busy.into()) };
-                return repeated(shared, &checked, index, same).await;
-            }
             outcome => return conclude(shared, &checked, accepted, outcome).await,
         }
     }

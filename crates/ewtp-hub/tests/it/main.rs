@@ -166,6 +166,16 @@ async fn no_answer_and_no_head_precede_the_sync() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_filed_again_is_known_by_its_lrn_also_where_the_case_has_moved_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let rig = Rig::open(dir.path()).await;
+    let first = rig.accounts.submit(draft(1)).await.unwrap().statements[0].0;
+    let again = Draft { revisions: vec![("KE-MOVED".into(), 7)], ..draft(1) };
+    let outcome = rig.accounts.submit(again).await;
+    assert_eq!(outcome, Err(DraftError::LrnTaken { index: first, same: true }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_acknowledges_nothing_and_ends_the_committer_and_start_up_reads_what_is_true() {
     let dir = tempfile::tempdir().unwrap();
     let rig = Rig::open(dir.path()).await;

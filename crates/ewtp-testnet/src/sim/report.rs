@@ -88,7 +88,8 @@ pub fn seeds(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Summary,
                 return Ok(());
             }
             let outcome = stage.run(seed, None)?;
-            let same = !options.twice || stage.run(seed, None)?.digest == outcome.digest;
+            let again = options.twice.then(|| stage.run(seed, None)).transpose()?;
+            let same = again.as_ref().is_none_or(|again| again.digest == outcome.digest);
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             total.seeds += 1;
             for (kind, count) in &outcome.faults {
@@ -99,8 +100,12 @@ pub fn seeds(options: &Options, tell: &(dyn Fn(&str) + Sync)) -> Result<Summary,
                 total.failed += 1;
             }
             tell_of(seed, &outcome, options.trace, tell);
-            if !same {
-                tell(&format!("seed {seed} happened differently when it was run again"));
+            if let Some(again) = again.filter(|_| !same) {
+                tell(&format!("seed {seed} happened differently when it was run again:"));
+                let mut lines = outcome.trace.iter().zip(&again.trace);
+                if let Some((first, second)) = lines.find(|(a, b)| a != b) {
+                    tell(&format!("  first  {first}\n  second {second}"));
+                }
             }
             if total.seeds.is_multiple_of(100) {
                 let rate = total.seeds as f64 / started.elapsed().as_secs_f64() * 60.0;

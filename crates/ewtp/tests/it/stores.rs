@@ -74,6 +74,10 @@ fn a_newer_schema_and_a_readable_key_are_refused_with_what_to_do() {
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let refused = hub.run("operator", &["hub", "run", "--config", &config, "--check"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("chmod 600"));
+    // The state of an older schema is built anew from the journal.
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    hub.process.start().unwrap();
+    assert_eq!(std::fs::read_to_string(&schema).unwrap(), "2\n");
 }
 
 #[test]
