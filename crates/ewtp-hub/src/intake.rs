@@ -7,7 +7,6 @@ use ewtp_log::statement::STATEMENT_BYTES_MAX;
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::FilingRecord;
 use ewtp_proto::{Message as _, v1};
-use ewtp_store::planted::{self, Bug};
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::scope::shows_statement;
@@ -87,16 +86,13 @@ pub async fn submit(
         return Ok(too_large(bytes, STATEMENT_BYTES_MAX));
     }
     let claim = LrnClaim { key: lrn_key(shared, account, checked.lrn.as_str()), digest };
-    // What is logged already needs no room in the queue: it gets its first answer.
-    if let Some((index, same)) = Views(&*shared.store).lrn(&claim.key, &claim.digest).await?
-        && !planted::is(Bug::LrnTwice)
-    {
-        return repeated(shared, &checked, index, same).await;
-    }
     for _ in 0..REPLANS_MAX {
         let joined = match amended(shared, account, &checked).await? {
             Ok(joined) => joined,
-            Err(violations) => return Ok(refused(violations, String::new())),
+            Err(violations) => {
+                let first = first_answer(shared, &checked, &claim).await?;
+                return Ok(first.unwrap_or_else(|| refused(violations, String::new())));
+            }
         };
         let note = request.filer_note.clone();
         let (draft, accepted) =
@@ -104,6 +100,10 @@ pub async fn submit(
         match enqueue(&shared.accounts, draft, pace).await {
             // The case moved between reading and logging: it is read and planned again.
             Err(DraftError::CaseMoved { .. }) => {}
+            // What is logged already needs no room in the queue.
+            Err(busy @ DraftError::Busy { .. }) => {
+                return first_answer(shared, &checked, &claim).await?.ok_or(busy.into());
+            }
             outcome => return conclude(shared, &checked, accepted, outcome).await,
         }
     }
@@ -156,6 +156,19 @@ fn lrn_key(shared: &Shared, account: &str, lrn: &str) -> [u8; 32] {
         out.copy_from_slice(&mac.finalize().into_bytes());
     }
     out
+}
+
+/// What was answered when this LRN was logged. The committer looks as well, and its look counts: this one is for filings that
+/// don't get that far.
+async fn first_answer(
+    shared: &Arc<Shared>,
+    checked: &CheckedFiling<'_>,
+    claim: &LrnClaim,
+) -> Result<Option<v1::SubmitResponse>, IntakeError> {
+    match Views(&*shared.store).lrn(&claim.key, &claim.digest).await? {
+        None => Ok(None),
+        Some((index, same)) => repeated(shared, checked, index, same).await.map(Some),
+    }
 }
 
 /// The same bytes again get the first answer; other bytes are refused with the first one's receipt.

@@ -74,7 +74,7 @@ pub(crate) fn boot(homes: &[Home], count: usize) -> Result<Booted, TestnetError>
     let failed = |what: String| crate::io("the simulated network")(std::io::Error::other(what));
     while !work.is_finished() && now < 600_000 {
         for machine in &mut machines {
-            if let super::machines::Ended::Stopped(why) = machine.turn(now, now + 5) {
+            if let super::machines::Ended::Stopped(why) = machine.turn(&net, now, now + 5) {
                 return Err(failed(why));
             }
         }
@@ -91,7 +91,7 @@ pub(crate) fn boot(homes: &[Home], count: usize) -> Result<Booted, TestnetError>
     // A moment for the last lanes to be heard.
     for _ in 0..200 {
         for machine in &mut machines {
-            machine.turn(now, now + 5);
+            machine.turn(&net, now, now + 5);
         }
         now += 5;
     }

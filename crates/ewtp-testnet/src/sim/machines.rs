@@ -243,11 +243,14 @@ impl Machine {
     }
 
     /// Lets the machine have its turn until `until`.
-    pub(crate) fn turn(&mut self, from: u64, until: u64) -> Ended {
+    pub(crate) fn turn(&mut self, net: &Net, from: u64, until: u64) -> Ended {
         let Some(running) = &mut self.running else { return Ended::Not };
         run_for(&running.rt, from, until);
         if running.fuse.is_blown() {
             let silent = running.fuse.is_silent();
+            if !silent {
+                self.hang_up(net);
+            }
             self.running = None;
             return Ended::Crashed { silent };
         }
@@ -261,8 +264,19 @@ impl Machine {
             Ok(Err(why)) => why,
             Err(panic) => format!("panic: {panic}"),
         };
-        ended.fuse.blow(false);
+        self.running = Some(ended);
+        self.hang_up(net);
+        self.running = None;
         Ended::Stopped(why)
+    }
+
+    /// Closes all connections of a machine that ended, the oldest first. Left to the runtime's end they would close in an
+    /// order that depends on how many tasks this process has ever spawned: tokio keeps tasks in shards by their number.
+    fn hang_up(&self, net: &Net) {
+        net.reset(self.at);
+        if let Some(running) = &self.running {
+            running.fuse.blow(true);
+        }
     }
 }
 

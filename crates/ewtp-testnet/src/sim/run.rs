@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
                 run_for(&self.clients, from, until);
                 continue;
             }
-            let ended = self.machines[at].turn(from, until);
+            let ended = self.machines[at].turn(&self.net, from, until);
             if !matches!(ended, Ended::Not) {
                 let machine = &self.machines[at];
                 if let Some(what) = self.faults.ended(until, machine, ended, &trace) {

@@ -43,11 +43,10 @@ fn every_promise_holds_in_hundreds_of_networks_with_faults() {
     assert_eq!(faults, FAULTS);
 }
 
-/// Seeds without floods: in about one seed in ten with a flood of 120 filings at once it isn't decided by the seed which of them
-/// is logged first (docs/simulation.md).
+/// Crashes among them while 120 clients are connected: a runtime that ends closes connections in an order of its own.
 #[test]
 fn a_seed_happens_the_same_way_twice() {
-    clean(&Options { twice: true, ..options(5_131, 5) });
+    clean(&Options { twice: true, ..options(5_000, 6) });
 }
 
 /// Seeds that broke a promise once, by the bug that they showed.
