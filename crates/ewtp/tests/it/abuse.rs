@@ -346,3 +346,45 @@ async fn the_limit_on_connections_holds_and_room_comes_back() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_filed_already_is_answered_while_new_filings_are_told_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut hub = Hub::make(dir.path(), "KE");
+    let limits = "\n[limits]\nqueue = 1\nfilings_per_second = 100000\nfilings_burst = 100000\n";
+    hub.process.configure(limits).unwrap();
+    hub.process.start().unwrap();
+    hub.save_profile("operator");
+    hub.add_account("platform", "platform");
+    let mut trade = hub.trade("platform").await;
+    let known = advance("KNOWN-1", "KE", "BE");
+    let first = file(&mut trade, known.clone()).await;
+    let mut busy = 0;
+    for round in 0..20 {
+        let mut calls = tokio::task::JoinSet::new();
+        for n in 0..60 {
+            let again = n % 2 == 0;
+            let lrn = format!("NEW-{round}-{n}");
+            let filing = if again { known.clone() } else { advance(&lrn, "KE", "BE") };
+            let (mut trade, request) =
+                (trade.clone(), v1::SubmitRequest { filing: Some(filing), ..Default::default() });
+            calls.spawn(async move { (again, trade.submit(request).await) });
+        }
+        for (again, answer) in calls.join_all().await {
+            match answer {
+                Ok(answer) => {
+                    let Some(Outcome::Accepted(accepted)) = answer.into_inner().result else {
+                        panic!("refused")
+                    };
+                    assert_eq!(accepted.log_index == first.log_index, again);
+                }
+                Err(status) => {
+                    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+                    assert!(!again, "a known filing was told {status:?}");
+                    busy += 1;
+                }
+            }
+        }
+    }
+    assert!(busy > 0, "the queue was never full");
+}
