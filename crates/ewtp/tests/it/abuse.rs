@@ -368,6 +368,7 @@ async fn what_is_filed_already_is_answered_while_new_filings_are_told_busy() {
             let filing = if again { known.clone() } else { advance(&lrn, "KE", "BE") };
             let (mut trade, request) =
                 (trade.clone(), v1::SubmitRequest { filing: Some(filing), ..Default::default() });
+            #[expect(clippy::disallowed_methods, reason = "the set is joined below")]
             calls.spawn(async move { (again, trade.submit(request).await) });
         }
         for (again, answer) in calls.join_all().await {
