@@ -84,7 +84,9 @@ fn init_command(args: &HubInit, out: &Output) -> Result<ExitCode, CliError> {
     } else {
         args.territory.clone()
     };
-    let listen = [address(0)?, address(1)?, address(2)?];
+    // What it serves shows live volumes: outsiders come through a web server, as config/hub.toml says.
+    let public = SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address(2)?.port());
+    let listen = [address(0)?, address(1)?, public];
     let options = InitOptions {
         hub: hub.clone(),
         environment: if args.live { Environment::Live } else { Environment::Test },
