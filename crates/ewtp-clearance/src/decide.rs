@@ -23,6 +23,8 @@ static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 pub struct Input<'a> {
     /// What was filed.
     pub kind: FilingType,
+    /// It came from an adoption: what was decided on the advance filing stands.
+    pub adopted: bool,
     /// What the rules see.
     pub facts: &'a Facts,
     /// Traders can pre-check with it.
@@ -115,7 +117,7 @@ pub fn decide(input: Input<'_>) -> Outcome {
         Err(_) if stopped => None,
         Err(e) => return Outcome::Officer(vec![format!("estimate: {e}")]),
     };
-    let decided = effects(input.kind).iter().map(|effect| {
+    let decided = effects(input.kind, input.adopted).iter().map(|effect| {
         let mut decided = conclude(*effect, &fired, &insufficient);
         if *effect == Effect::Admissibility {
             decided.estimate.clone_from(&estimate);

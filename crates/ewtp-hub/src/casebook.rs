@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use ewtp_log::Header;
 use ewtp_log::statement::open_part;
-use ewtp_proto::store::v1::{CaseRecord, Locator};
-use ewtp_proto::{Message as _, v1};
+use ewtp_proto::store::v1::{
+    CaseRecord, DecisionRecord, FilingRecord, RefusalRecord, RequestRecord, Stands,
+};
+use ewtp_proto::v1;
 use ewtp_store::{Statement, StoreError, Views};
-use ewtp_trade::case;
+use ewtp_trade::case::{self, hub};
+use ewtp_trade::record::fact;
+use ewtp_trade::release::needs;
 
 use crate::directory::Directory;
 use crate::shared::Shared;
@@ -46,28 +50,26 @@ pub fn filing_of(statement: &Statement) -> v1::Filing {
 #[must_use]
 pub fn case_id_of(kind: &str, parts: &[(String, Vec<u8>)]) -> Option<String> {
     let (_, blob) = parts.iter().find(|(name, _)| name == "core")?;
-    let content = open_part("core", blob).ok()?;
-    match kind {
-        "filing" => v1::FilingCore::decode(content).ok().map(|c| c.case_id),
-        "decision" => v1::DecisionCore::decode(content).ok().map(|c| c.case_id),
-        "info-request" => v1::InfoRequestCore::decode(content).ok().map(|c| c.case_id),
-        "info-answer" => v1::InfoAnswerCore::decode(content).ok().map(|c| c.case_id),
-        _ => None,
-    }
+    let fact = fact(kind, open_part("core", blob).ok()?, "")?;
+    Some(fact.case_id().to_owned())
 }
 
 /// The row of a case.
 #[must_use]
-pub fn summary(record: &CaseRecord) -> v1::CaseSummary {
+pub fn summary(record: &CaseRecord, at_ms: u64) -> v1::CaseSummary {
     let mut row = record.summary.clone().unwrap_or_default();
-    row.state = case::state(record) as i32;
+    row.state = case::state(record, at_ms) as i32;
     row.revision = record.revision;
     row.info_requests = record.requests.len() as u32;
     row.filings = record.filings.len() as u32;
     row.decisions = record
         .decisions
         .iter()
-        .map(|d| v1::DecisionSummary { effect: d.effect, code: d.code, hub: d.hub.clone() })
+        .map(|d| v1::DecisionSummary {
+            effect: d.effect,
+            code: d.code,
+            hub: hub(d.stands.as_ref()).to_owned(),
+        })
         .collect();
     row
 }
@@ -85,8 +87,8 @@ pub struct Casebook<'a> {
 }
 
 impl Casebook<'_> {
-    async fn read(&self, at: Option<&Locator>) -> Result<Option<Statement>, StoreError> {
-        match at {
+    async fn read(&self, stands: Option<&Stands>) -> Result<Option<Statement>, StoreError> {
+        match stands.and_then(|s| s.at.as_ref()) {
             Some(at) => Views(&*self.shared.store).statement(at).await,
             None => Ok(None),
         }
@@ -97,50 +99,85 @@ impl Casebook<'_> {
     /// # Errors
     /// Reading.
     pub async fn case(&self, record: &CaseRecord) -> Result<v1::Case, StoreError> {
-        let mut out = v1::Case {
-            case_id: record.case_id.clone(),
-            state: case::state(record) as i32,
-            revision: record.revision,
-            created_ms: record.created_ms as i64,
-            ..Default::default()
+        let need = |n: ewtp_trade::release::Need| {
+            let (decision, condition_id) = n.condition.unwrap_or_default();
+            v1::CaseNeed { what: n.what as i32, effect: n.effect as i32, decision, condition_id }
         };
-        for filing in &record.filings {
-            if let Some(statement) = self.read(filing.at.as_ref()).await? {
-                out.filings.push(self.filing(record, filing, &statement));
-            }
-        }
-        for decision in &record.decisions {
-            if let Some(statement) = self.read(decision.at.as_ref()).await? {
-                out.decisions.push(self.decision(decision, &statement).await);
-            }
-        }
-        for request in &record.requests {
-            if let Some(statement) = self.read(request.at.as_ref()).await? {
-                let answer = self.read(request.answer.as_ref()).await?;
-                out.info_requests.push(self.request(request, &statement, answer.as_ref()).await);
-            }
-        }
-        for event in &record.events {
-            if let Some(statement) = self.read(event.at.as_ref()).await? {
-                out.events.push(v1::CaseEvent {
-                    core: statement.part("core"),
-                    statement: Some(reference(&event.hub, &statement)),
-                });
-            }
-        }
-        let refusal = |r: &ewtp_proto::store::v1::RefusalRecord| v1::NotHonoured {
+        let leg = |(hub, state): (&str, v1::GoodsState)| v1::GoodsLeg {
+            hub: hub.to_owned(),
+            state: state as i32,
+        };
+        let refusal = |r: &RefusalRecord| v1::NotHonoured {
             statement: r.statement.clone(),
             reasons: r.reasons.clone(),
             hub: r.hub.clone(),
         };
-        out.not_honoured = record.refusals.iter().map(refusal).collect();
+        let mut out = v1::Case {
+            case_id: record.case_id.clone(),
+            state: case::state(record, self.shared.clock.now_ms()) as i32,
+            revision: record.revision,
+            created_ms: signed(record.created_ms),
+            goods: case::legs(record).into_iter().map(leg).collect(),
+            needs: needs(record).into_iter().map(need).collect(),
+            not_honoured: record.refusals.iter().map(refusal).collect(),
+            ..Default::default()
+        };
+        for filing in &record.filings {
+            if let Some(statement) = self.read(filing.stands.as_ref()).await? {
+                out.filings.push(self.filing(record, filing, &statement));
+            }
+        }
+        for decision in &record.decisions {
+            if let Some(statement) = self.read(decision.stands.as_ref()).await? {
+                out.decisions.push(self.decision(record, decision, &statement).await?);
+            }
+        }
+        for request in &record.requests {
+            if let Some(statement) = self.read(request.stands.as_ref()).await? {
+                out.info_requests.push(self.request(record, request, &statement).await?);
+            }
+        }
+        for event in &record.events {
+            if let Some(statement) = self.read(event.stands.as_ref()).await? {
+                out.events.push(v1::CaseEvent {
+                    core: statement.part("core"),
+                    statement: reference(event.stands.as_ref()),
+                    logged_ms: event.stands.as_ref().map_or(0, |s| signed(s.logged_ms)),
+                });
+            }
+        }
+        self.acts(record, &mut out).await?;
         Ok(out)
+    }
+
+    /// Adoptions and withdrawals.
+    async fn acts(&self, record: &CaseRecord, out: &mut v1::Case) -> Result<(), StoreError> {
+        for adoption in &record.adoptions {
+            let Some(statement) = self.read(adoption.stands.as_ref()).await? else { continue };
+            let filing = case::filing(record, &adoption.filing_id);
+            let counting = filing.and_then(|f| case::adoption(record, f));
+            out.adoptions.push(v1::CaseAdoption {
+                core: statement.part("core"),
+                statement: reference(adoption.stands.as_ref()),
+                counts: counting == Some(adoption),
+            });
+        }
+        for invalidation in &record.invalidations {
+            let Some(statement) = self.read(invalidation.stands.as_ref()).await? else { continue };
+            let filing = case::filing(record, &invalidation.filing_id);
+            out.invalidations.push(v1::CaseInvalidation {
+                core: statement.part("core"),
+                statement: reference(invalidation.stands.as_ref()),
+                counts: filing.is_some_and(|f| case::is_invalidated(record, f)),
+            });
+        }
+        Ok(())
     }
 
     fn filing(
         &self,
         record: &CaseRecord,
-        filing: &ewtp_proto::store::v1::FilingRecord,
+        filing: &FilingRecord,
         statement: &Statement,
     ) -> v1::CaseFiling {
         let mut shown = filing_of(statement);
@@ -150,29 +187,32 @@ impl Casebook<'_> {
         let header = Header::parse(&statement.header).ok();
         let named = header.map(|h| h.parts).unwrap_or_default();
         let withheld = named.into_iter().map(|(n, _)| n).filter(|n| statement.blob(n).is_none());
-        let kind = v1::FilingType::try_from(filing.r#type).unwrap_or_default();
-        let assessments = case::effects(kind).iter().map(|effect| v1::Assessment {
+        let now_ms = self.shared.clock.now_ms();
+        let assessments = case::effects_of(filing).iter().map(|effect| v1::Assessment {
             effect: *effect as i32,
-            state: case::assessment(record, filing, *effect) as i32,
+            state: case::assessment(record, filing, *effect, now_ms) as i32,
             hub: filing.assessed_by.clone(),
         });
+        let stands = filing.stands.as_ref();
         v1::CaseFiling {
             filing: Some(shown),
-            statement: Some(reference(&filing.hub, statement)),
-            state: case::filing_state(filing) as i32,
+            statement: reference(stands),
+            state: case::filing_state(record, filing) as i32,
             assessments: assessments.collect(),
             warnings: statement.warnings.clone(),
-            logged_ms: filing.logged_ms as i64,
-            received_ms: filing.received_ms as i64,
+            logged_ms: stands.map_or(0, |s| signed(s.logged_ms)),
+            received_ms: stands.map_or(0, |s| signed(s.received_ms)),
             withheld_parts: withheld.collect(),
         }
     }
 
     async fn decision(
         &self,
-        record: &ewtp_proto::store::v1::DecisionRecord,
+        case: &CaseRecord,
+        record: &DecisionRecord,
         statement: &Statement,
-    ) -> v1::CaseDecision {
+    ) -> Result<v1::CaseDecision, StoreError> {
+        let by = hub(record.stands.as_ref());
         let trader: Option<v1::DecisionTrader> = statement.part("trader");
         let authority: Option<v1::DecisionAuthority> =
             if self.viewer.sees("authority") { statement.part("authority") } else { None };
@@ -187,39 +227,70 @@ impl Casebook<'_> {
         let cited = core.as_ref().map_or(&[][..], |c| &c.rulesets);
         let mut texts = Vec::new();
         for reason in reasons {
-            texts.push(self.render(&record.hub, cited, reason).await);
+            texts.push(self.render(by, cited, reason).await);
         }
-        v1::CaseDecision {
+        let mut conditions = Vec::new();
+        for condition in core.iter().flat_map(|c| &c.conditions) {
+            let text = match &condition.what {
+                Some(what) => self.render(by, cited, what).await,
+                None => String::new(),
+            };
+            conditions.push(v1::CaseCondition {
+                id: condition.id.clone(),
+                outcome: case::outcome(case, record, &condition.id) as i32,
+                text,
+                reference: self.outcome_reference(case, record, &condition.id).await?,
+            });
+        }
+        Ok(v1::CaseDecision {
             texts,
             core,
             trader,
             authority,
-            statement: Some(reference(&record.hub, statement)),
-            logged_ms: record.logged_ms as i64,
-        }
+            statement: reference(record.stands.as_ref()),
+            logged_ms: record.stands.as_ref().map_or(0, |s| signed(s.logged_ms)),
+            conditions,
+        })
+    }
+
+    async fn outcome_reference(
+        &self,
+        case: &CaseRecord,
+        decision: &DecisionRecord,
+        id: &str,
+    ) -> Result<String, StoreError> {
+        let imposed = decision.stands.as_ref().map(|s| s.commitment.as_slice()).unwrap_or_default();
+        let said = case.outcomes.iter().rev();
+        let mut said = said.filter(|o| o.decision == imposed && o.condition_id == id);
+        let Some(newest) = said.next() else { return Ok(String::new()) };
+        let statement = self.read(newest.stands.as_ref()).await?;
+        let core = statement.and_then(|s| s.part::<v1::ConditionOutcomeCore>("core"));
+        Ok(core.map(|c| c.reference).unwrap_or_default())
     }
 
     async fn request(
         &self,
-        record: &ewtp_proto::store::v1::RequestRecord,
+        case: &CaseRecord,
+        record: &RequestRecord,
         statement: &Statement,
-        answer: Option<&Statement>,
-    ) -> v1::CaseInfoRequest {
+    ) -> Result<v1::CaseInfoRequest, StoreError> {
         let trader: v1::InfoRequestTrader = statement.part("trader").unwrap_or_default();
         let core: Option<v1::InfoRequestCore> = statement.part("core");
         let cited = core.as_ref().map_or(&[][..], |c| &c.rulesets);
         let mut texts = Vec::new();
         for reason in trader.questions.iter().filter_map(|q| q.reason.as_ref()) {
-            texts.push(self.render(&record.hub, cited, reason).await);
+            texts.push(self.render(hub(record.stands.as_ref()), cited, reason).await);
         }
-        v1::CaseInfoRequest {
+        let given = case::answer(case, record).and_then(|a| a.stands.as_ref());
+        let answer = self.read(given).await?;
+        Ok(v1::CaseInfoRequest {
             core,
             trader: Some(trader),
-            statement: Some(reference(&record.hub, statement)),
+            statement: reference(record.stands.as_ref()),
             answer: answer.and_then(|a| a.part("trader")),
-            answer_statement: answer.map(|a| reference(&record.answer_hub, a)),
+            answer_statement: reference(given),
             texts,
-        }
+        })
     }
 
     /// Text of a reason in the caller's language, from the ruleset that the statement cites; its code where that can't be
@@ -244,10 +315,16 @@ impl Casebook<'_> {
     }
 }
 
-fn reference(hub: &str, statement: &Statement) -> v1::StatementRef {
-    v1::StatementRef {
-        hub: hub.to_owned(),
-        commitment: statement.commitment().0.to_vec(),
-        log_index: statement.index,
-    }
+/// Where a statement stands, as people and receipts name it.
+#[must_use]
+pub fn reference(stands: Option<&Stands>) -> Option<v1::StatementRef> {
+    stands.map(|s| v1::StatementRef {
+        hub: s.hub.clone(),
+        commitment: s.commitment.clone(),
+        log_index: s.log_index,
+    })
+}
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
 }

@@ -464,8 +464,10 @@ impl Committer {
         for (header, statement) in headers.into_iter().zip(std::mem::take(&mut draft.statements)) {
             logged.push(self.plan_statement(plan, header, statement));
         }
+        // The first statement is the answer to whoever claims the LRN.
         if let Some(claim) = &draft.lrn
-            && let (Some(own), Some((index, _))) = (plan.frame.own.last_mut(), logged.last())
+            && let Some((index, _)) = logged.first()
+            && let Some(own) = plan.frame.own.iter_mut().rfind(|s| s.index == *index)
         {
             own.lrn_key = claim.key.to_vec();
             own.submission_digest = claim.digest.to_vec();
@@ -492,7 +494,6 @@ impl Committer {
                 made_ms: self.last_ms,
                 officer_reason: work.officer_reason,
                 waits_until_ms: work.waits_until_ms,
-                waits_for: Vec::new(),
             });
         }
         plan.touched.extend(draft.revisions.into_iter().map(|(case, _)| case));

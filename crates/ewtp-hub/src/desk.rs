@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use ewtp_clearance::decide::{Decided, Input, Outcome, decide};
 use ewtp_clearance::{Facts, Ruleset};
-use ewtp_log::{Hash, Header};
-use ewtp_proto::store::v1::{CaseRecord, WorkItem};
+use ewtp_log::Hash;
+use ewtp_proto::store::v1::{CaseRecord, RequestRecord, WorkItem};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views};
+use ewtp_trade::case::{answer, goods_released, hub, is_completed, is_invalidated};
 use tokio_util::sync::CancellationToken;
 
 use crate::casebook::filing_of;
@@ -138,7 +139,7 @@ struct Dossier {
     filing: v1::Filing,
     core: v1::FilingCore,
     commitment: Hash,
-    filed_at: String,
+    audience: Vec<ewtp_log::HubId>,
     at_ms: i64,
 }
 
@@ -148,22 +149,26 @@ async fn dossier(shared: &Shared, item: &WorkItem) -> Result<Option<Dossier>, St
     let Some(record) = case.filings.iter().find(|f| f.filing_id == item.filing_id).cloned() else {
         return Ok(None);
     };
-    if record.version != item.filing_version {
+    let moved_on = record.version != item.filing_version
+        || is_invalidated(&case, &record)
+        || is_completed(&case, &record)
+        || goods_released(&case);
+    if moved_on {
         return Ok(None);
     }
-    let Some(statement) = views.statement(&record.at.clone().unwrap_or_default()).await? else {
+    let at = record.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
+    let Some(statement) = views.statement(&at).await? else {
         return Ok(None);
     };
     let filing = filing_of(&statement);
     let Some(core) = filing.core.clone() else { return Ok(None) };
-    let at_ms =
-        Header::parse(&statement.header).ok().and_then(|h| h.time_ms()).unwrap_or(record.logged_ms);
+    let stands = record.stands.unwrap_or_default();
     Ok(Some(Dossier {
         filing,
         core,
         commitment: statement.commitment(),
-        filed_at: record.hub,
-        at_ms: i64::try_from(at_ms).unwrap_or(i64::MAX),
+        audience: shared.hubs_of(&case),
+        at_ms: i64::try_from(stands.logged_ms).unwrap_or(i64::MAX),
         case,
     }))
 }
@@ -175,11 +180,12 @@ async fn answers(
     item: &WorkItem,
 ) -> Result<BTreeMap<String, String>, StoreError> {
     let mut out = BTreeMap::new();
-    let about = |r: &&ewtp_proto::store::v1::RequestRecord| {
+    let about = |r: &&RequestRecord| {
         r.filing_id == item.filing_id && r.filing_version == item.filing_version
     };
     for request in case.requests.iter().filter(about) {
-        let Some(at) = &request.answer else { continue };
+        let given = answer(case, request).and_then(|a| a.stands.as_ref()?.at.as_ref());
+        let Some(at) = given else { continue };
         let Some(statement) = Views(&*shared.store).statement(at).await? else { continue };
         let given = statement.part::<v1::InfoAnswerTrader>("trader").unwrap_or_default();
         out.extend(given.answers.into_iter().map(|a| (a.code, a.value)));
@@ -207,13 +213,17 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     let rulesets: Vec<&Ruleset> =
         std::iter::once(&**public).chain(confidential.map(|c| &**c)).collect();
     let basis = shared.basis();
+    let me = shared.identity.hub.as_str();
+    // It is good from when it is said: the filing may be older, and its answers came later.
+    let now_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);
     let input = Input {
         kind: dossier.core.r#type(),
+        adopted: !dossier.core.adopts.is_empty(),
         facts: &facts,
         public,
         confidential: confidential.map(|c| &**c),
     };
-    let to = |kind: &str| shared.audience_of(&dossier.filed_at, kind);
+    let to = |kind: &str| shared.shown_to(&dossier.audience, kind);
     match decide(input) {
         Outcome::Officer(errors) => {
             officer(&mut draft, shared, item, &dossier, &errors.join("; "))?
@@ -235,8 +245,15 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         Outcome::Decided(decisions) => {
             for decided in decisions {
                 crate::metrics::decided(decided.code.as_str_name());
-                let statement =
-                    decision(&dossier, item, decided, &rulesets, &facts, basis.clone())?;
+                let statement = decision(
+                    (me, now_ms),
+                    &dossier,
+                    item,
+                    decided,
+                    &rulesets,
+                    &facts,
+                    basis.clone(),
+                )?;
                 draft.statements.push(NewStatement { audience: to("decision"), ..statement });
             }
         }
@@ -244,7 +261,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     Ok(draft)
 }
 
-fn ruleset_refs(rulesets: &[&Ruleset]) -> Vec<v1::RulesetRef> {
+pub(crate) fn ruleset_refs(rulesets: &[&Ruleset]) -> Vec<v1::RulesetRef> {
     let reference = |r: &&Ruleset| v1::RulesetRef {
         name: r.name.clone(),
         version: r.version,
@@ -254,15 +271,33 @@ fn ruleset_refs(rulesets: &[&Ruleset]) -> Vec<v1::RulesetRef> {
     rulesets.iter().map(reference).collect()
 }
 
-/// Numbers of decisions and requests on one filing, per hub: version × 1000 + effect × 100 + count keeps them apart.
-fn number(case: &CaseRecord, filing_id: &str, effect: i32) -> u64 {
-    let before =
-        case.decisions.iter().filter(|d| d.filing_id == filing_id && d.effect == effect).count();
+/// Numbers of this hub's decisions on one filing: ten times the count on the effect, and the effect.
+pub(crate) fn number(case: &CaseRecord, me: &str, filing_id: &str, effect: i32) -> u64 {
+    let before = case.decisions.iter().filter(|d| d.filing_id == filing_id && d.effect == effect);
+    let before = before.filter(|d| hub(d.stands.as_ref()) == me).count();
     let effect = u64::try_from(effect).unwrap_or_default();
     before as u64 * 10 + effect
 }
 
+/// This hub's newest decision on a filing and effect, on whatever version: the next one supersedes it.
+pub(crate) fn superseded(
+    case: &CaseRecord,
+    me: &str,
+    filing_id: &str,
+    effect: v1::Effect,
+) -> Vec<u8> {
+    let same = |d: &&ewtp_proto::store::v1::DecisionRecord| {
+        d.filing_id == filing_id && d.effect == effect as i32 && hub(d.stands.as_ref()) == me
+    };
+    let newest = case.decisions.iter().filter(same).filter_map(|d| d.stands.as_ref());
+    newest
+        .max_by_key(|s| (s.logged_ms, s.log_index))
+        .map(|s| s.commitment.clone())
+        .unwrap_or_default()
+}
+
 fn decision(
+    (me, now_ms): (&str, i64),
     dossier: &Dossier,
     item: &WorkItem,
     decided: Decided,
@@ -272,10 +307,7 @@ fn decision(
 ) -> Result<NewStatement, getrandom::Error> {
     let public = rulesets.first();
     let validity = public.map_or(0, |r| i64::from(r.validity_days)) * 86_400_000;
-    let mut earlier = dossier.case.decisions.iter().rev();
-    let supersedes = earlier
-        .find(|d| d.filing_id == item.filing_id && d.effect == decided.effect as i32)
-        .map(|d| d.commitment.clone());
+    let supersedes = superseded(&dossier.case, me, &item.filing_id, decided.effect);
     let core = v1::DecisionCore {
         case_id: item.case_id.clone(),
         filing_id: item.filing_id.clone(),
@@ -284,15 +316,16 @@ fn decision(
         effect: decided.effect as i32,
         code: decided.code as i32,
         rulesets: ruleset_refs(rulesets),
-        valid_from_ms: dossier.at_ms,
-        valid_until_ms: dossier.at_ms.saturating_add(validity),
+        valid_from_ms: now_ms,
+        valid_until_ms: now_ms.saturating_add(validity),
         source: v1::DecisionSource::Rules as i32,
-        supersedes: supersedes.unwrap_or_default(),
+        supersedes,
         basis: Some(basis),
         insufficient_scope: decided.insufficient_scope,
         legal_basis: public.map(|r| r.legal_basis.clone()).unwrap_or_default(),
         deadline_ms: 0,
         conditions: Vec::new(),
+        contingency: false,
     };
     let trader = v1::DecisionTrader {
         reasons: decided.reasons,
@@ -311,7 +344,7 @@ fn decision(
     let mut statement = NewStatement::new(
         "decision",
         &item.filing_id,
-        number(&dossier.case, &item.filing_id, decided.effect as i32),
+        number(&dossier.case, me, &item.filing_id, decided.effect as i32),
     )?
     .part("core", &core)?
     .part("trader", &trader)?
@@ -332,7 +365,7 @@ fn ask(
     deadline_ms: u64,
     audience: Vec<ewtp_log::HubId>,
 ) -> Result<(), getrandom::Error> {
-    let about = |r: &&ewtp_proto::store::v1::RequestRecord| r.filing_id == item.filing_id;
+    let about = |r: &&RequestRecord| r.filing_id == item.filing_id;
     let number = dossier.case.requests.iter().filter(about).count() as u64 + 1;
     let core = v1::InfoRequestCore {
         case_id: item.case_id.clone(),
@@ -352,7 +385,7 @@ fn ask(
     statement.refs.push(dossier.commitment);
     statement.audience = audience;
     draft.statements.push(statement);
-    let same_version = |r: &&ewtp_proto::store::v1::RequestRecord| {
+    let same_version = |r: &&RequestRecord| {
         r.filing_id == item.filing_id && r.filing_version == item.filing_version
     };
     let round = dossier.case.requests.iter().filter(same_version).count() + 1;
@@ -386,8 +419,7 @@ fn officer(
     why: &str,
 ) -> Result<(), getrandom::Error> {
     let (code, at_ms) = (v1::EventCode::RuleError, dossier.at_ms);
-    let statement = event(shared, item, &dossier.filed_at, code, at_ms, why)?;
-    draft.statements.push(statement);
+    draft.statements.push(event(shared, item, dossier, code, at_ms, why, &[])?);
     draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
     Ok(())
 }
@@ -398,7 +430,14 @@ async fn overdue_draft(shared: &Shared, item: &WorkItem, now_ms: u64) -> Result<
     let Some(dossier) = dossier(shared, item).await? else { return Ok(draft) };
     let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let (why, code) = ("no answer within the deadline", v1::EventCode::AnswerOverdue);
-    draft.statements.push(event(shared, item, &dossier.filed_at, code, at_ms, why)?);
+    let open = |r: &&RequestRecord| {
+        r.filing_id == item.filing_id
+            && r.filing_version == item.filing_version
+            && answer(&dossier.case, r).is_none()
+    };
+    let open = dossier.case.requests.iter().rfind(open).and_then(|r| r.stands.clone());
+    let request = open.map(|s| s.commitment).unwrap_or_default();
+    draft.statements.push(event(shared, item, &dossier, code, at_ms, why, &request)?);
     draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
     Ok(draft)
 }
@@ -407,10 +446,11 @@ async fn overdue_draft(shared: &Shared, item: &WorkItem, now_ms: u64) -> Result<
 fn event(
     shared: &Shared,
     item: &WorkItem,
-    filed_at: &str,
+    dossier: &Dossier,
     code: v1::EventCode,
     time_ms: i64,
     why: &str,
+    request: &[u8],
 ) -> Result<NewStatement, getrandom::Error> {
     let core = v1::EventCore {
         code: code as i32,
@@ -422,13 +462,16 @@ fn event(
         filing_id: item.filing_id.clone(),
         filing_version: item.filing_version,
         office: String::new(),
+        request: request.to_vec(),
     };
     let internal = v1::DecisionInternal { rule_errors: vec![why.to_owned()], ..Default::default() };
     let id = crate::clock::new_id(shared.identity.hub.as_str())?;
-    let statement = NewStatement::new("event", &id, 1)?
+    let mut statement = NewStatement::new("event", &id, 1)?
         .part("core", &core)?
         .part("trader", &v1::EventTrader::default())?
         .part("authority", &v1::DecisionAuthority::default())?
         .part("internal", &internal)?;
-    Ok(NewStatement { audience: shared.audience_of(filed_at, "event"), ..statement })
+    statement.refs.extend(Hash::from_slice(request));
+    statement.audience = shared.shown_to(&dossier.audience, "event");
+    Ok(statement)
 }

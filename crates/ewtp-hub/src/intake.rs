@@ -5,9 +5,11 @@ use std::sync::{Arc, LazyLock};
 use ewtp_log::hash::sha256;
 use ewtp_log::statement::STATEMENT_BYTES_MAX;
 use ewtp_log::{Hash, HubId};
-use ewtp_proto::store::v1::FilingRecord;
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::{Message as _, v1};
 use ewtp_store::{StoreError, Views};
+use ewtp_trade::act::{self, Act, Untimely};
+use ewtp_trade::case::goods_released;
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::scope::shows_statement;
 use ewtp_trade::{CheckedFiling, check_filing, mrn};
@@ -19,6 +21,7 @@ use crate::clock::{new_id, random};
 use crate::committer::Submitter;
 use crate::draft::{Draft, DraftError, FilingAt, LrnClaim, NewStatement, WorkPlan};
 use crate::shared::Shared;
+use crate::standing;
 
 /// Why a call failed; a refused filing is a result, not one of these.
 #[derive(Debug, thiserror::Error)]
@@ -44,13 +47,13 @@ pub enum Pace {
 }
 
 /// Where a filing goes.
-struct Route {
-    audience: Vec<HubId>,
-    assessed_by: String,
-    not_connected: bool,
+pub(crate) struct Route {
+    pub(crate) audience: Vec<HubId>,
+    pub(crate) assessed_by: String,
+    pub(crate) not_connected: bool,
 }
 
-fn refused(violations: Vec<v1::Finding>, first_receipt: String) -> v1::SubmitResponse {
+pub(crate) fn refused(violations: Vec<v1::Finding>, first_receipt: String) -> v1::SubmitResponse {
     crate::metrics::refused(violations.first().map_or("unknown", |v| v.code.as_str()));
     let refused = v1::Refused { violations, first_receipt };
     v1::SubmitResponse { result: Some(v1::submit_response::Result::Refused(refused)) }
@@ -69,7 +72,7 @@ fn too_large(bytes: usize, limit: usize) -> v1::SubmitResponse {
 /// [`IntakeError`].
 pub async fn submit(
     shared: &Arc<Shared>,
-    account: &str,
+    account: &v1::AccountRecord,
     request: &v1::SubmitRequest,
     pace: Pace,
 ) -> Result<v1::SubmitResponse, IntakeError> {
@@ -85,9 +88,15 @@ pub async fn submit(
     if bytes > STATEMENT_BYTES_MAX {
         return Ok(too_large(bytes, STATEMENT_BYTES_MAX));
     }
-    let claim = LrnClaim { key: lrn_key(shared, account, checked.lrn.as_str()), digest };
+    let claim = LrnClaim { key: lrn_key(shared, &account.id, checked.lrn.as_str()), digest };
+    let mut violations = standing::unentitled(shared, account, checked.core).await?;
+    violations.extend(misplaced(shared, &checked));
+    if !violations.is_empty() {
+        return Ok(refused(violations, String::new()));
+    }
     for _ in 0..REPLANS_MAX {
-        let joined = match amended(shared, account, &checked).await? {
+        let code = &request.one_time_code;
+        let joined = match joined(shared, &account.id, &checked, code).await? {
             Ok(joined) => joined,
             Err(violations) => {
                 let first = first_answer(shared, &checked, &claim).await?;
@@ -95,8 +104,15 @@ pub async fn submit(
             }
         };
         let note = request.filer_note.clone();
-        let (draft, accepted) =
-            plan(shared, account, &checked, &joined, route(shared, &checked), claim.clone(), note)?;
+        let (draft, accepted) = plan(
+            shared,
+            &account.id,
+            &checked,
+            &joined,
+            route(shared, &checked),
+            claim.clone(),
+            note,
+        )?;
         match enqueue(&shared.accounts, draft, pace).await {
             // The case moved between reading and logging: it is read and planned again.
             Err(DraftError::CaseMoved { .. }) => {}
@@ -113,7 +129,7 @@ pub async fn submit(
 /// How often a filing is planned again because its case moved meanwhile.
 const REPLANS_MAX: u32 = 16;
 
-async fn conclude(
+pub(crate) async fn conclude(
     shared: &Arc<Shared>,
     checked: &CheckedFiling<'_>,
     accepted: v1::Accepted,
@@ -146,7 +162,11 @@ async fn enqueue(
 }
 
 /// Keyed, so that after an erasure nothing confirms a guessed LRN.
-fn lrn_key(shared: &Shared, account: &str, lrn: &str) -> [u8; 32] {
+pub(crate) fn lrn_key(shared: &Shared, account: &str, lrn: &str) -> [u8; 32] {
+    keyed(shared, account, lrn)
+}
+
+fn keyed(shared: &Shared, account: &str, lrn: &str) -> [u8; 32] {
     let mut out = [0; 32];
     // HMAC takes a key of any length, so this never fails.
     if let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&*shared.lrn_key) {
@@ -160,7 +180,7 @@ fn lrn_key(shared: &Shared, account: &str, lrn: &str) -> [u8; 32] {
 
 /// What was answered when this LRN was logged. The committer looks as well, and its look counts: this one is for filings that
 /// don't get that far.
-async fn first_answer(
+pub(crate) async fn first_answer(
     shared: &Arc<Shared>,
     checked: &CheckedFiling<'_>,
     claim: &LrnClaim,
@@ -183,7 +203,12 @@ async fn repeated(
     let core = first.as_ref().and_then(|s| s.part::<v1::FilingCore>("core")).unwrap_or_default();
     if same {
         let first = first.map(|s| (s.commitment().0.to_vec(), s.warnings)).unwrap_or_default();
+        let code = match core.code_digest.as_slice() {
+            [] => String::new(),
+            _ => one_time_code(shared, &core.filing_id),
+        };
         let accepted = v1::Accepted {
+            one_time_code: code,
             case_id: core.case_id,
             filing_id: core.filing_id,
             version: core.version,
@@ -208,47 +233,122 @@ async fn repeated(
     Ok(refused(vec![finding("core.lrn", checked.lrn.as_str(), say)], receipt.unwrap_or_default()))
 }
 
-/// What a filing joins: a case at a revision, and the version that it replaces.
-#[derive(Default)]
-struct Joined {
-    before: Option<FilingRecord>,
-    revision: Option<(String, u64)>,
+/// What only the hub writes, and import filings that belong to another hub.
+fn misplaced(shared: &Shared, checked: &CheckedFiling<'_>) -> Vec<v1::Finding> {
+    let mut out = Vec::new();
+    if !checked.core.adopts.is_empty() {
+        let say = Say {
+            code: "set-by-hub",
+            allowed: "empty: it is written when an advance filing is adopted",
+            fix: "adopt the advance filing: ewtp adopt",
+        };
+        out.push(finding("core.adopts", &checked.core.adopts, say));
+    }
+    let (destination, own) = (checked.destination.as_str(), shared.own_descriptor());
+    if checked.kind == v1::FilingType::Import && !own.territories.iter().any(|t| t == destination) {
+        let allowed = own.territories.join(", ");
+        let say = Say {
+            code: "import-elsewhere",
+            allowed: &allowed,
+            fix: "lodge an import filing at the hub of the country of destination",
+        };
+        out.push(finding("core.country_of_destination", destination, say));
+    }
+    out
 }
 
-/// The filing that an amendment replaces; a violation if the account may not.
-async fn amended(
+/// What a filing joins: a case at a revision, and the version that it replaces.
+#[derive(Default)]
+pub(crate) struct Joined {
+    pub(crate) before: Option<FilingRecord>,
+    pub(crate) revision: Option<(String, u64)>,
+}
+
+/// The case that a filing joins and the version before it: a filing of the same account, or, shown by the case's one-time code,
+/// a new filing in a case of another.
+async fn joined(
     shared: &Shared,
     account: &str,
     checked: &CheckedFiling<'_>,
+    code: &str,
 ) -> Result<Result<Joined, Vec<v1::Finding>>, StoreError> {
     let core = checked.core;
+    let refuse = |path: &str, value: &str, say: Say<'_>| Ok(Err(vec![finding(path, value, say)]));
     if core.case_id.is_empty() && core.filing_id.is_empty() {
         return Ok(Ok(Joined::default()));
     }
     let case = Views(&*shared.store).case(&core.case_id).await?;
-    let Some(case) = case.filter(|c| c.account == account) else {
+    let may = |c: &CaseRecord| c.accounts.iter().any(|a| a == account) || shows_code(c, code);
+    let Some(case) = case.filter(may) else {
         let say = Say {
             code: "case-unknown",
-            allowed: "a case of this account, or empty for a new one",
+            allowed: "a case in which this account filed, or one whose one-time code is given, or empty for a new one",
             fix: "leave core.case_id empty, or use the id that the hub gave",
         };
-        return Ok(Err(vec![finding("core.case_id", &core.case_id, say)]));
+        return refuse("core.case_id", &core.case_id, say);
     };
+    if !core.completes.is_empty()
+        && !case.filings.iter().any(|f| f.filing_id == core.completes && f.partial)
+    {
+        let say = Say {
+            code: "completes-unknown",
+            allowed: "a partial filing of this case",
+            fix: "use the filing id that the hub gave for the partial filing",
+        };
+        return refuse("core.completes", &core.completes, say);
+    }
     let revision = Some((case.case_id.clone(), case.revision));
     if core.filing_id.is_empty() {
+        if goods_released(&case) {
+            let say = Say {
+                code: "released",
+                allowed: "a case whose goods are not released",
+                fix: "file it as a new case: leave core.case_id empty",
+            };
+            return refuse("core.case_id", &core.case_id, say);
+        }
         return Ok(Ok(Joined { before: None, revision }));
     }
-    let before =
-        case.filings.into_iter().find(|f| f.filing_id == core.filing_id && f.r#type == core.r#type);
-    if before.is_some() {
-        return Ok(Ok(Joined { before, revision }));
-    }
-    let say = Say {
-        code: "filing-unknown",
-        allowed: "a filing of this case and of the same type",
-        fix: "use the filing id that the hub gave",
+    let same = |f: &&FilingRecord| {
+        f.filing_id == core.filing_id && f.r#type == core.r#type && f.account == account
     };
-    Ok(Err(vec![finding("core.filing_id", &core.filing_id, say)]))
+    let Some(before) = case.filings.iter().find(same).cloned() else {
+        let say = Say {
+            code: "filing-unknown",
+            allowed: "a filing of this account, of this case and of the same type",
+            fix: "use the filing id that the hub gave",
+        };
+        return refuse("core.filing_id", &core.filing_id, say);
+    };
+    let act = Act::Amend { filing: &before.filing_id };
+    if let Err(untimely) = act::check(&case, shared.identity.hub.as_str(), act) {
+        return Ok(Err(vec![untimely_finding("core.filing_id", &core.filing_id, &untimely)]));
+    }
+    Ok(Ok(Joined { before: Some(before), revision }))
+}
+
+/// A finding from an act that can't be logged now.
+pub(crate) fn untimely_finding(path: &str, value: &str, untimely: &Untimely) -> v1::Finding {
+    let Untimely { code, allowed, fix } = untimely;
+    finding(path, value, Say { code, allowed, fix })
+}
+
+/// Whether a one-time code is that of one of a case's advance filings.
+pub(crate) fn shows_code(case: &CaseRecord, code: &str) -> bool {
+    let digest = |f: &FilingRecord| code_digest(&f.filing_id, code).0;
+    !code.is_empty() && case.filings.iter().any(|f| f.code_digest == digest(f))
+}
+
+/// Digest of a one-time code, as it stands in the core of its filing.
+fn code_digest(filing_id: &str, code: &str) -> Hash {
+    sha256(&[b"ewtp/1 one-time code\n", filing_id.as_bytes(), b"\n", code.as_bytes()])
+}
+
+/// The one-time code of an advance filing: made from the hub's key, so that it is the same whenever it is asked for.
+fn one_time_code(shared: &Shared, filing_id: &str) -> String {
+    let symbols = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let key = keyed(shared, "\u{0}one-time code", filing_id);
+    key.iter().take(16).map(|b| char::from(symbols[usize::from(b & 31)])).collect()
 }
 
 /// The audience follows from the route: the hub of the destination, bounded by its data scope.
@@ -273,7 +373,7 @@ fn route(shared: &Shared, checked: &CheckedFiling<'_>) -> Route {
     }
 }
 
-fn plan(
+pub(crate) fn plan(
     shared: &Shared,
     account: &str,
     checked: &CheckedFiling<'_>,
@@ -294,6 +394,9 @@ fn plan(
         None => new_id(hub)?,
     };
     core.version = before.map_or(1, |b| b.version.saturating_add(1));
+    if let Some(before) = before {
+        core.adopts.clone_from(&before.adopts);
+    }
     core.mrn_external = !core.mrn.is_empty();
     if core.mrn.is_empty() {
         let (year, _) = shared.today();
@@ -305,6 +408,14 @@ fn plan(
         core.ucr = format!("{}{country}{}-{reference}", year % 10, hub.replace('-', ""));
     }
     core.assessed_by.clone_from(&route.assessed_by);
+    let code = match core.r#type() {
+        v1::FilingType::Advance => one_time_code(shared, &core.filing_id),
+        _ => String::new(),
+    };
+    core.code_digest = match code.as_str() {
+        "" => Vec::new(),
+        code => code_digest(&core.filing_id, code).0.to_vec(),
+    };
     let internal = v1::FilingInternal {
         account: account.to_owned(),
         warnings: checked.warnings.clone(),
@@ -320,7 +431,7 @@ fn plan(
         .part_or_empty("authority", filing.authority.as_ref())?
         .part("internal", &internal)?
         .part_or_empty("signature", filing.signature.as_ref())?;
-    statement.refs.extend(before.and_then(|b| Hash::from_slice(&b.commitment)));
+    statement.refs.extend(before.and_then(|b| Hash::from_slice(&b.stands.as_ref()?.commitment)));
     statement.audience.clone_from(&route.audience);
     statement.account = account.to_owned();
     statement.warnings.clone_from(&checked.warnings);
@@ -343,114 +454,8 @@ fn plan(
         ucr: core.ucr,
         warnings: checked.warnings.clone(),
         audience: route.audience.iter().map(ToString::to_string).collect(),
+        one_time_code: code,
         ..Default::default()
     };
     Ok((draft, accepted))
-}
-
-/// Longest answer, characters.
-const ANSWER_CHARS_MAX: usize = 2000;
-
-/// Answers an information request.
-///
-/// # Errors
-/// [`IntakeError`].
-pub async fn answer(
-    shared: &Arc<Shared>,
-    account: &str,
-    request: v1::AnswerInformationRequestRequest,
-) -> Result<v1::AnswerInformationRequestResponse, IntakeError> {
-    use v1::answer_information_request_response::Result as Outcome;
-    let refuse = |path: &str, value: &str, say: Say<'_>| {
-        let refused = v1::Refused {
-            violations: vec![finding(path, value, say)],
-            first_receipt: String::new(),
-        };
-        Ok(v1::AnswerInformationRequestResponse { result: Some(Outcome::Refused(refused)) })
-    };
-    let views = Views(&*shared.store);
-    let case = views.case(&request.case_id).await?.filter(|c| c.account == account);
-    let Some(case) = case else {
-        let say = Say {
-            code: "case-unknown",
-            allowed: "a case of this account",
-            fix: "list the cases: ewtp case list",
-        };
-        return refuse("case_id", &request.case_id, say);
-    };
-    let open = case.requests.iter().find(|r| r.commitment == request.request);
-    let Some(open) = open.filter(|r| r.answer_commitment.is_empty()) else {
-        let say = Say {
-            code: "request-closed",
-            allowed: "a request that waits for an answer",
-            fix: "show the case: ewtp case show",
-        };
-        return refuse(
-            "request",
-            &Hash::from_slice(&request.request).map(Hash::to_hex).unwrap_or_default(),
-            say,
-        );
-    };
-    let asked = views.statement(&open.at.clone().unwrap_or_default()).await?;
-    let asked = asked.and_then(|s| s.part::<v1::InfoRequestTrader>("trader")).unwrap_or_default();
-    let unasked =
-        request.answers.iter().find(|a| !asked.questions.iter().any(|q| q.code == a.code));
-    if let Some(unasked) = unasked.filter(|_| !asked.questions.is_empty()) {
-        let say = Say {
-            code: "answer-unasked",
-            allowed: "answers to what was asked",
-            fix: "leave it out",
-        };
-        return refuse("answers", &unasked.code, say);
-    }
-    for question in &asked.questions {
-        let given =
-            request.answers.iter().find(|a| a.code == question.code && !a.value.trim().is_empty());
-        if given.is_none_or(|a| a.value.chars().count() > ANSWER_CHARS_MAX) {
-            let say = Say {
-                code: "answer-missing",
-                allowed: "1 to 2000 characters for each question",
-                fix: "answer every question",
-            };
-            return refuse(&format!("answers.{}", question.code), "", say);
-        }
-    }
-    let core = v1::InfoAnswerCore {
-        case_id: case.case_id.clone(),
-        filing_id: open.filing_id.clone(),
-        filing_version: open.filing_version,
-        request: open.commitment.clone(),
-    };
-    let number =
-        case.requests.iter().filter(|r| !r.answer_commitment.is_empty()).count() as u64 + 1;
-    let mut statement = NewStatement::new("info-answer", &open.filing_id, number)?
-        .part("core", &core)?
-        .part("trader", &v1::InfoAnswerTrader { answers: request.answers })?
-        .part("authority", &v1::DecisionAuthority::default())?
-        .part(
-            "internal",
-            &v1::FilingInternal { account: account.to_owned(), ..Default::default() },
-        )?;
-    statement.refs.extend(Hash::from_slice(&open.commitment));
-    statement.audience = shared.audience_of(&open.hub, "info-answer");
-    let mut draft = Draft {
-        statements: vec![statement],
-        revisions: vec![(case.case_id.clone(), case.revision)],
-        ..Draft::default()
-    };
-    if open.hub == shared.identity.hub.as_str()
-        && let Some((consumed, made)) = crate::receiver::answered_work(shared, &core).await?
-    {
-        draft.consumes.push(consumed);
-        draft.makes.push(made);
-    }
-    let logged = shared.accounts.try_submit(draft).await?;
-    let (log_index, commitment) =
-        logged.statements.first().copied().unwrap_or((0, Hash::EMPTY_ROOT));
-    let logged = v1::StatementRef {
-        hub: shared.identity.hub.to_string(),
-        commitment: commitment.0.to_vec(),
-        log_index,
-    };
-    Ok(v1::AnswerInformationRequestResponse { result: Some(Outcome::Logged(logged)) })
 }

@@ -32,11 +32,14 @@ pub mod shared;
 pub mod statement_check;
 pub mod tasks;
 
+pub mod acts;
 pub mod casebook;
+mod clearance_terms;
 pub mod client;
 pub mod hub;
 mod peers;
 mod services;
+pub mod standing;
 /// The settings under which a hub serves gRPC.
 pub mod serving {
     pub use crate::services::server;

@@ -316,8 +316,10 @@ pub(crate) async fn answered_work(
     let same = |r: &&ewtp_proto::store::v1::RequestRecord| {
         r.filing_id == core.filing_id && r.filing_version == core.filing_version
     };
-    let Some(round) = case.requests.iter().filter(same).position(|r| r.commitment == core.request)
-    else {
+    let asked = |r: &ewtp_proto::store::v1::RequestRecord| {
+        r.stands.as_ref().is_some_and(|s| s.commitment == core.request)
+    };
+    let Some(round) = case.requests.iter().filter(same).position(asked) else {
         return Ok(None);
     };
     let id = format!("{}/{}/{}", core.filing_id, core.filing_version, round + 1);

@@ -1,5 +1,6 @@
 //! The gRPC services: each call authenticates, parses, makes one call, maps the error.
 
+mod desk_service;
 mod federation_service;
 mod operator_service;
 mod status;
@@ -9,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use ewtp_proto::v1;
+use ewtp_proto::v1::desk_service_server::DeskServiceServer;
 use ewtp_proto::v1::federation_service_server::FederationServiceServer;
 use ewtp_proto::v1::operator_service_server::OperatorServiceServer;
 use ewtp_proto::v1::trade_service_server::TradeServiceServer;
@@ -20,6 +22,7 @@ use tonic::{Request, Status};
 use crate::listener::{Caller, Connection};
 use crate::shared::Shared;
 
+use desk_service::Desk;
 use federation_service::Federation;
 use operator_service::Operator;
 use trade_service::Trade;
@@ -64,6 +67,7 @@ pub(crate) async fn clients(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TradeServiceServer<Trade>>().await;
     health.set_serving::<OperatorServiceServer<Operator>>().await;
+    health.set_serving::<DeskServiceServer<Desk>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
         .build_v1();
@@ -79,6 +83,10 @@ pub(crate) async fn clients(
         .add_optional_service(reflection)
         .add_service(
             TradeServiceServer::new(Trade { shared: Arc::clone(&shared) })
+                .max_decoding_message_size(limit),
+        )
+        .add_service(
+            DeskServiceServer::new(Desk { shared: Arc::clone(&shared) })
                 .max_decoding_message_size(limit),
         )
         .add_service(

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use ewtp_log::HubId;
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::v1;
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_tls::TlsIdentity;
@@ -97,6 +98,31 @@ impl Shared {
             p.record.scope.as_ref().is_some_and(|s| shows_statement(s, kind, None))
         };
         directory.active_peer(hub).filter(shown).map(|p| p.hub.clone()).into_iter().collect()
+    }
+
+    /// The other hubs of a case: those that filed in it or assess something of it.
+    #[must_use]
+    pub fn hubs_of(&self, case: &CaseRecord) -> Vec<HubId> {
+        let directory = self.directory.load();
+        let of = |f: &FilingRecord| {
+            let filed_at = f.stands.as_ref().map_or("", |s| &s.hub);
+            [filed_at.to_owned(), f.assessed_by.clone()]
+        };
+        let mut hubs: Vec<HubId> = case
+            .filings
+            .iter()
+            .flat_map(of)
+            .filter_map(|h| directory.active_peer(&h).map(|p| p.hub.clone()))
+            .collect();
+        hubs.sort();
+        hubs.dedup();
+        hubs
+    }
+
+    /// Of these hubs, those whose scope has a kind of statement.
+    #[must_use]
+    pub fn shown_to(&self, hubs: &[HubId], kind: &str) -> Vec<HubId> {
+        hubs.iter().flat_map(|h| self.audience_of(h.as_str(), kind)).collect()
     }
 
     /// The durable head once it covers a log index. The state is applied a moment before the head moves, so a reader that

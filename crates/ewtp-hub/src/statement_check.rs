@@ -4,10 +4,11 @@
 use ewtp_log::HubId;
 use ewtp_log::page::{EntryBody, PageEntry};
 use ewtp_log::statement::{Header, StatementId, open_part};
-use ewtp_proto::store::v1::CaseRecord;
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::{Message, v1};
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::CodeLists;
+use ewtp_trade::case::{adoption, goods_released, hub};
 use ewtp_trade::finding::{Say, finding};
 
 use crate::directory::Peer;
@@ -40,8 +41,8 @@ pub enum Said {
 /// What earlier entries of the same page did, before the store knows of it.
 #[derive(Clone, Debug, Default)]
 pub struct Pending {
-    /// Filings honoured so far: (case, filing) and version.
-    filings: std::collections::BTreeMap<(String, String), u32>,
+    /// Filings honoured so far: (case, filing), with version and the hub that assesses it.
+    filings: std::collections::BTreeMap<(String, String), (u32, String)>,
     /// Identities said so far.
     identities: std::collections::BTreeSet<StatementId>,
 }
@@ -50,7 +51,8 @@ impl Pending {
     /// Takes note of an honoured statement.
     pub fn note(&mut self, said: &Said) {
         if let Said::Filing(core) | Said::Noted(core) = said {
-            self.filings.insert((core.case_id.clone(), core.filing_id.clone()), core.version);
+            let filing = (core.case_id.clone(), core.filing_id.clone());
+            self.filings.insert(filing, (core.version, core.assessed_by.clone()));
         }
     }
 }
@@ -153,6 +155,24 @@ impl Judge<'_> {
                     .await?;
                 }
             }
+            "adoption" => {
+                if let Some(core) = content.core::<v1::AdoptionCore>(&mut reasons) {
+                    let (case, filing) = (&core.case_id, &core.filing_id);
+                    self.about(case, filing, Assessor::Peer, pending, &mut reasons).await?;
+                }
+            }
+            "invalidation" => {
+                if let Some(core) = content.core::<v1::InvalidationCore>(&mut reasons) {
+                    let (case, filing) = (&core.case_id, &core.filing_id);
+                    self.about(case, filing, Assessor::Filer, pending, &mut reasons).await?;
+                    self.too_late(case, filing, &mut reasons).await?;
+                }
+            }
+            "condition-outcome" => {
+                if let Some(core) = content.core::<v1::ConditionOutcomeCore>(&mut reasons) {
+                    self.of_case(&core.case_id, pending, &mut reasons).await?;
+                }
+            }
             "info-answer" => {
                 if let Some(core) = content.core::<v1::InfoAnswerCore>(&mut reasons) {
                     self.about(
@@ -176,10 +196,10 @@ impl Judge<'_> {
                     && let Some(v1::event_selector::By::CaseId(id)) =
                         core.selector.and_then(|s| s.by)
                 {
-                    self.about(&id, &core.filing_id, Assessor::Peer, pending, &mut reasons).await?;
+                    self.of_case(&id, pending, &mut reasons).await?;
                 }
             }
-            "account" | "peer" | "ruleset" => {
+            "account" | "peer" | "ruleset" | "mandate" => {
                 reasons.add(
                     "kind-internal",
                     "id",
@@ -282,7 +302,8 @@ impl Judge<'_> {
         );
         let before =
             known.as_ref().and_then(|c| c.filings.iter().find(|f| f.filing_id == core.filing_id));
-        let in_page = pending.filings.get(&(core.case_id.clone(), core.filing_id.clone())).copied();
+        let in_page = pending.filings.get(&(core.case_id.clone(), core.filing_id.clone()));
+        let in_page = in_page.map(|(version, _)| *version);
         let due = in_page.or(before.map(|f| f.version)).map_or(Some(1), |v| v.checked_add(1));
         let allowed = due.map_or_else(|| "no further version".to_owned(), |d| d.to_string());
         reasons.unless(
@@ -293,7 +314,7 @@ impl Judge<'_> {
             &allowed,
         );
         if let Some(case) = &known {
-            let foreign = before.is_some_and(|f| f.hub != self.peer.hub.as_str());
+            let foreign = before.is_some_and(|f| hub(f.stands.as_ref()) != self.peer.hub.as_str());
             reasons.unless(
                 !foreign,
                 "rights",
@@ -302,10 +323,10 @@ impl Judge<'_> {
                 "a filing of the hub that says it",
             );
             let joins = may_open
-                || case
-                    .filings
-                    .iter()
-                    .any(|f| f.hub == self.peer.hub.as_str() || f.hub == self.me.as_str());
+                || case.filings.iter().any(|f| {
+                    let at = hub(f.stands.as_ref());
+                    at == self.peer.hub.as_str() || at == self.me.as_str()
+                });
             reasons.unless(
                 joins,
                 "rights",
@@ -347,6 +368,55 @@ impl Judge<'_> {
         Ok(())
     }
 
+    /// A withdrawal that reaches this hub after its release or adoption is kept and answered: it changes nothing.
+    async fn too_late(
+        &self,
+        case_id: &str,
+        filing_id: &str,
+        reasons: &mut Reasons,
+    ) -> Result<(), StoreError> {
+        let Some(case) = Views(self.store).case(case_id).await? else { return Ok(()) };
+        let Some(filing) = case.filings.iter().find(|f| f.filing_id == filing_id) else {
+            return Ok(());
+        };
+        let allowed = "a withdrawal before the goods are released and before the filing is adopted";
+        let late = goods_released(&case) || adoption(&case, filing).is_some();
+        reasons.unless(!late, "too-late", "core.filing_id", filing_id, allowed);
+        Ok(())
+    }
+
+    /// Checks that a statement is about a case that this hub knows, and that the peer has a part in it; a case of a third hub
+    /// may become known later, and what counts is computed then.
+    async fn of_case(
+        &self,
+        case_id: &str,
+        pending: &Pending,
+        reasons: &mut Reasons,
+    ) -> Result<(), StoreError> {
+        if pending.filings.keys().any(|(case, _)| case == case_id) {
+            return Ok(());
+        }
+        let case: Option<CaseRecord> = Views(self.store).case(case_id).await?;
+        let Some(case) = case else {
+            let known = self.is_of_third(case_id);
+            let allowed = "a case that this hub knows";
+            reasons.unless(known, "case-unknown", "core.case_id", case_id, allowed);
+            return Ok(());
+        };
+        let peer = self.peer.hub.as_str();
+        let part = |f: &FilingRecord| hub(f.stands.as_ref()) == peer || f.assessed_by == peer;
+        let may = self.is_of_third(case_id) || case.filings.iter().any(part);
+        reasons.unless(may, "rights", "hub", peer, "a hub that has a part in the case");
+        Ok(())
+    }
+
+    /// Whether a case was opened at a hub that is neither this one nor the peer.
+    fn is_of_third(&self, case_id: &str) -> bool {
+        case_id
+            .rsplit_once('-')
+            .is_some_and(|(hub, _)| hub != self.me.as_str() && hub != self.peer.hub.as_str())
+    }
+
     /// Checks that a statement is about a case and filing that this hub knows, and that the peer may say it.
     async fn about(
         &self,
@@ -356,10 +426,12 @@ impl Judge<'_> {
         pending: &Pending,
         reasons: &mut Reasons,
     ) -> Result<(), StoreError> {
-        if pending.filings.contains_key(&(case_id.to_owned(), filing_id.to_owned())) {
-            // Opened by this very page, so by this peer: only the filer's statements may follow on it.
+        let in_page = pending.filings.get(&(case_id.to_owned(), filing_id.to_owned()));
+        if let Some((_, assessed_by)) = in_page {
+            // Said by this very page, so by this peer: its filer may go on, and it itself if it assesses what it files, as it
+            // does with an import filing.
             reasons.unless(
-                who == Assessor::Filer,
+                who == Assessor::Filer || assessed_by == self.peer.hub.as_str(),
                 "rights",
                 "hub",
                 self.peer.hub.as_str(),
@@ -368,19 +440,25 @@ impl Judge<'_> {
             return Ok(());
         }
         let case: Option<CaseRecord> = Views(self.store).case(case_id).await?;
+        // With three hubs a decision may be heard before the filing that it is about.
+        let third = self.is_of_third(case_id);
         let Some(case) = case else {
-            reasons.add("case-unknown", "core.case_id", case_id, "a case that this hub knows");
+            let allowed = "a case that this hub knows";
+            reasons.unless(third, "case-unknown", "core.case_id", case_id, allowed);
             return Ok(());
         };
         let Some(filing) = case.filings.iter().find(|f| f.filing_id == filing_id) else {
-            reasons.add("filing-unknown", "core.filing_id", filing_id, "a filing of that case");
+            let allowed = "a filing of that case";
+            reasons.unless(third, "filing-unknown", "core.filing_id", filing_id, allowed);
             return Ok(());
         };
         let (may, allowed) = match who {
             Assessor::Peer => {
                 (filing.assessed_by == self.peer.hub.as_str(), "the hub that assesses the filing")
             }
-            Assessor::Filer => (filing.hub == self.peer.hub.as_str(), "the hub of the filing"),
+            Assessor::Filer => {
+                (hub(filing.stands.as_ref()) == self.peer.hub.as_str(), "the hub of the filing")
+            }
         };
         reasons.unless(may, "rights", "hub", self.peer.hub.as_str(), allowed);
         Ok(())

@@ -5,11 +5,12 @@ use ewtp_log::lane::lane_leaf;
 use ewtp_log::statement::{Header, StatementId, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
 use ewtp_proto::store::v1::{
-    CaseRecord, Change, ChangeRun, Counters, DecisionRecord, EventRecord, FilingRecord, HeardPage,
-    HeardStatement, Locator, OwnStatement, RefusalRecord, RequestRecord, StoredRuleset, WorkItem,
+    CaseRecord, Change, ChangeRun, Counters, HeardPage, HeardStatement, Locator, OwnStatement,
+    RefusalRecord, Stands, StoredMandate, StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 use ewtp_trade::check::{net_mass_sum, value_sums};
+use ewtp_trade::record::{Fact, fact, put};
 
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE};
@@ -30,7 +31,6 @@ struct Said<'a> {
     hub: String,
     warnings: &'a [v1::Finding],
     account: &'a str,
-    not_connected: bool,
 }
 
 impl Said<'_> {
@@ -41,8 +41,26 @@ impl Said<'_> {
         M::decode(content).ok()
     }
 
-    fn logged_ms(&self) -> u64 {
-        self.header.time_ms().unwrap_or_default()
+    /// What it says about a case, if it is of a kind that does.
+    fn fact(&self) -> Option<Fact> {
+        let at = self.parts.iter().find(|p| p.name == "core")?;
+        let core = open_part("core", self.frame.blob(at)?).ok()?;
+        let mut fact = fact(&self.header.id.kind, core, self.account)?;
+        if let Fact::Filing { parties, .. } = &mut fact {
+            **parties = self.part("parties").unwrap_or_default();
+        }
+        Some(fact)
+    }
+
+    fn stands(&self) -> Stands {
+        Stands {
+            hub: self.hub.clone(),
+            commitment: self.commitment.0.to_vec(),
+            at: Some(self.at.clone()),
+            log_index: self.log_index,
+            logged_ms: self.header.time_ms().unwrap_or_default(),
+            received_ms: self.frame.frame.time_ms,
+        }
     }
 }
 
@@ -150,7 +168,6 @@ impl<C: Cells> Apply<'_, C> {
             log_index: s.index,
             warnings: &s.warnings,
             account: &s.account,
-            not_connected: s.not_connected,
         };
         self.statement(&said)
     }
@@ -195,7 +212,6 @@ impl<C: Cells> Apply<'_, C> {
             log_index: s.index,
             warnings: &s.warnings,
             account: "",
-            not_connected: false,
         };
         if s.not_honoured.is_empty() {
             self.statement(&said)
@@ -205,15 +221,14 @@ impl<C: Cells> Apply<'_, C> {
     }
 
     fn statement(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        if let Some(fact) = said.fact() {
+            return self.fact(said, fact);
+        }
         match said.header.id.kind.as_str() {
-            "filing" => self.filing(said),
-            "decision" => self.decision(said),
-            "info-request" => self.request(said),
-            "info-answer" => self.answer(said),
-            "event" => self.event(said),
             "ack" => self.ack(said),
             "account" => self.record::<v1::AccountRecord>(said, Kind::Account),
             "peer" => self.record::<v1::PeerRecord>(said, Kind::Peer),
+            "mandate" => self.mandate(said),
             "ruleset" => self.ruleset(said),
             _ => Ok(()), // kinds of later versions are kept and shown as unknown
         }
@@ -228,148 +243,83 @@ impl<C: Cells> Apply<'_, C> {
 
     fn put_case(&mut self, mut case: CaseRecord) {
         case.revision += 1;
-        self.changes.push(Change { case_id: case.case_id.clone(), account: case.account.clone() });
+        self.changes.push(Change {
+            case_id: case.case_id.clone(),
+            accounts: case.accounts.clone(),
+            parties: case.parties.clone(),
+        });
         self.put(Key::new(Kind::Case).number(case.ordinal).finish(), &case);
     }
 
-    fn filing(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let Some(core) = said.part::<v1::FilingCore>("core") else { return Ok(()) };
-        let mut case = match self.case(&core.case_id)? {
+    /// A statement about a case. With three hubs a decision may be heard before the filing that it is about: the case begins
+    /// with what comes first, and what counts is computed when it is looked at.
+    fn fact(&mut self, said: &Said<'_>, fact: Fact) -> Result<(), C::Error> {
+        let id = fact.case_id();
+        if id.is_empty() {
+            return Ok(());
+        }
+        if planted::is(Bug::StateDiffers)
+            && matches!(fact, Fact::Decision(_))
+            && !said.at.peer.is_empty()
+        {
+            return Ok(());
+        }
+        let mut case = match self.case(id)? {
             Some(case) => case,
-            None => self.open_case(said, &core),
+            None => self.open_case(said, id),
         };
-        let mut filing = FilingRecord {
-            officer_version: 0,
-            filing_id: core.filing_id.clone(),
-            r#type: core.r#type,
-            hub: said.hub.clone(),
-            version: core.version,
-            commitment: said.commitment.0.to_vec(),
-            at: Some(said.at.clone()),
-            log_index: said.log_index,
-            assessed_by: if said.not_connected { String::new() } else { assessed_by(said, &core) },
-            logged_ms: said.logged_ms(),
-            received_ms: said.frame.frame.time_ms,
-            lrn: core.lrn.clone(),
-            mrn: core.mrn.clone(),
+        let filed = match &fact {
+            Fact::Filing { core, .. } => Some(core.clone()),
+            _ => None,
         };
-        match case.filings.iter_mut().find(|f| f.filing_id == core.filing_id) {
-            Some(before) => {
-                filing.officer_version = before.officer_version;
-                *before = filing;
+        let (accounts, parties) = (case.accounts.len(), case.parties.len());
+        put(&mut case, said.stands(), fact);
+        for account in &case.accounts[accounts..] {
+            self.index(Kind::AccountCases, account, case.ordinal);
+        }
+        for party in &case.parties[parties..] {
+            self.index(Kind::PartyCases, party, case.ordinal);
+        }
+        if let Some(core) = filed {
+            if case.filings.first().is_some_and(|f| f.filing_id == core.filing_id) {
+                case.summary = Some(summary_of(said, &core, case.created_ms));
             }
-            None => case.filings.push(filing),
-        }
-        if case.filings.first().is_some_and(|f| f.filing_id == core.filing_id) {
-            case.summary = Some(summary_of(said, &core, case.created_ms));
-        }
-        if let Some(summary) = &mut case.summary {
-            summary.filings = case.filings.len() as u32;
+            if let Some(summary) = &mut case.summary {
+                summary.filings = case.filings.len() as u32;
+            }
         }
         self.put_case(case);
         Ok(())
     }
 
-    fn open_case(&mut self, said: &Said<'_>, core: &v1::FilingCore) -> CaseRecord {
+    fn index(&mut self, kind: Kind, whose: &str, ordinal: u64) {
+        self.cells.write(Key::new(kind).text(whose).number(ordinal).finish(), Vec::new());
+    }
+
+    fn open_case(&mut self, said: &Said<'_>, id: &str) -> CaseRecord {
         let ordinal = self.counters.cases;
         self.counters.cases += 1;
-        let id = core.case_id.clone();
-        let row = Key::new(Kind::CaseId).text(&id).finish();
+        let row = Key::new(Kind::CaseId).text(id).finish();
         self.cells.write(row, ordinal.to_be_bytes().to_vec());
-        if !said.account.is_empty() {
-            let key = Key::new(Kind::AccountCases).text(said.account).number(ordinal).finish();
-            self.cells.write(key, Vec::new());
-        }
-        let created_ms = said.frame.frame.time_ms;
         CaseRecord {
-            case_id: id.clone(),
+            case_id: id.to_owned(),
             ordinal,
-            created_ms,
-            account: said.account.to_owned(),
+            created_ms: said.frame.frame.time_ms,
             ..Default::default()
         }
     }
 
-    fn decision(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let Some(core) = said.part::<v1::DecisionCore>("core") else { return Ok(()) };
-        let Some(mut case) = self.case(&core.case_id)? else { return Ok(()) };
-        if planted::is(Bug::StateDiffers) && !said.at.peer.is_empty() {
-            return Ok(());
-        }
-        for filing in case.filings.iter_mut().filter(|f| f.filing_id == core.filing_id) {
-            if filing.officer_version <= core.filing_version {
-                filing.officer_version = 0;
-            }
-        }
-        case.decisions.push(DecisionRecord {
-            filing_id: core.filing_id,
-            filing_version: core.filing_version,
-            effect: core.effect,
-            code: core.code,
-            hub: said.hub.clone(),
-            commitment: said.commitment.0.to_vec(),
-            at: Some(said.at.clone()),
-            log_index: said.log_index,
-            logged_ms: said.logged_ms(),
-        });
-        self.put_case(case);
-        Ok(())
-    }
-
-    fn request(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let Some(core) = said.part::<v1::InfoRequestCore>("core") else { return Ok(()) };
-        let Some(mut case) = self.case(&core.case_id)? else { return Ok(()) };
-        case.requests.push(RequestRecord {
-            filing_id: core.filing_id,
-            filing_version: core.filing_version,
-            commitment: said.commitment.0.to_vec(),
-            at: Some(said.at.clone()),
-            log_index: said.log_index,
-            hub: said.hub.clone(),
-            deadline_ms: u64::try_from(core.deadline_ms).unwrap_or_default(),
-            ..Default::default()
-        });
-        self.put_case(case);
-        Ok(())
-    }
-
-    fn answer(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let Some(core) = said.part::<v1::InfoAnswerCore>("core") else { return Ok(()) };
-        let Some(mut case) = self.case(&core.case_id)? else { return Ok(()) };
-        let open =
-            |r: &&mut RequestRecord| r.commitment == core.request && r.answer_commitment.is_empty();
-        let Some(request) = case.requests.iter_mut().find(open) else { return Ok(()) };
-        request.answer = Some(said.at.clone());
-        request.answer_commitment = said.commitment.0.to_vec();
-        request.answer_log_index = said.log_index;
-        request.answer_hub = said.hub.clone();
-        self.put_case(case);
-        Ok(())
-    }
-
-    fn event(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let Some(core) = said.part::<v1::EventCore>("core") else { return Ok(()) };
-        let Some(v1::event_selector::By::CaseId(id)) = core.selector.and_then(|s| s.by) else {
+    /// By account first: what an account may do for others is one range.
+    fn mandate(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let (Some(core), true) = (said.part::<v1::MandateCore>("core"), said.at.peer.is_empty())
+        else {
             return Ok(());
         };
-        let Some(mut case) = self.case(&id)? else { return Ok(()) };
-        let officer = [v1::EventCode::RuleError as i32, v1::EventCode::AnswerOverdue as i32];
-        // By version, because an amendment and this event may reach the two hubs in different order.
-        let about = |f: &&mut FilingRecord| f.filing_id == core.filing_id;
-        if officer.contains(&core.code)
-            && let Some(filing) = case.filings.iter_mut().find(about)
-        {
-            // An event of an earlier version of the software names no version: it is about the one that it found.
-            let about = if core.filing_version == 0 { filing.version } else { core.filing_version };
-            filing.officer_version = filing.officer_version.max(about);
-        }
-        case.events.push(EventRecord {
-            at: Some(said.at.clone()),
-            commitment: said.commitment.0.to_vec(),
-            log_index: said.log_index,
-            hub: said.hub.clone(),
-        });
-        self.put_case(case);
+        let key = Key::new(Kind::Mandate).text(&core.account).text(&core.principal_id).finish();
+        let version = said.header.id.number;
+        let commitment = said.commitment.0.to_vec();
+        let log_index = said.log_index;
+        self.put(key, &StoredMandate { core: Some(core), version, log_index, commitment });
         Ok(())
     }
 
@@ -398,14 +348,7 @@ impl<C: Cells> Apply<'_, C> {
 
     /// We do not honour something that a peer said.
     fn not_honoured(&mut self, said: &Said<'_>, reasons: &[v1::Finding]) -> Result<(), C::Error> {
-        // Every core that belongs to a case names it in field 1 or, in filings, field 3; only known kinds are read.
-        let case_id = match said.header.id.kind.as_str() {
-            "filing" => said.part::<v1::FilingCore>("core").map(|c| c.case_id),
-            "decision" => said.part::<v1::DecisionCore>("core").map(|c| c.case_id),
-            "info-request" => said.part::<v1::InfoRequestCore>("core").map(|c| c.case_id),
-            "info-answer" => said.part::<v1::InfoAnswerCore>("core").map(|c| c.case_id),
-            _ => None,
-        };
+        let case_id = said.fact().map(|f| f.case_id().to_owned());
         let Some(mut case) = self.case(&case_id.unwrap_or_default())? else { return Ok(()) };
         if case.refusals.len() >= REFUSALS_MAX {
             return Ok(());
@@ -551,9 +494,4 @@ fn work_index(item: &WorkItem) -> Option<Vec<u8>> {
         0 => Key::new(Kind::ReadyWork).number(item.made_ms).text(&item.id).finish(),
         deadline => Key::new(Kind::WaitingWork).number(deadline).text(&item.id).finish(),
     })
-}
-
-/// Hub that assesses a filing: told by the filing hub in its core for its own; the audience follows from the route.
-fn assessed_by(said: &Said<'_>, core: &v1::FilingCore) -> String {
-    if core.assessed_by.is_empty() { said.hub.clone() } else { core.assessed_by.clone() }
 }

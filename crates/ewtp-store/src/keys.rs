@@ -26,6 +26,10 @@ pub enum Kind {
     CaseId = b'o',
     /// Ordinals of an account's cases.
     AccountCases = b'a',
+    /// Ordinals of the cases that name a party.
+    PartyCases = b'p',
+    /// Mandate, by account and principal.
+    Mandate = b'm',
     /// Changes from a number on.
     Changes = b'w',
     /// First filing under an LRN.

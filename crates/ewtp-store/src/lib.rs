@@ -23,6 +23,7 @@ mod steps;
 mod store;
 mod trees;
 pub mod views;
+mod whose;
 
 pub use disk::{Disk, RealDisk, SegmentFile};
 pub use journal::{Journal, JournalError};
@@ -32,6 +33,7 @@ pub use state::{Changes, Row, State};
 pub use steps::{Step, Steps, Threads};
 pub use store::{JournaledStore, SETTLE_BYTES, SledStore, StoreError};
 pub use views::{Statement, Store, Views};
+pub use whose::Whose;
 
 /// Layout of journal and state. A newer one is refused with a clear message; the state of an older one is built anew.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;

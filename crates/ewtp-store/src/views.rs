@@ -8,7 +8,7 @@ use ewtp_log::statement::{StatementId, commitment, open_part};
 use ewtp_log::tree::{Frontier, compact_range, inclusion_plan, join};
 use ewtp_log::{Hash, TreeSize};
 use ewtp_proto::store::v1::{
-    CaseRecord, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
+    CaseRecord, Change, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
     OwnStatement, StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
@@ -106,12 +106,15 @@ impl Statement {
 #[derive(Clone, Copy)]
 pub struct Views<'a, S: ?Sized>(pub &'a S);
 
-fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, StoreError> {
+pub(crate) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, StoreError> {
     M::decode(bytes).map_err(|e| StoreError::Value(e.to_string()))
 }
 
 impl<S: Store + ?Sized> Views<'_, S> {
-    async fn load<M: Message + Default>(&self, key: Vec<u8>) -> Result<Option<M>, StoreError> {
+    pub(crate) async fn load<M: Message + Default>(
+        &self,
+        key: Vec<u8>,
+    ) -> Result<Option<M>, StoreError> {
         self.0.get(&key).await?.map(|bytes| decode(&bytes)).transpose()
     }
 
@@ -153,40 +156,11 @@ impl<S: Store + ?Sized> Views<'_, S> {
         }
     }
 
-    /// Cases from an ordinal on, of one account or of all, in the order in which they were opened.
+    /// Changes after a cursor, in order, by their numbers.
     ///
     /// # Errors
     /// Reading.
-    pub async fn cases(
-        &self,
-        account: Option<&str>,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<CaseRecord>, StoreError> {
-        let Some(account) = account else {
-            let prefix = Key::new(Kind::Case);
-            let first = prefix.clone().number(from).finish();
-            let rows = self.0.scan(&first, &prefix.end(), limit).await?;
-            return rows.iter().map(|(_, value)| decode(value)).collect();
-        };
-        let prefix = Key::new(Kind::AccountCases).text(account);
-        let rows = self.0.scan(&prefix.clone().number(from).finish(), &prefix.end(), limit).await?;
-        let mut cases = Vec::with_capacity(rows.len());
-        for ordinal in rows.iter().filter_map(|(key, _)| last_number(key)) {
-            cases.extend(self.load(Key::new(Kind::Case).number(ordinal).finish()).await?);
-        }
-        Ok(cases)
-    }
-
-    /// Changes after a cursor, in order: (number, case id, account).
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn changes(
-        &self,
-        after: u64,
-        runs: usize,
-    ) -> Result<Vec<(u64, String, String)>, StoreError> {
+    pub async fn changes(&self, after: u64, runs: usize) -> Result<Vec<(u64, Change)>, StoreError> {
         let prefix = Key::new(Kind::Changes);
         // The cursor may stand inside a run: start with the run that holds the next number.
         let at = prefix.clone().number(after.saturating_add(1));
@@ -195,8 +169,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
         for (key, value) in self.0.scan(&from, &prefix.end(), runs).await? {
             let first = last_number(&key).unwrap_or_default();
             let run: ChangeRun = decode(&value)?;
-            let numbered = (first..).zip(run.changes).filter(|(n, _)| *n > after);
-            out.extend(numbered.map(|(n, c)| (n, c.case_id, c.account)));
+            out.extend((first..).zip(run.changes).filter(|(n, _)| *n > after));
         }
         Ok(out)
     }
@@ -257,6 +230,29 @@ impl<S: Store + ?Sized> Views<'_, S> {
             out.extend(self.work_item(&id).await?);
         }
         Ok(out)
+    }
+
+    /// Open work on a version of a filing.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn work_on(&self, filing: &str, version: u32) -> Result<Vec<WorkItem>, StoreError> {
+        let prefix = Key::new(Kind::Work).bytes(format!("{filing}/{version}/").as_bytes());
+        self.load_all(prefix).await
+    }
+
+    /// All work items by id, after one of them.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn work_after(&self, after: &str, limit: usize) -> Result<Vec<WorkItem>, StoreError> {
+        let prefix = Key::new(Kind::Work);
+        let from = match after {
+            "" => prefix.clone().finish(),
+            after => prefix.clone().text(after).byte(0).finish(),
+        };
+        let rows = self.0.scan(&from, &prefix.end(), limit).await?;
+        rows.iter().map(|(_, v)| decode(v)).collect()
     }
 
     /// One work item.

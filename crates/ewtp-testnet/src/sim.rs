@@ -11,6 +11,7 @@
 //! Real: the hub with all its tasks, TLS, HTTP/2, gRPC, the journal, the derived state's logic. Simulated, below stated seams:
 //! time and clocks, byte streams, segment files, the ordered map under the state, the pauses between the steps of a commit.
 
+mod acts;
 mod boot;
 mod chance;
 mod clients;

@@ -97,6 +97,7 @@ impl Check<'_> {
         match (self.core.partial, self.core.r#type()) {
             (true, _) => Column::Partial,
             (false, FilingType::Export) => Column::Export,
+            (false, FilingType::Import) => Column::Import,
             (false, _) => Column::Advance,
         }
     }
@@ -145,12 +146,12 @@ impl Check<'_> {
 
     fn identity(&mut self) {
         let core = self.core;
-        let kind_ok = matches!(core.r#type(), FilingType::Export | FilingType::Advance);
+        let kind_ok = !matches!(core.r#type(), FilingType::Unspecified | FilingType::Transit);
         if core.r#type != 0 && !kind_ok {
             let say = Say {
                 code: "filing-type",
-                allowed: "FILING_TYPE_EXPORT or FILING_TYPE_ADVANCE",
-                fix: "file transit and import at the hub concerned once it takes them",
+                allowed: "FILING_TYPE_EXPORT, FILING_TYPE_ADVANCE or FILING_TYPE_IMPORT",
+                fix: "transit filings are not taken yet",
             };
             self.out.violation("core.type", core.r#type().as_str_name(), say);
         }

@@ -7,14 +7,18 @@
 //!
 //! Invariant: pure, and parse once: what stands in a typed field has been checked, and nothing here is ever a float.
 
+pub mod act;
 pub mod case;
 pub mod check;
 pub mod codes;
 pub mod elements;
 pub mod finding;
 pub mod lists;
+pub mod mandate;
 pub mod mrn;
 pub mod quantity;
+pub mod record;
+pub mod release;
 pub mod scope;
 
 pub use check::{CheckedFiling, check_filing};

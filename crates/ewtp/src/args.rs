@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::args_acts::{Adopt, DeskCommand, Event, MandateCommand, Withdraw};
+
 /// Operators and traders at an eWTP hub.
 #[derive(Parser)]
 #[command(
@@ -43,6 +45,18 @@ pub(crate) enum Command {
     /// Cases: list, show, follow, answer, replay.
     #[command(subcommand)]
     Case(CaseCommand),
+    /// Adopt an advance filing at the destination: it becomes an import filing.
+    Adopt(Adopt),
+    /// Withdraw a filing.
+    Invalidate(Withdraw),
+    /// Report an event, as carrier or declarant.
+    Event(Event),
+    /// Mandates: who files for whom.
+    #[command(subcommand)]
+    Mandate(MandateCommand),
+    /// The desk of officers.
+    #[command(subcommand)]
+    Desk(DeskCommand),
     /// Receipts: export and verify offline.
     #[command(subcommand)]
     Receipt(ReceiptCommand),
@@ -94,7 +108,7 @@ pub(crate) struct HubInit {
     /// Host or address where others reach this hub.
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host: String,
-    /// Address to listen on.
+    /// Address to listen on for peers and accounts; the public listener stays on loopback.
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) listen: String,
     /// First of three ports: federation, clients, public.
@@ -147,7 +161,7 @@ pub(crate) enum PeerCommand {
         /// Hub id.
         hub: String,
         /// Why.
-        #[arg(long)]
+        #[arg(long, default_value = "")]
         reason: String,
     },
     /// Remove a peer; its connections end.

@@ -1,8 +1,11 @@
 //! One file per group of commands.
 
 pub(crate) mod account;
+pub(crate) mod acts;
 pub(crate) mod case;
+pub(crate) mod case_text;
 pub(crate) mod declare;
+pub(crate) mod desk;
 pub(crate) mod hub;
 pub(crate) mod import;
 pub(crate) mod log;

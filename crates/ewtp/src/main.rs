@@ -4,6 +4,7 @@
 //! 1 refused or not verified, 2 wrong call, 3 the hub can't be reached, 4 something here failed.
 
 mod args;
+mod args_acts;
 mod bench;
 mod commands;
 mod demo;
@@ -33,6 +34,11 @@ fn main() -> ExitCode {
         Command::Declare(command) => commands::declare::run(&command, &cli.profile, &out),
         Command::Import(command) => commands::import::run(&command, &cli.profile, &out),
         Command::Case(command) => commands::case::run(command, &cli.profile, &out),
+        Command::Adopt(command) => commands::acts::adopt(&command, &cli.profile, &out),
+        Command::Invalidate(command) => commands::acts::withdraw(&command, &cli.profile, &out),
+        Command::Event(command) => commands::acts::event(&command, &cli.profile, &out),
+        Command::Mandate(command) => commands::acts::mandate(command, &cli.profile, &out),
+        Command::Desk(command) => commands::desk::run(command, &cli.profile, &out),
         Command::Receipt(command) => commands::receipt::run(command, &cli.profile, &out),
         Command::Log(command) => commands::log::run(&command, &cli.profile, &out),
         Command::Store(command) => commands::store::run(&command, &out),

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::Path;
 
+use ewtp_proto::v1::desk_service_client::DeskServiceClient;
 use ewtp_proto::v1::operator_service_client::OperatorServiceClient;
 use ewtp_proto::v1::trade_service_client::TradeServiceClient;
 use tonic::transport::Channel;
@@ -28,6 +29,10 @@ impl Session {
 
     pub(crate) fn trade(&self) -> TradeServiceClient<Channel> {
         TradeServiceClient::new(self.channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX)
+    }
+
+    pub(crate) fn desk(&self) -> DeskServiceClient<Channel> {
+        DeskServiceClient::new(self.channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX)
     }
 
     pub(crate) fn operator(&self) -> OperatorServiceClient<Channel> {

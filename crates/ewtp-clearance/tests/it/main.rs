@@ -59,7 +59,7 @@ fn filing(hs: &str, description: &str, usd: &str) -> v1::Filing {
 }
 
 fn run(facts: &Facts, public: &Ruleset, confidential: Option<&Ruleset>) -> Outcome {
-    decide(Input { kind: FilingType::Advance, facts, public, confidential })
+    decide(Input { kind: FilingType::Advance, adopted: false, facts, public, confidential })
 }
 
 fn decided(outcome: Outcome) -> BTreeMap<i32, Decided> {

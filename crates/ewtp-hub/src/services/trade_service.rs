@@ -7,17 +7,20 @@ use std::sync::Arc;
 use ewtp_proto::store::v1::CaseRecord;
 use ewtp_proto::v1;
 use ewtp_proto::v1::trade_service_server::TradeService;
-use ewtp_store::Views;
+use ewtp_store::{Views, Whose};
+use ewtp_trade::case::hub;
 use futures_util::StreamExt as _;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{account, status};
+use crate::acts::{self, Done};
 use crate::casebook::{Casebook, Viewer, summary};
 use crate::directory::{AGENCY_ROLES, has_role};
 use crate::intake::{self, Pace};
 use crate::prove::{LaneWanted, receipt_of_heard, receipt_of_own};
 use crate::shared::Shared;
+use crate::standing;
 
 /// Items of one stream that are in work at once.
 const STREAM_IN_FLIGHT: usize = 512;
@@ -56,11 +59,19 @@ fn languages<T>(request: &Request<T>) -> Vec<String> {
 }
 
 impl Trade {
+    /// The caller, who files, within its limits.
+    fn filer<T>(&self, request: &Request<T>) -> Result<Arc<v1::AccountRecord>, Status> {
+        let account = account(&self.shared, request)?;
+        may_file(&account)?;
+        self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
+        Ok(account)
+    }
+
     async fn record(&self, account: &v1::AccountRecord, id: &str) -> Result<CaseRecord, Status> {
-        let record = Views(&*self.shared.store).case(id).await.map_err(|e| status::store(&e))?;
-        let seen = |c: &CaseRecord| viewer(account) == Viewer::Agency || c.account == account.id;
+        let record = standing::case_of(&self.shared, account, id).await;
         // A case of somebody else and no case at all look the same.
-        record.filter(seen).ok_or_else(|| Status::not_found(format!("you have no case {id}")))
+        let record = record.map_err(|e| status::store(&e))?;
+        record.ok_or_else(|| Status::not_found(format!("you have no case {id}")))
     }
 }
 
@@ -77,7 +88,7 @@ impl TradeService for Trade {
         may_file(&account)?;
         self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
         let request = Box::new(request.into_inner());
-        let outcome = intake::submit(&self.shared, &account.id, &request, Pace::Refuse).await;
+        let outcome = intake::submit(&self.shared, &account, &request, Pace::Refuse).await;
         outcome.map(Response::new).map_err(|e| status::intake(&e))
     }
 
@@ -89,7 +100,7 @@ impl TradeService for Trade {
         may_file(&account)?;
         let (shared, spki) = (Arc::clone(&self.shared), super::caller(&request)?.spki);
         let one = move |item: Result<v1::SubmitStreamRequest, Status>| {
-            let (shared, id) = (Arc::clone(&shared), account.id.clone());
+            let (shared, account) = (Arc::clone(&shared), Arc::clone(&account));
             // A filing is some kilobytes of fields: boxed before it is moved from future to future.
             let item = item.map(|item| (item.sequence, Box::new(item.request.unwrap_or_default())));
             async move {
@@ -100,13 +111,15 @@ impl TradeService for Trade {
                     &*now.ok_or_else(|| Status::unauthenticated("the credential was revoked"))?,
                 )?;
                 // One account's streams together never fill the queue that all accounts share.
-                let share = shared.share_of(&id);
+                let share = shared.share_of(&account.id);
                 let _turn = share
                     .acquire_owned()
                     .await
                     .map_err(|_| Status::unavailable("the hub is stopping"))?;
                 let now_ms = shared.clock.now_ms();
-                while let Err(limit) = shared.limits.take(&id, now_ms.max(shared.clock.now_ms())) {
+                while let Err(limit) =
+                    shared.limits.take(&account.id, now_ms.max(shared.clock.now_ms()))
+                {
                     match limit {
                         // A stream is slowed, not refused: HTTP/2 flow control reaches the sender.
                         crate::limits::OverLimit::Rate { retry_after, .. } => {
@@ -117,7 +130,7 @@ impl TradeService for Trade {
                         }
                     }
                 }
-                let outcome = intake::submit(&shared, &id, &request, Pace::Wait).await;
+                let outcome = intake::submit(&shared, &account, &request, Pace::Wait).await;
                 let response = outcome.map_err(|e| status::intake(&e))?;
                 Ok(v1::SubmitStreamResponse { sequence, response: Some(response) })
             }
@@ -134,8 +147,13 @@ impl TradeService for Trade {
         let account = account(&self.shared, &request)?;
         may_file(&account)?;
         self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
-        let outcome = intake::answer(&self.shared, &account.id, request.into_inner()).await;
-        outcome.map(Response::new).map_err(|e| status::intake(&e))
+        use v1::answer_information_request_response::Result as Outcome;
+        let done = acts::answer::answer(&self.shared, &account, request.into_inner()).await;
+        let result = Some(match done.map_err(|e| status::intake(&e))? {
+            Done::Logged(logged) => Outcome::Logged(logged),
+            Done::Refused(refused) => Outcome::Refused(refused),
+        });
+        Ok(Response::new(v1::AnswerInformationRequestResponse { result }))
     }
 
     async fn get_case(
@@ -172,17 +190,21 @@ impl TradeService for Trade {
                 status::field("page_token", "take it from the last response".into())
             })?,
         };
-        let whose = (viewer(&account) == Viewer::Trader).then_some(account.id.as_str());
+        let whose = standing::whose(&self.shared, &account).await.map_err(|e| status::store(&e))?;
+        // Many indexes are not merged: all cases are looked through instead.
+        let looked = if whose.len() > standing::MERGED_MAX { &Whose::All } else { &whose };
+        let now_ms = self.shared.clock.now_ms();
         let views = Views(&*self.shared.store);
         let (mut cases, mut scanned) = (Vec::new(), 0);
         loop {
-            let records = views.cases(whose, from, size).await.map_err(|e| status::store(&e))?;
+            let records = views.cases(looked, from, size).await.map_err(|e| status::store(&e))?;
             let more = records.len() == size;
             for record in records {
                 from = record.ordinal + 1;
                 scanned += 1;
-                let row = summary(&record);
-                if matches(&request, &record, &row) {
+                let row = summary(&record, now_ms);
+                let seen = whose.has(&record.accounts, &record.parties);
+                if seen && !record.filings.is_empty() && matches(&request, &record, &row) {
                     cases.push(row);
                 }
                 if cases.len() == size {
@@ -294,30 +316,70 @@ impl TradeService for Trade {
 
     async fn invalidate(
         &self,
-        _: Request<v1::InvalidateRequest>,
+        request: Request<v1::InvalidateRequest>,
     ) -> Result<Response<v1::InvalidateResponse>, Status> {
-        Err(later("Invalidate"))
+        use v1::invalidate_response::Result as Outcome;
+        let account = self.filer(&request)?;
+        let done = acts::withdraw::withdraw(&self.shared, &account, request.get_ref()).await;
+        let result = Some(match done.map_err(|e| status::intake(&e))? {
+            Done::Logged(logged) => Outcome::Logged(logged),
+            Done::Refused(refused) => Outcome::Refused(refused),
+        });
+        Ok(Response::new(v1::InvalidateResponse { result }))
     }
 
     async fn adopt(
         &self,
-        _: Request<v1::AdoptRequest>,
+        request: Request<v1::AdoptRequest>,
     ) -> Result<Response<v1::AdoptResponse>, Status> {
-        Err(later("Adopt"))
+        use v1::adopt_response::Result as Outcome;
+        let account = self.filer(&request)?;
+        let answer = acts::adopt::adopt(&self.shared, &account, request.get_ref()).await;
+        let result = answer.map_err(|e| status::intake(&e))?.result.map(|result| match result {
+            v1::submit_response::Result::Accepted(accepted) => Outcome::Accepted(accepted),
+            v1::submit_response::Result::Refused(refused) => Outcome::Refused(refused),
+        });
+        Ok(Response::new(v1::AdoptResponse { result }))
     }
 
     async fn put_mandate(
         &self,
-        _: Request<v1::PutMandateRequest>,
+        request: Request<v1::PutMandateRequest>,
     ) -> Result<Response<v1::PutMandateResponse>, Status> {
-        Err(later("PutMandate"))
+        use v1::put_mandate_response::Result as Outcome;
+        let account = account(&self.shared, &request)?;
+        self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
+        let core = request.into_inner().mandate.unwrap_or_default();
+        let done = acts::mandate::put(&self.shared, &account, core).await;
+        let result = Some(match done.map_err(|e| status::intake(&e))? {
+            Done::Logged(logged) => Outcome::Logged(logged),
+            Done::Refused(refused) => Outcome::Refused(refused),
+        });
+        Ok(Response::new(v1::PutMandateResponse { result }))
+    }
+
+    async fn list_mandates(
+        &self,
+        request: Request<v1::ListMandatesRequest>,
+    ) -> Result<Response<v1::ListMandatesResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        let found = acts::mandate::list(&self.shared, &account, request.get_ref()).await;
+        let mandates = found.map_err(|e| status::store(&e))?;
+        Ok(Response::new(v1::ListMandatesResponse { mandates }))
     }
 
     async fn report_event(
         &self,
-        _: Request<v1::ReportEventRequest>,
+        request: Request<v1::ReportEventRequest>,
     ) -> Result<Response<v1::ReportEventResponse>, Status> {
-        Err(later("ReportEvent"))
+        use v1::report_event_response::Result as Outcome;
+        let account = self.filer(&request)?;
+        let done = acts::event::report(&self.shared, &account, request.get_ref()).await;
+        let result = Some(match done.map_err(|e| status::intake(&e))? {
+            Done::Logged(logged) => Outcome::Logged(logged),
+            Done::Refused(refused) => Outcome::Refused(refused),
+        });
+        Ok(Response::new(v1::ReportEventResponse { result }))
     }
 
     async fn upload_attachment(
@@ -350,20 +412,25 @@ impl Trade {
 /// The other hub of a case: whose lane a receipt's path is about.
 fn other_hub(record: &CaseRecord, shared: &Shared) -> ewtp_log::HubId {
     let me = shared.identity.hub.as_str();
-    let hubs = record.filings.iter().flat_map(|f| [f.hub.as_str(), f.assessed_by.as_str()]);
+    let hubs = record.filings.iter().flat_map(|f| [hub(f.stands.as_ref()), f.assessed_by.as_str()]);
     let other = hubs.filter(|h| *h != me).find_map(|h| h.parse().ok());
     other.unwrap_or_else(|| shared.identity.hub.clone())
 }
 
 fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<ewtp_proto::store::v1::Locator> {
-    let filings = record.filings.iter().map(|f| (&f.commitment, &f.at));
-    let decisions = record.decisions.iter().map(|d| (&d.commitment, &d.at));
-    let requests = record.requests.iter().map(|r| (&r.commitment, &r.at));
-    let answers = record.requests.iter().map(|r| (&r.answer_commitment, &r.answer));
-    let events = record.events.iter().map(|e| (&e.commitment, &e.at));
-    let mut all = filings.chain(decisions).chain(requests).chain(answers).chain(events);
-    all.find(|(c, _)| c.as_slice() == commitment && !commitment.is_empty())
-        .and_then(|(_, at)| at.clone())
+    let filings = record.filings.iter().map(|f| &f.stands);
+    let decisions = record.decisions.iter().map(|d| &d.stands);
+    let requests = record.requests.iter().map(|r| &r.stands);
+    let answers = record.answers.iter().map(|a| &a.stands);
+    let events = record.events.iter().map(|e| &e.stands);
+    let adoptions = record.adoptions.iter().map(|a| &a.stands);
+    let invalidations = record.invalidations.iter().map(|i| &i.stands);
+    let outcomes = record.outcomes.iter().map(|o| &o.stands);
+    let filed = filings.chain(adoptions).chain(invalidations);
+    let mut all =
+        filed.chain(decisions).chain(requests).chain(answers).chain(events).chain(outcomes);
+    let found = all.find(|s| s.as_ref().is_some_and(|s| s.commitment == commitment))?;
+    found.as_ref()?.at.clone()
 }
 
 fn matches(request: &v1::ListCasesRequest, record: &CaseRecord, row: &v1::CaseSummary) -> bool {
@@ -391,22 +458,26 @@ impl Watch {
             let account = self.shared.directory.load().account(&self.spki).cloned();
             let account =
                 account.ok_or_else(|| Status::unauthenticated("the credential was revoked"))?;
-            let all = viewer(&account) == Viewer::Agency;
             if let Some((number, id)) = self.waiting.pop_front() {
                 let views = Views(&*self.shared.store);
                 let record = views.case(&id).await.map_err(|e| status::store(&e))?;
                 return Ok(Some(v1::WatchCasesResponse {
                     cursor: number,
-                    case: record.as_ref().map(summary),
+                    case: record.map(|r| summary(&r, self.shared.clock.now_ms())),
                 }));
             }
             self.head.mark_unchanged();
             let changes = Views(&*self.shared.store).changes(self.cursor, 64).await;
             let changes = changes.map_err(|e| status::store(&e))?;
-            if let Some((last, _, _)) = changes.last() {
+            if let Some((last, _)) = changes.last() {
                 self.cursor = *last;
-                let mine = changes.into_iter().filter(|(_, _, owner)| all || *owner == account.id);
-                self.waiting.extend(mine.map(|(number, id, _)| (number, id)));
+                for (number, change) in changes {
+                    let seen =
+                        standing::sees(&self.shared, &account, &change.accounts, &change.parties);
+                    if seen.await.map_err(|e| status::store(&e))? {
+                        self.waiting.push_back((number, change.case_id));
+                    }
+                }
                 continue;
             }
             tokio::select! {

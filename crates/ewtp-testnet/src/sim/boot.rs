@@ -115,6 +115,8 @@ fn introduction(homes: &[Home], at: usize) -> Introduction {
         scope: Some(if is_full(at, there) { scope::full() } else { scope::acdd() }),
     });
     let account = |id: &str, role: v1::Role, spki: [u8; 32]| v1::PutAccountRequest {
+        // Whom platforms declare for when they adopt.
+        registered_ids: vec![format!("{}0123456789", HUBS[at])],
         id: id.into(),
         name: id.into(),
         roles: vec![role as i32],

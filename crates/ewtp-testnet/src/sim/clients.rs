@@ -148,6 +148,8 @@ pub(crate) struct Platform {
     pub(crate) country: String,
     pub(crate) others: Vec<String>,
     pub(crate) door: Door,
+    /// Of an officer at the same hub.
+    pub(crate) officer: Door,
     pub(crate) yard: Arc<Yard>,
     pub(crate) chance: Chance,
     pub(crate) name: String,
@@ -167,7 +169,10 @@ impl Platform {
                 55..=69 => self.amend(n).await,
                 70..=79 => self.burst(n, 8).await,
                 80..=81 => self.burst(n, 120).await,
-                82..=91 => self.answer().await,
+                82..=87 => self.answer().await,
+                88..=89 => self.withdraw().await,
+                90..=92 => self.adopt(n).await,
+                93..=96 => self.officiate(n).await,
                 _ => self.look().await,
             }
         }
@@ -228,7 +233,7 @@ impl Platform {
         }
     }
 
-    fn mine(&mut self) -> Option<Acked> {
+    pub(crate) fn mine(&mut self) -> Option<Acked> {
         let acked = self.yard.acked();
         let mine: Vec<&Acked> = acked.iter().filter(|a| a.hub == self.hub).collect();
         mine.get(self.chance.index(mine.len())).map(|a| (*a).clone())

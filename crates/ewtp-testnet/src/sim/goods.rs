@@ -93,7 +93,8 @@ pub(crate) fn advance(
         }),
         ..Default::default()
     };
-    let request = v1::SubmitRequest { filing: Some(filing), filer_note: format!("{SECRET} {lrn}") };
+    let filer_note = format!("{SECRET} {lrn}");
+    let request = v1::SubmitRequest { filing: Some(filing), filer_note, ..Default::default() };
     let sums = (i128::from(cents) * 10_000, i128::from(grams) * 1000);
     Made { request, sums, destination: text(to) }
 }

@@ -247,6 +247,7 @@ impl Oracle {
         let core = part("core").unwrap_or_default();
         if id.kind == "decision"
             && let Ok(core) = v1::DecisionCore::decode(core.as_slice())
+            && core.source() == v1::DecisionSource::Rules
         {
             let key = (core.filing_id, core.filing_version, core.effect);
             if !self.hubs[at].decisions.insert(key.clone()) {

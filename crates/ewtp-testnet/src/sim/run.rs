@@ -145,6 +145,7 @@ impl<'a> Run<'a> {
                         .filter(|h| *h != country)
                         .collect(),
                     door: self.door(at, &self.homes[at].platform),
+                    officer: self.door(at, &self.homes[at].officer),
                     yard: Arc::clone(&self.yard),
                     name: format!("{country}{n}"),
                     country: country.clone(),
@@ -308,9 +309,13 @@ async fn view(mut door: Door) -> Result<View, tonic::Status> {
 struct Agreed {
     state: i32,
     filings: BTreeSet<Vec<u8>>,
-    states: Vec<i32>,
+    states: BTreeSet<(Vec<u8>, i32)>,
     decisions: BTreeSet<Vec<u8>>,
     requests: BTreeSet<(Vec<u8>, bool)>,
+    /// Adoptions and withdrawals that count; one that came too late is not honoured where it came too late.
+    acts: BTreeSet<Vec<u8>>,
+    goods: Vec<(String, i32)>,
+    needs: Vec<(i32, i32)>,
     refused: usize,
 }
 
@@ -319,13 +324,20 @@ fn agreed(case: &v1::Case) -> Agreed {
     Agreed {
         state: case.state,
         filings: case.filings.iter().map(|f| commitment(&f.statement)).collect(),
-        states: case.filings.iter().map(|f| f.state).collect(),
+        states: case.filings.iter().map(|f| (commitment(&f.statement), f.state)).collect(),
         decisions: case.decisions.iter().map(|d| commitment(&d.statement)).collect(),
         requests: case
             .info_requests
             .iter()
             .map(|r| (commitment(&r.statement), r.answer_statement.is_some()))
             .collect(),
+        acts: {
+            let adopted = case.adoptions.iter().filter(|a| a.counts).map(|a| &a.statement);
+            let gone = case.invalidations.iter().filter(|i| i.counts).map(|i| &i.statement);
+            adopted.chain(gone).map(commitment).collect()
+        },
+        goods: case.goods.iter().map(|g| (g.hub.clone(), g.state)).collect(),
+        needs: case.needs.iter().map(|n| (n.what, n.effect)).collect(),
         refused: case.not_honoured.len(),
     }
 }
@@ -375,12 +387,21 @@ fn delivered(oracle: &mut Oracle, acked: &Acked, all: &[Result<View, tonic::Stat
     if newest.filter(|c| c.filing_id == *filing).any(|c| c.version > version) {
         return;
     }
+    // What was withdrawn, and what became of released goods, needs no decision.
+    let over = |f: &v1::CaseFiling| {
+        let registered = f.state() == v1::FilingState::Registered;
+        let of = f.filing.as_ref().and_then(|f| f.core.as_ref());
+        of.is_some_and(|c| c.filing_id == *filing) && !registered
+    };
+    if case.filings.iter().any(over) {
+        return;
+    }
     let about = |id: &str, v: u32| id == filing && v == version;
     let decisions = case.decisions.iter().filter_map(|d| d.core.as_ref());
     let effects: BTreeSet<i32> =
         decisions.filter(|c| about(&c.filing_id, c.filing_version)).map(|c| c.effect).collect();
     // Security and admissibility of an advance filing.
-    let decided = effects.len() == 2;
+    let decided = [1, 2].iter().all(|effect| effects.contains(effect));
     let mut asked = case.info_requests.iter().filter_map(|r| r.core.as_ref());
     let mut events = case.events.iter().filter_map(|e| e.core.as_ref());
     let waits = asked.any(|c| about(&c.filing_id, c.filing_version))

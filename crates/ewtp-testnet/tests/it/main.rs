@@ -60,6 +60,10 @@ const FOUND: &[(u64, &str)] = &[
         20_415,
         "of the checker: a question fell due while the hubs were compared, and the event was still on its way",
     ),
+    (
+        54,
+        "a decision in one page with the import filing that it is about was not honoured, as if only a filer could follow itself",
+    ),
 ];
 
 #[test]

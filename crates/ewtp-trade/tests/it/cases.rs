@@ -1,6 +1,8 @@
-use ewtp_proto::store::v1::{CaseRecord, DecisionRecord, FilingRecord, RequestRecord};
+use ewtp_proto::store::v1::{
+    AnswerRecord, CaseRecord, DecisionRecord, FilingRecord, RequestRecord, Stands,
+};
 use ewtp_proto::v1;
-use ewtp_trade::{case, scope};
+use ewtp_trade::{act, case, scope};
 use proptest::prelude::*;
 use v1::{CaseState, DecisionCode, Effect};
 
@@ -8,7 +10,7 @@ fn advance(version: u32) -> CaseRecord {
     let filing = FilingRecord {
         filing_id: "F".into(),
         r#type: v1::FilingType::Advance as i32,
-        hub: "KE".into(),
+        stands: stands("KE", 0),
         assessed_by: "BE".into(),
         version,
         ..Default::default()
@@ -16,19 +18,27 @@ fn advance(version: u32) -> CaseRecord {
     CaseRecord { filings: vec![filing], ..Default::default() }
 }
 
+fn stands(hub: &str, log_index: u64) -> Option<Stands> {
+    Some(Stands { hub: hub.into(), log_index, ..Default::default() })
+}
+
 fn decision(effect: Effect, code: DecisionCode, version: u32, hub: &str) -> DecisionRecord {
     DecisionRecord {
+        stands: stands(hub, 0),
         filing_id: "F".into(),
         filing_version: version,
         effect: effect as i32,
         code: code as i32,
-        hub: hub.into(),
         ..Default::default()
     }
 }
 
 fn state(decisions: &[DecisionRecord]) -> CaseState {
-    case::state(&CaseRecord { decisions: decisions.to_vec(), ..advance(1) })
+    let mut decisions = decisions.to_vec();
+    for (n, decision) in (1..).zip(&mut decisions) {
+        decision.stands.as_mut().unwrap().log_index = n;
+    }
+    case::state(&CaseRecord { decisions, ..advance(1) }, 0)
 }
 
 #[test]
@@ -64,32 +74,48 @@ fn a_decision_on_an_older_version_releases_nothing() {
     let both = [Effect::Security, Effect::Admissibility]
         .map(|e| decision(e, DecisionCode::Clear, 1, "BE"));
     let amended = CaseRecord { decisions: both.to_vec(), ..advance(2) };
-    assert_eq!(case::state(&amended), CaseState::Pending);
+    assert_eq!(case::state(&amended, 0), CaseState::Pending);
 }
 
 #[test]
 fn a_question_is_open_until_it_is_answered() {
     let mut record = advance(1);
     record.requests.push(RequestRecord {
+        stands: stands("BE", 1),
         filing_id: "F".into(),
         filing_version: 1,
         ..Default::default()
     });
-    assert_eq!(case::state(&record), CaseState::InfoRequested);
-    record.requests[0].answer_commitment = vec![1];
-    assert_eq!(case::state(&record), CaseState::Pending);
+    assert_eq!(case::state(&record, 0), CaseState::InfoRequested);
+    record.answers.push(AnswerRecord { stands: stands("KE", 1), ..Default::default() });
+    assert_eq!(case::state(&record, 0), CaseState::Pending);
     record.filings[0].assessed_by.clear();
-    assert_eq!(case::state(&record), CaseState::NotConnected);
+    assert_eq!(case::state(&record, 0), CaseState::NotConnected);
 }
 
 proptest! {
-    /// Decisions on different effects commute: both hubs compute one state whatever the order of arrival.
+    /// A record is a set: the order in which decisions arrived doesn't matter.
     #[test]
-    fn order_between_effects_does_not_matter(security in 1i32..14, admissibility in 1i32..14) {
-        let code = |c| DecisionCode::try_from(c).unwrap();
-        let a = decision(Effect::Security, code(security), 1, "BE");
-        let b = decision(Effect::Admissibility, code(admissibility), 1, "BE");
-        prop_assert_eq!(state(&[a.clone(), b.clone()]), state(&[b, a]));
+    fn order_of_arrival_does_not_matter(
+        codes in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..6),
+        shift in 0usize..6,
+    ) {
+        let mut decisions = Vec::new();
+        for (n, (code, security)) in codes.iter().enumerate() {
+            let effect = if *security { Effect::Security } else { Effect::Admissibility };
+            let mut decision = decision(effect, *code.get(act::codes_of(effect)), 1, "BE");
+            decision.stands = stands("BE", n as u64);
+            decisions.push(decision);
+        }
+        let arrived = |decisions: &[DecisionRecord]| {
+            case::state(&CaseRecord { decisions: decisions.to_vec(), ..advance(1) }, 0)
+        };
+        let first = arrived(&decisions);
+        let by = shift.min(decisions.len());
+        decisions.rotate_left(by);
+        prop_assert_eq!(arrived(&decisions), first);
+        decisions.reverse();
+        prop_assert_eq!(arrived(&decisions), first);
     }
 }
 

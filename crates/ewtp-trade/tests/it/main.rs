@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod cases;
+mod crossings;
 mod filings;
 mod quantities;
+mod world;

@@ -8,7 +8,7 @@ use ewtp_proto::v1;
 use serde_json::{Value, json};
 
 use crate::args::CaseCommand;
-use crate::commands::replay;
+use crate::commands::{case_text, replay};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -47,23 +47,23 @@ pub(crate) fn state_name(state: i32) -> String {
 
 fn parse_state(text: &str) -> Result<i32, CliError> {
     let name = format!("CASE_STATE_{}", text.to_ascii_uppercase().replace('-', "_"));
-    let hint = "pending, info_requested, cleared, cleared_conditional, do_not_load, refused, not_connected, held";
+    let hint = "pending, info_requested, cleared, cleared_conditional, do_not_load, refused, not_connected, held, invalidated, released, control_on_arrival, post_release_check, seized, returned, destroyed, lapsed";
     v1::CaseState::from_str_name(&name)
         .map(|s| s as i32)
         .ok_or_else(|| CliError::usage("--state", text, hint))
 }
 
-fn effect_name(effect: i32) -> String {
+pub(crate) fn effect_name(effect: i32) -> String {
     let effect = v1::Effect::try_from(effect).unwrap_or_default();
     effect.as_str_name().trim_start_matches("EFFECT_").to_ascii_lowercase()
 }
 
-fn code_name(code: i32) -> &'static str {
+pub(crate) fn code_name(code: i32) -> &'static str {
     let code = v1::DecisionCode::try_from(code).unwrap_or_default();
     code.as_str_name().trim_start_matches("DECISION_CODE_")
 }
 
-fn money(m: Option<&v1::Money>) -> String {
+pub(crate) fn money(m: Option<&v1::Money>) -> String {
     m.map(|m| format!("{} {}", m.amount, m.currency)).unwrap_or_default()
 }
 
@@ -161,139 +161,23 @@ fn no_case(name: &str) -> CliError {
     CliError::usage(name, "you have no such case", "list them: ewtp case list")
 }
 
-fn instant(ms: i64) -> String {
+pub(crate) fn instant(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map(|t| t.to_string()).unwrap_or_default()
 }
 
-async fn show(profile: Option<&Path>, name: &str, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) async fn show(
+    profile: Option<&Path>,
+    name: &str,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let session = Session::open(profile).await?;
     let case = find(&session, name).await?;
     if out.is_json() {
         out.json_line(&serde_json::to_value(&case).unwrap_or_default());
-        return Ok(ExitCode::SUCCESS);
-    }
-    out.say(&format!("case {}: {}", case.case_id, state_name(case.state)));
-    for f in &case.filings {
-        show_filing(f, out);
-    }
-    for d in &case.decisions {
-        show_decision(d, out);
-    }
-    for r in &case.info_requests {
-        show_request(r, out);
-    }
-    for e in &case.events {
-        let core = e.core.clone().unwrap_or_default();
-        let name = core.code().as_str_name().trim_start_matches("EVENT_CODE_").to_ascii_lowercase();
-        out.say(&format!("event {name} at {}", instant(core.time_ms)));
-    }
-    for n in &case.not_honoured {
-        let reasons: Vec<String> = n.reasons.iter().map(ewtp_trade::finding::line).collect();
-        out.say(&format!("not honoured by {}: {}", n.hub, reasons.join("; ")));
+    } else {
+        case_text::show(&case, out);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn show_filing(f: &v1::CaseFiling, out: &Output) {
-    let filing = f.filing.clone().unwrap_or_default();
-    let core = filing.core.unwrap_or_default();
-    let kind = core.r#type().as_str_name().trim_start_matches("FILING_TYPE_").to_ascii_lowercase();
-    let hub = f.statement.as_ref().map(|s| s.hub.clone()).unwrap_or_default();
-    out.say(&format!(
-        "{kind} filing {} version {} at {hub}, logged {}",
-        core.lrn,
-        core.version,
-        instant(f.logged_ms)
-    ));
-    out.say(&format!(
-        "  MRN {}, UCR {}, {} to {}",
-        core.mrn, core.ucr, core.country_of_export, core.country_of_destination
-    ));
-    out.say(&format!("  exporter {}; consignee {}", core.exporter_name, core.importer_name));
-    let goods = filing.goods.unwrap_or_default();
-    let value = filing.value.unwrap_or_default();
-    for (i, item) in core.items.iter().enumerate() {
-        let description =
-            goods.items.get(i).map_or("(description withheld)", |g| g.description.as_str());
-        let price =
-            value.items.get(i).map_or_else(|| "value withheld".into(), |v| money(v.value.as_ref()));
-        out.say(&format!(
-            "  {}. {} {description}, origin {}, {price}",
-            item.number, item.commodity_code, item.origin
-        ));
-    }
-    if !f.withheld_parts.is_empty() {
-        out.say(&format!("  parts that this hub doesn't hold: {}", f.withheld_parts.join(", ")));
-    }
-    if !core.synthesised.is_empty() {
-        out.say(&format!("  synthesised: {}", core.synthesised.join(", ")));
-    }
-    for w in &f.warnings {
-        out.say(&format!("  warning {}", ewtp_trade::finding::line(w)));
-    }
-    for a in &f.assessments {
-        let state =
-            a.state().as_str_name().trim_start_matches("ASSESSMENT_STATE_").to_ascii_lowercase();
-        let hub = if a.hub.is_empty() { "no hub yet" } else { &a.hub };
-        out.say(&format!("  {}: {state} ({hub})", effect_name(a.effect)));
-    }
-}
-
-fn show_decision(d: &v1::CaseDecision, out: &Output) {
-    let core = d.core.clone().unwrap_or_default();
-    let hub = d
-        .statement
-        .as_ref()
-        .map(|s| format!("{} log entry {}", s.hub, s.log_index))
-        .unwrap_or_default();
-    out.say(&format!(
-        "decision {}: {} by {hub}, good from {} until {}",
-        effect_name(core.effect),
-        code_name(core.code),
-        instant(core.valid_from_ms),
-        instant(core.valid_until_ms)
-    ));
-    for text in &d.texts {
-        out.say(&format!("  {text}"));
-    }
-    if !core.insufficient_scope.is_empty() {
-        out.say(&format!("  insufficient scope for: {}", core.insufficient_scope.join(", ")));
-    }
-    if let Some(e) = d.trader.as_ref().and_then(|t| t.estimate.as_ref()) {
-        out.say(&format!(
-            "  duty and tax to expect: {} (for {} in {})",
-            money(e.total.as_ref()),
-            e.for_date,
-            e.time_zone
-        ));
-        for line in &e.lines {
-            let what =
-                if line.item == 0 { "consignment".into() } else { format!("item {}", line.item) };
-            out.say(&format!(
-                "    {what}: {} {} on {}: {}",
-                line.kind,
-                line.rate,
-                money(line.base.as_ref()),
-                money(line.amount.as_ref())
-            ));
-        }
-    }
-}
-
-fn show_request(r: &v1::CaseInfoRequest, out: &Output) {
-    let deadline = r.core.as_ref().map(|c| instant(c.deadline_ms)).unwrap_or_default();
-    let state = if r.answer.is_some() { "answered" } else { "open" };
-    out.say(&format!("information wanted ({state}), answer by {deadline}"));
-    let questions = r.trader.as_ref().map_or(&[][..], |t| &t.questions);
-    for (question, text) in questions.iter().zip(&r.texts) {
-        out.say(&format!("  {}: {text} [{}]", question.code, question.path));
-    }
-    for a in r.answer.iter().flat_map(|a| &a.answers) {
-        out.say(&format!("  answer {}: {}", a.code, a.value));
-    }
-    if r.answer.is_none() {
-        out.say("  answer with: ewtp case answer CASE CODE='TEXT'");
-    }
 }
 
 async fn watch(

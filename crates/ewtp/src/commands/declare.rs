@@ -85,7 +85,7 @@ fn filing_of(document: &v1::Filing, kind: FilingKind, case_id: &str, alone: bool
     filing
 }
 
-fn show_accepted(name: &str, lrn: &str, accepted: &v1::Accepted, out: &Output) {
+pub(crate) fn show_accepted(name: &str, lrn: &str, accepted: &v1::Accepted, out: &Output) {
     if out.is_json() {
         return;
     }
@@ -109,13 +109,19 @@ fn show_accepted(name: &str, lrn: &str, accepted: &v1::Accepted, out: &Output) {
         ],
         &json!(null),
     );
+    if !accepted.one_time_code.is_empty() {
+        out.say(&format!(
+            "  who adopts it at the destination without being its importer shows: case {}, filing {}, version {}, code {}",
+            accepted.case_id, accepted.filing_id, accepted.version, accepted.one_time_code
+        ));
+    }
     for w in &accepted.warnings {
         out.say(&format!("  warning {}", ewtp_trade::finding::line(w)));
     }
     out.say("");
 }
 
-fn show_refused(name: &str, lrn: &str, refused: &v1::Refused, out: &Output) {
+pub(crate) fn show_refused(name: &str, lrn: &str, refused: &v1::Refused, out: &Output) {
     if out.is_json() {
         return;
     }

@@ -159,15 +159,13 @@ async fn replay(
     let Ok(facts) = Facts::from_json(&proven.facts) else {
         return Ok(Verdict::Differs("the facts are no document of facts".into()));
     };
-    let filing = case.filings.iter().filter_map(|f| f.filing.as_ref()?.core.as_ref());
-    let kind = filing
-        .filter(|c| c.filing_id == core.filing_id)
-        .map(v1::FilingCore::r#type)
-        .next()
-        .unwrap_or_default();
+    let mut filing = case.filings.iter().filter_map(|f| f.filing.as_ref()?.core.as_ref());
+    let filed = filing.find(|c| c.filing_id == core.filing_id);
+    let kind = filed.map(v1::FilingCore::r#type).unwrap_or_default();
+    let adopted = filed.is_some_and(|c| !c.adopts.is_empty());
     let whole = core.rulesets.iter().all(|r| !r.confidential) || confidential.is_some();
-    let outcome =
-        decide(Input { kind, facts: &facts, public: &public, confidential: confidential.as_ref() });
+    let confidential = confidential.as_ref();
+    let outcome = decide(Input { kind, adopted, facts: &facts, public: &public, confidential });
     let Outcome::Decided(all) = outcome else {
         return Ok(Verdict::Differs("the rules now ask or fail".into()));
     };

@@ -79,5 +79,6 @@ pub(crate) fn advance(goods: &Goods) -> v1::SubmitRequest {
         }),
         ..Default::default()
     };
-    v1::SubmitRequest { filing: Some(filing), filer_note: text(goods.filer_note) }
+    let filer_note = text(goods.filer_note);
+    v1::SubmitRequest { filing: Some(filing), filer_note, ..Default::default() }
 }

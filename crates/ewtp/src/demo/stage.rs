@@ -154,6 +154,7 @@ impl Stage {
                 label: "platform".into(),
                 revoked: false,
             }],
+            registered_ids: vec!["KEP051234567X".to_owned()],
             ..Default::default()
         };
         self.operator(KE).await?.operator().put_account(request).await?;

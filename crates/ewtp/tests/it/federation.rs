@@ -37,7 +37,11 @@ async fn nothing_outside_the_scope_reaches_the_peers_directory() {
     value.items[0].value.as_mut().unwrap().amount = CANARY_VALUE.into();
     filing.authority =
         Some(v1::FilingAuthority { note: CANARY_AUTHORITY.into(), ..Default::default() });
-    let request = v1::SubmitRequest { filing: Some(filing), filer_note: CANARY_NOTE.into() };
+    let request = v1::SubmitRequest {
+        filing: Some(filing),
+        filer_note: CANARY_NOTE.into(),
+        ..Default::default()
+    };
     trade.submit(request).await.unwrap();
     let trade = &trade;
     let case = until("the decision", || async move {

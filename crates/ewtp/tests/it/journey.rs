@@ -14,7 +14,7 @@ async fn a_document_is_declared_shown_proven_and_replayed() {
     ke.publish("ke-export");
     be.publish("be-advance");
     be.publish("be-risk");
-    ke.add_account("coop", "platform");
+    ke.add_party("coop", "platform", "KEP051234567X");
     let document = repository("samples/coffee.toml").display().to_string();
     let filings = ke.json("coop", &["declare", &document]);
     assert_eq!(filings.as_array().unwrap().len(), 2, "export and advance");
@@ -69,6 +69,9 @@ fn bad_rows_of_a_table_are_named_with_what_is_allowed_and_the_good_ones_are_file
     let dir = tempfile::tempdir().unwrap();
     let cn = Hub::start(dir.path(), "CN");
     cn.add_account("platform", "platform");
+    let declarants = dir.path().join("declarants.txt");
+    std::fs::write(&declarants, "KRXQWN3SX\n").unwrap();
+    cn.mandates(&declarants);
     let fixture =
         std::fs::read_to_string(repository("tests/fixtures/korea/declarations.csv")).unwrap();
     let mut lines = fixture.lines();

@@ -83,6 +83,19 @@ fn truth(corpus: &Corpus) -> BTreeMap<String, Truth> {
     by_size.into_iter().take(4).collect()
 }
 
+/// A file with every declarant of the tables: the platform files for all of them.
+fn declarants(corpus: &Corpus, dir: &Path) -> PathBuf {
+    let mut all = BTreeSet::new();
+    for table in &corpus.tables {
+        let mut reader = csv::Reader::from_path(table).unwrap();
+        let at = column(&reader.headers().unwrap().clone(), "Declarant ID");
+        all.extend(reader.records().map(|r| format!("KR{}\n", &r.unwrap()[at])));
+    }
+    let file = dir.join("declarants.txt");
+    std::fs::write(&file, all.into_iter().collect::<String>()).unwrap();
+    file
+}
+
 fn import(hub: &Hub, table: &Path, country: &str) -> std::process::Child {
     let mapping = repository("samples/korea.mapping.toml");
     let name = table.file_stem().unwrap().to_string_lossy().into_owned();
@@ -139,6 +152,7 @@ async fn every_row_is_filed_decided_and_accounted_for_though_the_destination_is_
         hub.add_peer(&kr, "full");
         kr.add_peer(hub, "full");
         hub.add_account("platform", "platform");
+        hub.mandates(&declarants(&corpus, hub.process.dir.as_path()));
     }
     let halfway = total / 2;
     let mut summaries: BTreeMap<&str, Vec<serde_json::Value>> = BTreeMap::new();

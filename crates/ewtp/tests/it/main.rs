@@ -12,6 +12,7 @@ mod journey;
 mod kill;
 mod korea;
 mod liar;
+mod life;
 mod observe;
 mod stage;
 mod stores;

@@ -79,6 +79,21 @@ impl Hub {
         self.json("operator", &["account", "add", id, "--role", role, "--out", &dir]);
     }
 
+    /// An account with registered ids of parties.
+    pub(crate) fn add_party(&self, id: &str, role: &str, party: &str) {
+        let dir = self.process.dir.display().to_string();
+        let args = ["account", "add", id, "--role", role, "--registered-id", party, "--out", &dir];
+        self.json("operator", &args);
+    }
+
+    /// Mandates of the parties in a file for the account `platform`.
+    pub(crate) fn mandates(&self, principals: &Path) {
+        let file = principals.display().to_string();
+        let (from, until) = ("2000-01-01", "2099-12-31");
+        let args = ["mandate", "give", "--principals", &file, "--account", "platform"];
+        self.json("operator", &[&args[..], &["--from", from, "--until", until]].concat());
+    }
+
     pub(crate) fn publish(&self, ruleset: &str) {
         let path = repository(&format!("rulesets/{ruleset}.toml")).display().to_string();
         self.json("operator", &["ruleset", "publish", &path]);

@@ -66,9 +66,11 @@ fn a_newer_schema_and_a_readable_key_are_refused_with_what_to_do() {
     assert!(hub.process.stop().unwrap(), "SIGTERM ends well");
     let config = hub.process.config().display().to_string();
     let schema = hub.process.dir.join("data/store/schema");
-    std::fs::write(&schema, "3\n").unwrap();
+    let known = ewtp_store::SCHEMA_VERSION;
+    std::fs::write(&schema, format!("{}\n", known + 1)).unwrap();
     let refused = hub.run("operator", &["hub", "run", "--config", &config]);
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("schema 3, this program knows 2"));
+    let why = format!("schema {}, this program knows {known}", known + 1);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(&why));
     std::fs::write(&schema, "1\n").unwrap();
     let key = hub.process.dir.join("data/keys/log.key");
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
@@ -77,7 +79,7 @@ fn a_newer_schema_and_a_readable_key_are_refused_with_what_to_do() {
     // The state of an older schema is built anew from the journal.
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     hub.process.start().unwrap();
-    assert_eq!(std::fs::read_to_string(&schema).unwrap(), "2\n");
+    assert_eq!(std::fs::read_to_string(&schema).unwrap(), format!("{known}\n"));
 }
 
 #[test]

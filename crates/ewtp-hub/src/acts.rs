@@ -1,0 +1,129 @@
+//! What people and systems do to a case beside filing: each act is looked at by who may do it and whether it makes sense now,
+//! becomes one draft, and is logged with the account that did it.
+
+pub mod adopt;
+pub mod answer;
+pub mod decide;
+pub mod event;
+pub mod mandate;
+pub mod withdraw;
+
+use ewtp_log::Hash;
+use ewtp_log::hash::sha256;
+use ewtp_proto::store::v1::CaseRecord;
+use ewtp_proto::{Message, v1};
+use ewtp_store::Views;
+use ewtp_trade::act::{self, Act};
+use ewtp_trade::finding::{Say, finding};
+
+use crate::draft::{Draft, DraftError, Logged, LrnClaim};
+use crate::intake::{IntakeError, lrn_key, untimely_finding};
+use crate::shared::Shared;
+
+/// What became of an act.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Done {
+    /// Logged: its first statement.
+    Logged(v1::StatementRef),
+    /// Not logged; every violation.
+    Refused(v1::Refused),
+}
+
+/// An act that is refused for one reason.
+fn refuse(path: &str, value: &str, say: Say<'_>) -> Done {
+    refused(vec![finding(path, value, say)])
+}
+
+fn refused(violations: Vec<v1::Finding>) -> Done {
+    Done::Refused(v1::Refused { violations, first_receipt: String::new() })
+}
+
+fn unknown_case(id: &str) -> Done {
+    let say = Say {
+        code: "case-unknown",
+        allowed: "a case that this account may see",
+        fix: "list the cases: ewtp case list",
+    };
+    refuse("case_id", id, say)
+}
+
+/// Why an act can't be logged now, if so.
+fn untimely(
+    shared: &Shared,
+    case: &CaseRecord,
+    path: &str,
+    value: &str,
+    act: Act<'_>,
+) -> Option<Done> {
+    let checked = act::check(case, shared.identity.hub.as_str(), act).err()?;
+    Some(refused(vec![untimely_finding(path, value, &checked)]))
+}
+
+/// Longest idempotency key, characters.
+const KEY_CHARS_MAX: usize = 64;
+
+/// A claim to an idempotency key of an account: the same request under the same key has no second effect.
+fn claim(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    key: &str,
+    request: &impl Message,
+) -> Result<LrnClaim, Done> {
+    if key.is_empty() || key.chars().count() > KEY_CHARS_MAX {
+        let say = Say {
+            code: "idempotency-key",
+            allowed: "1 to 64 characters",
+            fix: "give each act a key of its own, and repeat it only when the same act is sent again",
+        };
+        return Err(refuse("idempotency_key", key, say));
+    }
+    let key = lrn_key(shared, &account.id, &format!("\u{0}act\u{0}{key}"));
+    Ok(LrnClaim { key, digest: sha256(&[&request.encode_to_vec()]).0 })
+}
+
+/// Where the first statement of a draft stands.
+fn logged(shared: &Shared, logged: Logged) -> Done {
+    let (log_index, commitment) =
+        logged.statements.first().copied().unwrap_or((0, Hash::EMPTY_ROOT));
+    let hub = shared.identity.hub.to_string();
+    Done::Logged(v1::StatementRef { hub, commitment: commitment.0.to_vec(), log_index })
+}
+
+/// What was answered when an act under this key was logged: repeated acts are answered as the first one was, whatever happened
+/// since.
+async fn first_answer(shared: &Shared, claim: &LrnClaim) -> Result<Option<Done>, IntakeError> {
+    match Views(&*shared.store).lrn(&claim.key, &claim.digest).await? {
+        None => Ok(None),
+        Some((index, same)) => repeated(shared, index, same).await.map(Some),
+    }
+}
+
+async fn repeated(shared: &Shared, index: u64, same: bool) -> Result<Done, IntakeError> {
+    if !same {
+        let say = Say {
+            code: "idempotency-key-reused",
+            allowed: "a key that no other act of this account had",
+            fix: "use a new key for another act",
+        };
+        return Ok(refuse("idempotency_key", &format!("used by log entry {index}"), say));
+    }
+    let first = Views(&*shared.store).own(index).await?;
+    let commitment = first.map(|s| s.commitment().0.to_vec()).unwrap_or_default();
+    let hub = shared.identity.hub.to_string();
+    Ok(Done::Logged(v1::StatementRef { hub, commitment, log_index: index }))
+}
+
+/// Logs a draft; its first statement is the answer.
+async fn log(shared: &Shared, draft: Draft) -> Result<Done, IntakeError> {
+    match shared.accounts.try_submit(draft).await {
+        Ok(outcome) => Ok(logged(shared, outcome)),
+        Err(DraftError::LrnTaken { index, same }) => repeated(shared, index, same).await,
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Reason codes: what texts stand for, never texts.
+fn is_code(text: &str) -> bool {
+    let symbol = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
+    (1..=32).contains(&text.len()) && text.chars().all(symbol)
+}

@@ -1,0 +1,211 @@
+//! Adoption: an advance filing becomes an import filing of somebody who may be declarant at the destination, and who adds what
+//! only they hold.
+
+use std::sync::Arc;
+
+use ewtp_log::Hash;
+use ewtp_log::hash::sha256;
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
+use ewtp_proto::{Message as _, v1};
+use ewtp_store::{StoreError, Views};
+use ewtp_trade::act::{self, Act};
+use ewtp_trade::case;
+use ewtp_trade::check_filing;
+use ewtp_trade::finding::{Say, finding};
+use v1::FilingType;
+
+use crate::casebook::filing_of;
+use crate::draft::{DraftError, FilingAt, LrnClaim, NewStatement};
+use crate::intake::{
+    IntakeError, Joined, Route, conclude, first_answer, lrn_key, plan, refused, shows_code,
+    untimely_finding,
+};
+use crate::shared::Shared;
+use crate::standing;
+
+/// Adopts a version of an advance filing. The answer is that of the import filing.
+///
+/// # Errors
+/// [`IntakeError`].
+pub async fn adopt(
+    shared: &Arc<Shared>,
+    account: &v1::AccountRecord,
+    request: &v1::AdoptRequest,
+) -> Result<v1::SubmitResponse, IntakeError> {
+    let views = Views(&*shared.store);
+    let no = |path: &str, value: &str, say: Say<'_>| {
+        Ok(refused(vec![finding(path, value, say)], String::new()))
+    };
+    let case = views.case(&request.case_id).await?;
+    let advance = case.as_ref().and_then(|c| case::filing(c, &request.filing_id));
+    let (Some(case), Some(advance)) = (&case, advance) else {
+        return no("case_id", &request.case_id, UNKNOWN);
+    };
+    if !may_adopt(shared, account, case, advance, &request.one_time_code).await? {
+        // A case that one may not see and none at all look the same.
+        return no("case_id", &request.case_id, UNKNOWN);
+    }
+    let stands = advance.stands.clone().unwrap_or_default();
+    let held = views.statement(&stands.at.clone().unwrap_or_default()).await?;
+    let held = held.map(|s| filing_of(&s)).unwrap_or_default();
+    let added = request.filing.clone().unwrap_or_default();
+    let merged = merge(held, added, &advance.filing_id);
+    let mut violations = declarant_missing(&merged);
+    let checked = match check_filing(&merged, &shared.lists) {
+        Ok(checked) if violations.is_empty() => checked,
+        Ok(_) => return Ok(refused(violations, String::new())),
+        Err(more) => {
+            violations.extend(more);
+            return Ok(refused(violations, String::new()));
+        }
+    };
+    let key = lrn_key(shared, &account.id, checked.lrn.as_str());
+    let claim = LrnClaim { key, digest: sha256(&[&request.encode_to_vec()]).0 };
+    let unentitled = standing::unentitled(shared, account, checked.core).await?;
+    let version = request.filing_version;
+    let now = Act::Adopt { filing: &advance.filing_id, version };
+    let refusal = match act::check(case, shared.identity.hub.as_str(), now) {
+        Err(e) => vec![untimely_finding("filing_id", &request.filing_id, &e)],
+        Ok(()) => unentitled,
+    };
+    if !refusal.is_empty() {
+        let first = first_answer(shared, &checked, &claim).await?;
+        return Ok(first.unwrap_or_else(|| refused(refusal, String::new())));
+    }
+    let route = Route {
+        audience: shared.shown_to(&shared.hubs_of(case), "filing"),
+        assessed_by: shared.identity.hub.to_string(),
+        not_connected: false,
+    };
+    let joined = Joined { before: None, revision: Some((case.case_id.clone(), case.revision)) };
+    let (mut draft, accepted) =
+        plan(shared, &account.id, &checked, &joined, route, claim, String::new())?;
+    let adoption = adoption(shared, account, case, advance, &accepted, &checked.core.declarant_id)?;
+    draft.statements.push(adoption);
+    for work in &mut draft.makes {
+        work.filing = FilingAt::ThisDraft(0);
+    }
+    match shared.accounts.try_submit(draft).await {
+        Err(busy @ DraftError::Busy { .. }) => {
+            first_answer(shared, &checked, &claim_again(shared, account, request))
+                .await?
+                .ok_or(busy.into())
+        }
+        outcome => conclude(shared, &checked, accepted, outcome).await,
+    }
+}
+
+const UNKNOWN: Say<'static> = Say {
+    code: "case-unknown",
+    allowed: "a case whose importer is this account or gave it a mandate, or whose one-time code is given",
+    fix: "ask the exporter for the one-time code of the advance filing",
+};
+
+/// The right to adopt: the importer that the filing names, its representative, or who was given the code.
+async fn may_adopt(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    case: &CaseRecord,
+    advance: &FilingRecord,
+    code: &str,
+) -> Result<bool, StoreError> {
+    if shows_code(case, code) {
+        return Ok(true);
+    }
+    let importer = advance.importer_id.as_str();
+    Ok(!importer.is_empty()
+        && standing::may_file_for(shared, account, importer, FilingType::Import).await?)
+}
+
+/// The import filing: parts that the adopter hands in, else those of the advance filing; and a core in which the adopter's
+/// own elements stand in place of the filer's.
+fn merge(held: v1::Filing, added: v1::Filing, advance_id: &str) -> v1::Filing {
+    let mut core = held.core.unwrap_or_default();
+    let given = added.core.unwrap_or_default();
+    let take = |into: &mut String, from: &String| {
+        if !from.is_empty() {
+            into.clone_from(from);
+        }
+    };
+    core.r#type = FilingType::Import as i32;
+    core.function = v1::FilingFunction::Original as i32;
+    core.lrn = given.lrn;
+    core.declarant_id = given.declarant_id;
+    core.agent_id = given.agent_id;
+    core.agent_status = given.agent_status;
+    core.mrn = given.mrn;
+    core.adopts = advance_id.to_owned();
+    core.filing_id.clear();
+    core.completes.clear();
+    core.partial = false;
+    core.synthesised.clear();
+    take(&mut core.importer_id, &given.importer_id);
+    take(&mut core.importer_name, &given.importer_name);
+    take(&mut core.retention_class, &given.retention_class);
+    if !given.items.is_empty() {
+        core.items = given.items;
+    }
+    v1::Filing {
+        core: Some(core),
+        parties: added.parties.or(held.parties),
+        goods: added.goods.or(held.goods),
+        value: added.value.or(held.value),
+        authority: added.authority,
+        signature: added.signature,
+    }
+}
+
+fn declarant_missing(filing: &v1::Filing) -> Vec<v1::Finding> {
+    let declarant = filing.core.as_ref().map_or("", |c| &c.declarant_id);
+    if !declarant.is_empty() {
+        return Vec::new();
+    }
+    let say = Say {
+        code: "element-missing",
+        allowed: "the id of who is declarant at the destination",
+        fix: "give filing.core.declarant_id",
+    };
+    vec![finding("core.declarant_id", "", say)]
+}
+
+fn claim_again(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    request: &v1::AdoptRequest,
+) -> LrnClaim {
+    let lrn = request.filing.as_ref().and_then(|f| f.core.as_ref()).map_or("", |c| &c.lrn);
+    let key = lrn_key(shared, &account.id, lrn);
+    LrnClaim { key, digest: sha256(&[&request.encode_to_vec()]).0 }
+}
+
+fn adoption(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    case: &CaseRecord,
+    advance: &FilingRecord,
+    import: &v1::Accepted,
+    declarant_id: &str,
+) -> Result<NewStatement, getrandom::Error> {
+    let filed = advance.stands.clone().unwrap_or_default().commitment;
+    let core = v1::AdoptionCore {
+        case_id: case.case_id.clone(),
+        filing_id: advance.filing_id.clone(),
+        filing_version: advance.version,
+        filing: filed.clone(),
+        declarant_id: declarant_id.to_owned(),
+        import_filing_id: import.filing_id.clone(),
+    };
+    let before = case.adoptions.iter().filter(|a| {
+        a.filing_id == advance.filing_id
+            && case::hub(a.stands.as_ref()) == shared.identity.hub.as_str()
+    });
+    let number = before.count() as u64 + 1;
+    let internal = v1::FilingInternal { account: account.id.clone(), ..Default::default() };
+    let mut statement = NewStatement::new("adoption", &advance.filing_id, number)?
+        .part("core", &core)?
+        .part("authority", &v1::DecisionAuthority::default())?
+        .part("internal", &internal)?;
+    statement.refs.extend(Hash::from_slice(&filed));
+    statement.audience = shared.shown_to(&shared.hubs_of(case), "adoption");
+    Ok(statement)
+}

@@ -1,0 +1,69 @@
+//! Withdrawal of a filing by who filed it.
+
+use ewtp_log::Hash;
+use ewtp_proto::v1;
+use ewtp_trade::act::Act;
+use ewtp_trade::case;
+use ewtp_trade::finding::Say;
+
+use super::{Done, is_code, log, refuse, unknown_case, untimely};
+use crate::draft::{Draft, NewStatement};
+use crate::intake::IntakeError;
+use crate::shared::Shared;
+use crate::standing;
+
+/// Withdraws the newest version of a filing.
+///
+/// # Errors
+/// [`IntakeError`].
+pub async fn withdraw(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    request: &v1::InvalidateRequest,
+) -> Result<Done, IntakeError> {
+    let Some(case) = standing::case_of(shared, account, &request.case_id).await? else {
+        return Ok(unknown_case(&request.case_id));
+    };
+    if !is_code(&request.reason) {
+        let say = Say {
+            code: "reason-code",
+            allowed: "1 to 32 characters of A-Z, 0-9 and -",
+            fix: "give a code such as ORDER-CANCELLED",
+        };
+        return Ok(refuse("reason", &request.reason, say));
+    }
+    let filing = case::filing(&case, &request.filing_id).filter(|f| f.account == account.id);
+    let Some(filing) = filing else {
+        let say = Say {
+            code: "filing-unknown",
+            allowed: "a filing of this account in this case",
+            fix: "only who filed it withdraws it; show the case: ewtp case show",
+        };
+        return Ok(refuse("filing_id", &request.filing_id, say));
+    };
+    let act = Act::Invalidate { filing: &filing.filing_id };
+    if let Some(done) = untimely(shared, &case, "filing_id", &request.filing_id, act) {
+        return Ok(done);
+    }
+    let core = v1::InvalidationCore {
+        case_id: case.case_id.clone(),
+        filing_id: filing.filing_id.clone(),
+        filing_version: filing.version,
+        reason: request.reason.clone(),
+    };
+    let internal = v1::FilingInternal { account: account.id.clone(), ..Default::default() };
+    let number = u64::from(filing.version);
+    let mut statement = NewStatement::new("invalidation", &filing.filing_id, number)?
+        .part("core", &core)?
+        .part("authority", &v1::DecisionAuthority::default())?
+        .part("internal", &internal)?;
+    let filed = filing.stands.as_ref().map(|s| s.commitment.as_slice()).unwrap_or_default();
+    statement.refs.extend(Hash::from_slice(filed));
+    statement.audience = shared.shown_to(&shared.hubs_of(&case), "invalidation");
+    let draft = Draft {
+        statements: vec![statement],
+        revisions: vec![(case.case_id.clone(), case.revision)],
+        ..Draft::default()
+    };
+    log(shared, draft).await
+}

@@ -1,0 +1,225 @@
+//! What officers and the agency's own systems call.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use ewtp_proto::store::v1::{CaseRecord, WorkItem};
+use ewtp_proto::v1;
+use ewtp_proto::v1::desk_service_server::DeskService;
+use ewtp_store::Views;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use super::{account, status};
+use crate::acts::{self, Done};
+use crate::casebook::summary;
+use crate::directory::has_role;
+use crate::shared::Shared;
+
+/// Most rows of a page.
+const PAGE_SIZE_MAX: usize = 1000;
+/// Work items looked at for one page.
+const SCANNED_MAX: usize = 20_000;
+
+pub(super) struct Desk {
+    pub(super) shared: Arc<Shared>,
+}
+
+fn at_desk(account: &v1::AccountRecord) -> Result<(), Status> {
+    if has_role(account, &[v1::Role::Officer, v1::Role::System]) {
+        Ok(())
+    } else {
+        Err(Status::permission_denied("the desk needs the role officer or system"))
+    }
+}
+
+fn item(work: WorkItem) -> v1::InboxItem {
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    v1::InboxItem {
+        waits_until_ms: signed(work.waits_until_ms),
+        made_ms: signed(work.made_ms),
+        work_id: work.id,
+        case_id: work.case_id,
+        filing_id: work.filing_id,
+        filing_version: work.filing_version,
+        reason: work.officer_reason,
+    }
+}
+
+impl Desk {
+    fn at_desk<T>(&self, request: &Request<T>) -> Result<Arc<v1::AccountRecord>, Status> {
+        let account = account(&self.shared, request)?;
+        at_desk(&account)?;
+        Ok(account)
+    }
+}
+
+/// The two outcomes of an act as a response's own `oneof`.
+macro_rules! answer {
+    ($done:expr, $response:ident, $outcome:path) => {{
+        use $outcome as Outcome;
+        let result = Some(match $done.await.map_err(|e| status::intake(&e))? {
+            Done::Logged(logged) => Outcome::Logged(logged),
+            Done::Refused(refused) => Outcome::Refused(refused),
+        });
+        Ok(Response::new(v1::$response { result }))
+    }};
+}
+
+#[tonic::async_trait]
+impl DeskService for Desk {
+    type WatchInboxStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchInboxResponse, Status>> + Send>>;
+
+    async fn watch_inbox(
+        &self,
+        request: Request<v1::WatchInboxRequest>,
+    ) -> Result<Response<Self::WatchInboxStream>, Status> {
+        self.at_desk(&request)?;
+        let watch = Watch {
+            shared: Arc::clone(&self.shared),
+            head: self.shared.head.clone(),
+            spki: super::caller(&request)?.spki,
+            cursor: request.into_inner().cursor,
+            waiting: VecDeque::new(),
+        };
+        let stream = futures_util::stream::unfold(watch, |mut watch| async move {
+            match watch.next().await {
+                Ok(Some(change)) => Some((Ok(change), watch)),
+                Ok(None) => None,
+                Err(status) => Some((Err(status), watch)),
+            }
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn list_inbox(
+        &self,
+        request: Request<v1::ListInboxRequest>,
+    ) -> Result<Response<v1::ListInboxResponse>, Status> {
+        self.at_desk(&request)?;
+        let request = request.into_inner();
+        let size = match request.page_size as usize {
+            0 => 100,
+            n => n.min(PAGE_SIZE_MAX),
+        };
+        let views = Views(&*self.shared.store);
+        let (mut out, mut after, mut scanned) =
+            (v1::ListInboxResponse::default(), request.after, 0);
+        loop {
+            let page = views.work_after(&after, size).await.map_err(|e| status::store(&e))?;
+            let more = page.len() == size;
+            for work in page {
+                after.clone_from(&work.id);
+                scanned += 1;
+                if out.items.len() < size
+                    && (!request.officers_only || !work.officer_reason.is_empty())
+                {
+                    out.items.push(item(work));
+                }
+                if out.items.len() == size {
+                    break;
+                }
+            }
+            if !more && out.items.len() < size {
+                break;
+            }
+            if out.items.len() == size || scanned >= SCANNED_MAX {
+                out.next = after;
+                break;
+            }
+        }
+        let mut ids: Vec<&str> = out.items.iter().map(|i| i.case_id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let record = views.case(id).await.map_err(|e| status::store(&e))?;
+            out.cases.extend(record.map(|r| summary(&r, self.shared.clock.now_ms())));
+        }
+        Ok(Response::new(out))
+    }
+
+    async fn ask(
+        &self,
+        request: Request<v1::AskRequest>,
+    ) -> Result<Response<v1::AskResponse>, Status> {
+        let account = self.at_desk(&request)?;
+        let done = acts::decide::ask(&self.shared, &account, request.get_ref());
+        answer!(done, AskResponse, v1::ask_response::Result)
+    }
+
+    async fn decide(
+        &self,
+        request: Request<v1::DecideRequest>,
+    ) -> Result<Response<v1::DecideResponse>, Status> {
+        let account = self.at_desk(&request)?;
+        let done = acts::decide::decide(&self.shared, &account, request.get_ref());
+        answer!(done, DecideResponse, v1::decide_response::Result)
+    }
+
+    async fn settle_condition(
+        &self,
+        request: Request<v1::SettleConditionRequest>,
+    ) -> Result<Response<v1::SettleConditionResponse>, Status> {
+        let account = self.at_desk(&request)?;
+        let done = acts::decide::settle(&self.shared, &account, request.get_ref());
+        answer!(done, SettleConditionResponse, v1::settle_condition_response::Result)
+    }
+
+    async fn record_event(
+        &self,
+        request: Request<v1::RecordEventRequest>,
+    ) -> Result<Response<v1::RecordEventResponse>, Status> {
+        let account = self.at_desk(&request)?;
+        let done = acts::event::record(&self.shared, &account, request.get_ref());
+        answer!(done, RecordEventResponse, v1::record_event_response::Result)
+    }
+}
+
+/// One watcher: cases that this hub assesses, as they change.
+struct Watch {
+    shared: Arc<Shared>,
+    head: tokio::sync::watch::Receiver<crate::committer::DurableHead>,
+    spki: [u8; 32],
+    cursor: u64,
+    waiting: VecDeque<(u64, String)>,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Result<Option<v1::WatchInboxResponse>, Status> {
+        loop {
+            // Looked up each time: a role or credential that is taken away shows nothing more.
+            let account = self.shared.directory.load().account(&self.spki).cloned();
+            at_desk(
+                &*account.ok_or_else(|| Status::unauthenticated("the credential was revoked"))?,
+            )?;
+            let views = Views(&*self.shared.store);
+            if let Some((cursor, id)) = self.waiting.pop_front() {
+                let record = views.case(&id).await.map_err(|e| status::store(&e))?;
+                let me = self.shared.identity.hub.as_str();
+                let here = |r: &CaseRecord| r.filings.iter().any(|f| f.assessed_by == me);
+                let Some(record) = record.filter(here) else { continue };
+                let mut items = Vec::new();
+                for filing in record.filings.iter().filter(|f| f.assessed_by == me) {
+                    let open = views.work_on(&filing.filing_id, filing.version).await;
+                    items.extend(open.map_err(|e| status::store(&e))?.into_iter().map(item));
+                }
+                let case = Some(summary(&record, self.shared.clock.now_ms()));
+                return Ok(Some(v1::WatchInboxResponse { cursor, case, items }));
+            }
+            self.head.mark_unchanged();
+            let changes = views.changes(self.cursor, 64).await.map_err(|e| status::store(&e))?;
+            if let Some((last, _)) = changes.last() {
+                self.cursor = *last;
+                self.waiting.extend(changes.into_iter().map(|(number, c)| (number, c.case_id)));
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = self.shared.stop.cancelled() => return Ok(None),
+                changed = self.head.changed() => if changed.is_err() { return Ok(None) },
+            }
+        }
+    }
+}

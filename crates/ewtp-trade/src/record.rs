@@ -1,0 +1,177 @@
+//! What a hub keeps of a case: each statement is put into the record of its kind, and nothing is judged here.
+//!
+//! Two hubs hear the statements of two logs in different order, so a record is a *set*: whatever depends on order is computed
+//! from the statements' places in the logs of those who said them (`case`), never from the order of arrival.
+
+use ewtp_proto::store::v1::{
+    AdoptionRecord, AnswerRecord, CaseRecord, DecisionRecord, EventRecord, FilingRecord,
+    InvalidationRecord, OutcomeRecord, RequestRecord, Stands,
+};
+use ewtp_proto::{Message, v1};
+
+/// A statement about a case, by what it says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// A filing or its next version, with the account that filed it here.
+    Filing {
+        /// Core.
+        core: Box<v1::FilingCore>,
+        /// Account; empty for a filing of another hub.
+        account: String,
+        /// Who is named beside the core, as far as the hub holds it.
+        parties: Box<v1::FilingParties>,
+    },
+    /// A decision.
+    Decision(Box<v1::DecisionCore>),
+    /// An information request.
+    Request(Box<v1::InfoRequestCore>),
+    /// Its answer.
+    Answer(Box<v1::InfoAnswerCore>),
+    /// An event about one case.
+    Event(Box<v1::EventCore>),
+    /// A withdrawal of a filing.
+    Invalidation(Box<v1::InvalidationCore>),
+    /// An adoption at the destination.
+    Adoption(Box<v1::AdoptionCore>),
+    /// What became of a condition.
+    Outcome(Box<v1::ConditionOutcomeCore>),
+}
+
+impl Fact {
+    /// The case that it is about; empty where an event names its cases otherwise.
+    #[must_use]
+    pub fn case_id(&self) -> &str {
+        match self {
+            Self::Filing { core, .. } => &core.case_id,
+            Self::Decision(core) => &core.case_id,
+            Self::Request(core) => &core.case_id,
+            Self::Answer(core) => &core.case_id,
+            Self::Invalidation(core) => &core.case_id,
+            Self::Adoption(core) => &core.case_id,
+            Self::Outcome(core) => &core.case_id,
+            Self::Event(core) => match core.selector.as_ref().and_then(|s| s.by.as_ref()) {
+                Some(v1::event_selector::By::CaseId(id)) => id,
+                _ => "",
+            },
+        }
+    }
+}
+
+/// Puts a statement into the record of its case.
+pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
+    match fact {
+        Fact::Filing { core, account, parties } => filing(case, stands, *core, account, &parties),
+        Fact::Decision(core) => case.decisions.push(DecisionRecord {
+            stands: Some(stands),
+            filing_id: core.filing_id,
+            filing_version: core.filing_version,
+            effect: core.effect,
+            code: core.code,
+            conditions: core.conditions.into_iter().map(|c| c.id).collect(),
+            valid_until_ms: u64::try_from(core.valid_until_ms).unwrap_or_default(),
+        }),
+        Fact::Request(core) => case.requests.push(RequestRecord {
+            stands: Some(stands),
+            filing_id: core.filing_id,
+            filing_version: core.filing_version,
+            deadline_ms: u64::try_from(core.deadline_ms).unwrap_or_default(),
+        }),
+        Fact::Answer(core) => {
+            case.answers.push(AnswerRecord { stands: Some(stands), request: core.request });
+        }
+        Fact::Event(core) => case.events.push(EventRecord {
+            stands: Some(stands),
+            code: core.code,
+            filing_id: core.filing_id,
+            filing_version: core.filing_version,
+            request: core.request,
+        }),
+        Fact::Invalidation(core) => {
+            case.invalidations
+                .push(InvalidationRecord { stands: Some(stands), filing_id: core.filing_id });
+        }
+        Fact::Adoption(core) => case.adoptions.push(AdoptionRecord {
+            stands: Some(stands),
+            filing_id: core.filing_id,
+            filing_version: core.filing_version,
+            import_filing_id: core.import_filing_id,
+        }),
+        Fact::Outcome(core) => case.outcomes.push(OutcomeRecord {
+            stands: Some(stands),
+            decision: core.decision,
+            condition_id: core.condition_id,
+            outcome: core.outcome,
+        }),
+    }
+}
+
+fn filing(
+    case: &mut CaseRecord,
+    stands: Stands,
+    core: v1::FilingCore,
+    account: String,
+    parties: &v1::FilingParties,
+) {
+    let id = |party: &Option<v1::Party>| party.as_ref().map_or_else(String::new, |p| p.id.clone());
+    let carrier_id = id(&parties.carrier);
+    let others = [&parties.represented, &parties.liable, &parties.seller, &parties.buyer];
+    let others: Vec<String> = others.into_iter().map(id).collect();
+    let named = [&core.declarant_id, &core.agent_id, &core.exporter_id, &core.importer_id];
+    for id in named.into_iter().chain([&carrier_id]).chain(&others) {
+        if !id.is_empty() && !case.parties.contains(id) {
+            case.parties.push(id.clone());
+        }
+    }
+    if !account.is_empty() && !case.accounts.contains(&account) {
+        case.accounts.push(account.clone());
+    }
+    let before = case.filings.iter_mut().find(|f| f.filing_id == core.filing_id);
+    // A version of somebody else's filing, or an older one, replaces nothing.
+    let replaces = |f: &FilingRecord| {
+        f.version < core.version && f.stands.as_ref().is_some_and(|s| s.hub == stands.hub)
+    };
+    if before.as_ref().is_some_and(|before| !replaces(before)) {
+        return;
+    }
+    let record = FilingRecord {
+        stands: Some(stands),
+        filing_id: core.filing_id,
+        r#type: core.r#type,
+        version: core.version,
+        assessed_by: core.assessed_by,
+        lrn: core.lrn,
+        mrn: core.mrn,
+        completes: core.completes,
+        adopts: core.adopts,
+        code_digest: core.code_digest,
+        importer_id: core.importer_id,
+        partial: core.partial,
+        account,
+        carrier_id,
+    };
+    match before {
+        Some(before) => *before = record,
+        None => case.filings.push(record),
+    }
+}
+
+/// Reads part `core` of a statement of a kind that belongs to cases; `None` for other kinds and what doesn't decode.
+#[must_use]
+pub fn fact(kind: &str, core: &[u8], account: &str) -> Option<Fact> {
+    fn read<M: Message + Default>(core: &[u8]) -> Option<Box<M>> {
+        M::decode(core).ok().map(Box::new)
+    }
+    Some(match kind {
+        "filing" => {
+            Fact::Filing { core: read(core)?, account: account.to_owned(), parties: Box::default() }
+        }
+        "decision" => Fact::Decision(read(core)?),
+        "info-request" => Fact::Request(read(core)?),
+        "info-answer" => Fact::Answer(read(core)?),
+        "event" => Fact::Event(read(core)?),
+        "invalidation" => Fact::Invalidation(read(core)?),
+        "adoption" => Fact::Adoption(read(core)?),
+        "condition-outcome" => Fact::Outcome(read(core)?),
+        _ => return None,
+    })
+}

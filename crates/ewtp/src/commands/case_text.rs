@@ -1,0 +1,219 @@
+//! A case as people read it.
+
+use ewtp_proto::v1;
+
+use crate::commands::case::{code_name, effect_name, instant, money, state_name};
+use crate::output::Output;
+
+/// A name of an enum as people read it.
+fn lower(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_ascii_lowercase()
+}
+
+pub(crate) fn show(case: &v1::Case, out: &Output) {
+    out.say(&format!("case {}: {}", case.case_id, state_name(case.state)));
+    for f in &case.filings {
+        show_filing(f, out);
+    }
+    for a in &case.adoptions {
+        show_adoption(a, out);
+    }
+    for i in &case.invalidations {
+        show_invalidation(i, out);
+    }
+    for d in &case.decisions {
+        show_decision(d, out);
+    }
+    for r in &case.info_requests {
+        show_request(r, out);
+    }
+    for e in &case.events {
+        let core = e.core.clone().unwrap_or_default();
+        let name = lower(core.code().as_str_name(), "EVENT_CODE_");
+        let hub = e.statement.as_ref().map_or("", |s| &s.hub);
+        let office =
+            if core.office.is_empty() { String::new() } else { format!(" at {}", core.office) };
+        out.say(&format!("event {name}, said by {hub}{office}, {}", instant(core.time_ms)));
+    }
+    for leg in &case.goods {
+        out.say(&format!(
+            "goods at {}: {}",
+            leg.hub,
+            lower(leg.state().as_str_name(), "GOODS_STATE_")
+        ));
+    }
+    if !case.needs.is_empty() {
+        let needs: Vec<String> = case.needs.iter().map(need).collect();
+        out.say(&format!("release still needs: {}", needs.join("; ")));
+    }
+    for n in &case.not_honoured {
+        let reasons: Vec<String> = n.reasons.iter().map(ewtp_trade::finding::line).collect();
+        out.say(&format!("not honoured by {}: {}", n.hub, reasons.join("; ")));
+    }
+}
+
+fn need(need: &v1::CaseNeed) -> String {
+    let effect = effect_name(need.effect);
+    match need.what() {
+        v1::ReleaseNeed::Unspecified => "something that this version does not know".into(),
+        v1::ReleaseNeed::Adoption => "adoption by who may be declarant there".into(),
+        v1::ReleaseNeed::AdoptionOfNewest => "adoption of the newest version".into(),
+        v1::ReleaseNeed::Clearance => format!("clearance for {effect}"),
+        v1::ReleaseNeed::Answer => "an answer".into(),
+        v1::ReleaseNeed::Presentation => "presentation of the goods".into(),
+        v1::ReleaseNeed::Control => format!("the control announced for {effect}"),
+        v1::ReleaseNeed::Condition => format!("condition {}", need.condition_id),
+        v1::ReleaseNeed::Officer => "an officer's word".into(),
+    }
+}
+
+fn at(statement: Option<&v1::StatementRef>) -> String {
+    statement.map(|s| format!("{} log entry {}", s.hub, s.log_index)).unwrap_or_default()
+}
+
+fn show_adoption(a: &v1::CaseAdoption, out: &Output) {
+    let core = a.core.clone().unwrap_or_default();
+    let counts =
+        if a.counts { "" } else { "; a newer one took its place, or its filing was withdrawn" };
+    out.say(&format!(
+        "adopted: version {} of {} by declarant {}, {}{counts}",
+        core.filing_version,
+        core.filing_id,
+        core.declarant_id,
+        at(a.statement.as_ref())
+    ));
+}
+
+fn show_invalidation(i: &v1::CaseInvalidation, out: &Output) {
+    let core = i.core.clone().unwrap_or_default();
+    let counts =
+        if i.counts { "" } else { "; it came too late: the filing was adopted or released" };
+    out.say(&format!(
+        "withdrawn: {} for {}, {}{counts}",
+        core.filing_id,
+        core.reason,
+        at(i.statement.as_ref())
+    ));
+}
+
+fn show_filing(f: &v1::CaseFiling, out: &Output) {
+    let filing = f.filing.clone().unwrap_or_default();
+    let core = filing.core.unwrap_or_default();
+    let kind = lower(core.r#type().as_str_name(), "FILING_TYPE_");
+    let hub = f.statement.as_ref().map(|s| s.hub.clone()).unwrap_or_default();
+    let state = match f.state() {
+        v1::FilingState::Registered => String::new(),
+        other => format!(", {}", lower(other.as_str_name(), "FILING_STATE_")),
+    };
+    out.say(&format!(
+        "{kind} filing {} version {} at {hub}, logged {}{state}",
+        core.lrn,
+        core.version,
+        instant(f.logged_ms)
+    ));
+    out.say(&format!(
+        "  MRN {}, UCR {}, {} to {}",
+        core.mrn, core.ucr, core.country_of_export, core.country_of_destination
+    ));
+    out.say(&format!("  exporter {}; consignee {}", core.exporter_name, core.importer_name));
+    let goods = filing.goods.unwrap_or_default();
+    let value = filing.value.unwrap_or_default();
+    for (i, item) in core.items.iter().enumerate() {
+        let description =
+            goods.items.get(i).map_or("(description withheld)", |g| g.description.as_str());
+        let price =
+            value.items.get(i).map_or_else(|| "value withheld".into(), |v| money(v.value.as_ref()));
+        out.say(&format!(
+            "  {}. {} {description}, origin {}, {price}",
+            item.number, item.commodity_code, item.origin
+        ));
+    }
+    if !f.withheld_parts.is_empty() {
+        out.say(&format!("  parts that this hub doesn't hold: {}", f.withheld_parts.join(", ")));
+    }
+    if !core.synthesised.is_empty() {
+        out.say(&format!("  synthesised: {}", core.synthesised.join(", ")));
+    }
+    for w in &f.warnings {
+        out.say(&format!("  warning {}", ewtp_trade::finding::line(w)));
+    }
+    for a in &f.assessments {
+        let state = lower(a.state().as_str_name(), "ASSESSMENT_STATE_");
+        let hub = if a.hub.is_empty() { "no hub yet" } else { &a.hub };
+        out.say(&format!("  {}: {state} ({hub})", effect_name(a.effect)));
+    }
+}
+
+fn show_decision(d: &v1::CaseDecision, out: &Output) {
+    let core = d.core.clone().unwrap_or_default();
+    let hub = d
+        .statement
+        .as_ref()
+        .map(|s| format!("{} log entry {}", s.hub, s.log_index))
+        .unwrap_or_default();
+    let until = match core.valid_until_ms {
+        0 => "without an end".to_owned(),
+        ms => format!("until {}", instant(ms)),
+    };
+    out.say(&format!(
+        "decision {}: {} by {hub} ({}) on version {}, good from {} {until}",
+        effect_name(core.effect),
+        code_name(core.code),
+        lower(core.source().as_str_name(), "DECISION_SOURCE_"),
+        core.filing_version,
+        instant(core.valid_from_ms),
+    ));
+    for text in &d.texts {
+        out.say(&format!("  {text}"));
+    }
+    for c in &d.conditions {
+        let outcome = match c.outcome() {
+            v1::ConditionOutcome::Unspecified => "open".to_owned(),
+            said => lower(said.as_str_name(), "CONDITION_OUTCOME_"),
+        };
+        let reference =
+            if c.reference.is_empty() { String::new() } else { format!(" ({})", c.reference) };
+        out.say(&format!("  condition {}: {outcome}{reference}; {}", c.id, c.text));
+    }
+    if core.contingency {
+        out.say("  contingency: released although something was missing");
+    }
+    if !core.insufficient_scope.is_empty() {
+        out.say(&format!("  insufficient scope for: {}", core.insufficient_scope.join(", ")));
+    }
+    if let Some(e) = d.trader.as_ref().and_then(|t| t.estimate.as_ref()) {
+        out.say(&format!(
+            "  duty and tax to expect: {} (for {} in {})",
+            money(e.total.as_ref()),
+            e.for_date,
+            e.time_zone
+        ));
+        for line in &e.lines {
+            let what =
+                if line.item == 0 { "consignment".into() } else { format!("item {}", line.item) };
+            out.say(&format!(
+                "    {what}: {} {} on {}: {}",
+                line.kind,
+                line.rate,
+                money(line.base.as_ref()),
+                money(line.amount.as_ref())
+            ));
+        }
+    }
+}
+
+fn show_request(r: &v1::CaseInfoRequest, out: &Output) {
+    let deadline = r.core.as_ref().map(|c| instant(c.deadline_ms)).unwrap_or_default();
+    let state = if r.answer.is_some() { "answered" } else { "open" };
+    out.say(&format!("information wanted ({state}), answer by {deadline}"));
+    let questions = r.trader.as_ref().map_or(&[][..], |t| &t.questions);
+    for (question, text) in questions.iter().zip(&r.texts) {
+        out.say(&format!("  {}: {text} [{}]", question.code, question.path));
+    }
+    for a in r.answer.iter().flat_map(|a| &a.answers) {
+        out.say(&format!("  answer {}: {}", a.code, a.value));
+    }
+    if r.answer.is_none() {
+        out.say("  answer with: ewtp case answer CASE CODE='TEXT'");
+    }
+}

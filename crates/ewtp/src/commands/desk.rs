@@ -1,0 +1,285 @@
+//! `ewtp desk`: what officers do.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ewtp_proto::v1;
+use serde_json::json;
+
+use crate::args_acts::{Decision, DeskCommand, DeskCommon, Event, OutcomeArg};
+use crate::commands::acts::{event_code, tell};
+use crate::commands::case::{self, row_json, state_name};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::session::{Session, block_on};
+
+pub(crate) fn run(
+    command: DeskCommand,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let profile = profile.as_deref();
+    block_on(async {
+        match command {
+            DeskCommand::List { all } => list(profile, all, out).await,
+            DeskCommand::Watch { cursor, count } => watch(profile, cursor, count, out).await,
+            DeskCommand::Show { case } => case::show(profile, &case, out).await,
+            DeskCommand::Ask { case, questions, hours, common } => {
+                ask(profile, &case, &questions, hours, &common, out).await
+            }
+            DeskCommand::Decide(decision) => decide(profile, &decision, false, out).await,
+            DeskCommand::Hold { case, reason, common } => {
+                let (effect, code) = ("admissibility".to_owned(), "HOLD".to_owned());
+                let hold = Decision {
+                    case,
+                    effect,
+                    code,
+                    reason,
+                    authority_reason: Vec::new(),
+                    condition: Vec::new(),
+                    common,
+                };
+                decide(profile, &hold, false, out).await
+            }
+            DeskCommand::Release { case, contingency, common } => {
+                let release = Decision {
+                    case,
+                    effect: "release".into(),
+                    code: "RELEASE".into(),
+                    reason: Vec::new(),
+                    authority_reason: Vec::new(),
+                    condition: Vec::new(),
+                    common,
+                };
+                decide(profile, &release, contingency, out).await
+            }
+            DeskCommand::Condition { case, id, outcome, reference, common } => {
+                settle(profile, &case, &id, outcome, reference, &common, out).await
+            }
+            DeskCommand::Event { event: told, common } => event(profile, &told, &common, out).await,
+        }
+    })
+}
+
+fn key(common: &DeskCommon) -> Result<String, CliError> {
+    if let Some(key) = &common.key {
+        return Ok(key.clone());
+    }
+    let random = ewtp_hub::clock::random::<16>();
+    let random = random.map_err(|e| CliError::usage("--key", e.to_string(), "give a key"))?;
+    Ok(random.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// `CODE,NAME=VALUE,…`; the hub fills in its ruleset.
+fn reason(text: &str) -> Result<v1::Reason, CliError> {
+    let mut parts = text.split(',');
+    let code = parts.next().unwrap_or_default().to_owned();
+    let pair = |p: &str| p.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let params = parts.map(|p| {
+        pair(p).ok_or_else(|| CliError::usage(text, "not CODE,NAME=VALUE", "ewtp ruleset show"))
+    });
+    Ok(v1::Reason { code, params: params.collect::<Result<_, _>>()?, ruleset: String::new() })
+}
+
+fn reasons(texts: &[String]) -> Result<Vec<v1::Reason>, CliError> {
+    texts.iter().map(|t| reason(t)).collect()
+}
+
+/// The filing that is decided on: named, or by the effect the newest advance filing or the import filing.
+fn filing(
+    case: &v1::Case,
+    named: Option<&String>,
+    effect: Option<v1::Effect>,
+) -> Result<v1::FilingCore, CliError> {
+    let cores = case.filings.iter().filter_map(|f| f.filing.as_ref()?.core.clone());
+    let all: Vec<v1::FilingCore> = cores.collect();
+    let newest = |kind| all.iter().rev().find(|c| c.r#type() == kind);
+    let found = match (named, effect) {
+        (Some(named), _) => all.iter().find(|c| c.filing_id == *named),
+        (None, Some(v1::Effect::Fiscal | v1::Effect::Release)) => {
+            newest(v1::FilingType::Import).or_else(|| newest(v1::FilingType::Advance))
+        }
+        (None, _) => newest(v1::FilingType::Advance).or_else(|| all.last()),
+    };
+    let problem = "the case has no such filing";
+    found.cloned().ok_or_else(|| CliError::usage("--filing", problem, "ewtp desk show CASE"))
+}
+
+async fn decide(
+    profile: Option<&Path>,
+    decision: &Decision,
+    contingency: bool,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let (effect, code) = (decision.effect.to_ascii_uppercase(), decision.code.to_ascii_uppercase());
+    let effects = "security, admissibility, fiscal or release";
+    let effect = v1::Effect::from_str_name(&format!("EFFECT_{effect}"))
+        .ok_or_else(|| CliError::usage("--effect", &decision.effect, effects))?;
+    let code = code.replace('-', "_");
+    let code =
+        v1::DecisionCode::from_str_name(&format!("DECISION_CODE_{code}")).ok_or_else(|| {
+            CliError::usage("--code", &decision.code, "CLEAR, DNL, HOLD, REFUSE, RELEASE, REVOKE …")
+        })?;
+    let session = Session::open(profile).await?;
+    let case = case::find(&session, &decision.case).await?;
+    let filing = filing(&case, decision.common.filing.as_ref(), Some(effect))?;
+    let condition = |text: &String| {
+        let what = reason(text)?;
+        Ok(v1::Condition { id: what.code.clone(), what: Some(what) })
+    };
+    let request = v1::DecideRequest {
+        case_id: case.case_id,
+        filing_id: filing.filing_id,
+        filing_version: filing.version,
+        effect: effect as i32,
+        code: code as i32,
+        reasons: reasons(&decision.reason)?,
+        authority_reasons: reasons(&decision.authority_reason)?,
+        conditions: decision.condition.iter().map(condition).collect::<Result<_, CliError>>()?,
+        contingency,
+        note: decision.common.note.clone(),
+        idempotency_key: key(&decision.common)?,
+        ..Default::default()
+    };
+    let response = session.desk().decide(request).await?;
+    Ok(tell!("decision", response, v1::decide_response::Result, out))
+}
+
+async fn ask(
+    profile: Option<&Path>,
+    name: &str,
+    questions: &[String],
+    hours: Option<u32>,
+    common: &DeskCommon,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let case = case::find(&session, name).await?;
+    let filing = filing(&case, common.filing.as_ref(), None)?;
+    let question = |text: &String| {
+        let reason = reason(text)?;
+        let code = reason.code.clone();
+        Ok(v1::Question { code, path: String::new(), reason: Some(reason) })
+    };
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let request = v1::AskRequest {
+        case_id: case.case_id,
+        filing_id: filing.filing_id,
+        filing_version: filing.version,
+        questions: questions.iter().map(question).collect::<Result<_, CliError>>()?,
+        deadline_ms: hours.map_or(0, |h| now_ms + i64::from(h) * 3_600_000),
+        idempotency_key: key(common)?,
+    };
+    let response = session.desk().ask(request).await?;
+    Ok(tell!("question", response, v1::ask_response::Result, out))
+}
+
+async fn settle(
+    profile: Option<&Path>,
+    name: &str,
+    id: &str,
+    outcome: OutcomeArg,
+    reference: String,
+    common: &DeskCommon,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let case = case::find(&session, name).await?;
+    let imposed = case.decisions.iter().rev().find(|d| d.conditions.iter().any(|c| c.id == id));
+    let imposed = imposed.and_then(|d| d.statement.as_ref());
+    let imposed = imposed.ok_or_else(|| {
+        CliError::usage(id, "no decision imposed this condition", "ewtp desk show CASE")
+    })?;
+    let outcome = match outcome {
+        OutcomeArg::Met => v1::ConditionOutcome::Met,
+        OutcomeArg::Waived => v1::ConditionOutcome::Waived,
+        OutcomeArg::Failed => v1::ConditionOutcome::Failed,
+    };
+    let request = v1::SettleConditionRequest {
+        case_id: case.case_id,
+        decision: imposed.commitment.clone(),
+        condition_id: id.to_owned(),
+        outcome: outcome as i32,
+        reference,
+        idempotency_key: key(common)?,
+    };
+    let response = session.desk().settle_condition(request).await?;
+    Ok(tell!("condition", response, v1::settle_condition_response::Result, out))
+}
+
+async fn event(
+    profile: Option<&Path>,
+    told: &Event,
+    common: &DeskCommon,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let case = case::find(&session, &told.case).await?;
+    let request = v1::RecordEventRequest {
+        case_id: case.case_id,
+        code: event_code(told.what) as i32,
+        time_ms: 0,
+        office: told.office.clone().unwrap_or_default(),
+        note: common.note.clone(),
+        idempotency_key: key(common)?,
+    };
+    let response = session.desk().record_event(request).await?;
+    Ok(tell!("event", response, v1::record_event_response::Result, out))
+}
+
+async fn list(profile: Option<&Path>, all: bool, out: &Output) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let mut request =
+        v1::ListInboxRequest { page_size: 1000, officers_only: !all, ..Default::default() };
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    loop {
+        let page = session.desk().list_inbox(request.clone()).await?.into_inner();
+        for item in &page.items {
+            let case = page.cases.iter().find(|c| c.case_id == item.case_id);
+            let state = case.map(|c| state_name(c.state)).unwrap_or_default();
+            let lrn = case.map(|c| c.lrn.clone()).unwrap_or_default();
+            let why = match (item.reason.as_str(), item.waits_until_ms) {
+                ("", 0) => "waits for the rules".to_owned(),
+                ("", until) => format!("an answer is awaited until {}", case::instant(until)),
+                (reason, _) => reason.to_owned(),
+            };
+            rows.push(vec![item.case_id.clone(), lrn, item.filing_version.to_string(), state, why]);
+            lines.push(json!({"item": item, "case": case.map(row_json)}));
+        }
+        if page.next.is_empty() {
+            break;
+        }
+        request.after = page.next;
+    }
+    out.table(&["case", "LRN", "version", "state", "why"], &rows, &json!(lines));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn watch(
+    profile: Option<&Path>,
+    cursor: u64,
+    count: Option<usize>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let mut changes =
+        session.desk().watch_inbox(v1::WatchInboxRequest { cursor }).await?.into_inner();
+    let mut seen = 0;
+    while let Some(change) = changes.message().await? {
+        let Some(row) = &change.case else { continue };
+        if out.is_json() {
+            let line =
+                json!({"cursor": change.cursor, "case": row_json(row), "items": change.items});
+            out.json_line(&line);
+        } else {
+            let open = change.items.len();
+            let state = state_name(row.state);
+            out.say(&format!("{:>8}  {}  {state}, {open} open", change.cursor, row.case_id));
+        }
+        seen += 1;
+        if count.is_some_and(|c| seen >= c) {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
