@@ -51,7 +51,13 @@ fn demo() -> Result<(), String> {
         ("lost", number(&["lost"]) == 0),
         ("doubled", number(&["doubled"]) == 0),
         ("receipts_verified", number(&["receipts_verified"]) >= 10),
-        ("elapsed_ms", number(&["elapsed_ms"]) < 60_000),
+        ("conditional", number(&["decided", "conditional"]) == 1),
+        ("adopted", number(&["adopted"]) == 1),
+        ("released", number(&["released"]) == 1),
+        ("amended", number(&["amended"]) == 1),
+        ("invalidated", number(&["invalidated"]) == 1),
+        ("not_connected", number(&["not_connected"]) == 1),
+        ("elapsed_ms", number(&["elapsed_ms"]) < 90_000),
     ];
     match wanted.iter().find(|(_, holds)| !holds) {
         Some((name, _)) => Err(format!("the demo's {name} is wrong")),

@@ -29,6 +29,27 @@ pub enum Done {
     Refused(v1::Refused),
 }
 
+/// How often an act is planned again because its case moved meanwhile.
+const REPLANS_MAX: u32 = 16;
+
+/// Does an act; where the case moved between reading and logging, or its work was done by another, it is read and planned
+/// again.
+///
+/// # Errors
+/// [`IntakeError`].
+pub async fn replanned<T, F>(act: impl Fn() -> F) -> Result<T, IntakeError>
+where
+    F: Future<Output = Result<T, IntakeError>>,
+{
+    for _ in 0..REPLANS_MAX {
+        match act().await {
+            Err(IntakeError::Draft(DraftError::CaseMoved { .. } | DraftError::WorkGone(_))) => {}
+            outcome => return outcome,
+        }
+    }
+    act().await
+}
+
 /// An act that is refused for one reason.
 fn refuse(path: &str, value: &str, say: Say<'_>) -> Done {
     refused(vec![finding(path, value, say)])

@@ -15,6 +15,7 @@ use ewtp_trade::release::needs;
 
 use crate::directory::Directory;
 use crate::shared::Shared;
+use crate::standing;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub struct Casebook<'a> {
     pub directory: &'a Directory,
     /// Who asks.
     pub viewer: Viewer,
+    /// The account that asks.
+    pub account: &'a v1::AccountRecord,
     /// Languages in order of preference (BCP 47).
     pub languages: Vec<String>,
 }
@@ -124,7 +127,13 @@ impl Casebook<'_> {
         };
         for filing in &record.filings {
             if let Some(statement) = self.read(filing.stands.as_ref()).await? {
-                out.filings.push(self.filing(record, filing, &statement));
+                let mut shown = self.filing(record, filing, &statement);
+                let core = shown.filing.as_ref().and_then(|f| f.core.clone()).unwrap_or_default();
+                let whole = standing::sees_parts(self.shared, self.account, &filing.account, &core);
+                if !whole.await? {
+                    shown.filing = Some(v1::Filing { core: Some(core), ..Default::default() });
+                }
+                out.filings.push(shown);
             }
         }
         for decision in &record.decisions {

@@ -11,7 +11,9 @@ use ewtp_log::Hash;
 use ewtp_proto::store::v1::{CaseRecord, RequestRecord, WorkItem};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views};
-use ewtp_trade::case::{answer, goods_released, hub, is_completed, is_invalidated};
+use ewtp_trade::case::{
+    answer, counting_decision, goods_released, hub, is_completed, is_invalidated,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::casebook::filing_of;
@@ -243,7 +245,13 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
             )?;
         }
         Outcome::Decided(decisions) => {
-            for decided in decisions {
+            let by_hand = |effect: v1::Effect| {
+                let filing = dossier.case.filings.iter().find(|f| f.filing_id == item.filing_id);
+                let counting = filing.and_then(|f| counting_decision(&dossier.case, f, effect));
+                counting.is_some_and(|d| d.source != v1::DecisionSource::Rules as i32)
+            };
+            // What an officer or a system decided on this version stands: rules don't overrule them.
+            for decided in decisions.into_iter().filter(|d| !by_hand(d.effect)) {
                 crate::metrics::decided(decided.code.as_str_name());
                 let statement = decision(
                     (me, now_ms),

@@ -92,7 +92,9 @@ pub async fn submit(
     let mut violations = standing::unentitled(shared, account, checked.core).await?;
     violations.extend(misplaced(shared, &checked));
     if !violations.is_empty() {
-        return Ok(refused(violations, String::new()));
+        // What was logged while the mandate was in force keeps its answer.
+        let first = first_answer(shared, &checked, &claim).await?;
+        return Ok(first.unwrap_or_else(|| refused(violations, String::new())));
     }
     for _ in 0..REPLANS_MAX {
         let code = &request.one_time_code;
@@ -104,15 +106,13 @@ pub async fn submit(
             }
         };
         let note = request.filer_note.clone();
-        let (draft, accepted) = plan(
-            shared,
-            &account.id,
-            &checked,
-            &joined,
-            route(shared, &checked),
-            claim.clone(),
-            note,
-        )?;
+        let mut route = route(shared, &checked);
+        if checked.kind == v1::FilingType::Import {
+            // Who declared the goods on their way hears what becomes of them.
+            route.audience = shared.filing_shown_to(&joined.hubs, checked.core);
+        }
+        let (draft, accepted) =
+            plan(shared, &account.id, &checked, &joined, route, claim.clone(), note)?;
         match enqueue(&shared.accounts, draft, pace).await {
             // The case moved between reading and logging: it is read and planned again.
             Err(DraftError::CaseMoved { .. }) => {}
@@ -262,6 +262,8 @@ fn misplaced(shared: &Shared, checked: &CheckedFiling<'_>) -> Vec<v1::Finding> {
 pub(crate) struct Joined {
     pub(crate) before: Option<FilingRecord>,
     pub(crate) revision: Option<(String, u64)>,
+    /// The other hubs that have a part in the case.
+    pub(crate) hubs: Vec<HubId>,
 }
 
 /// The case that a filing joins and the version before it: a filing of the same account, or, shown by the case's one-time code,
@@ -278,21 +280,27 @@ async fn joined(
         return Ok(Ok(Joined::default()));
     }
     let case = Views(&*shared.store).case(&core.case_id).await?;
-    let may = |c: &CaseRecord| c.accounts.iter().any(|a| a == account) || shows_code(c, code);
+    // The code of a partial filing lets its holder complete it, and nothing else.
+    let completes = |c: &CaseRecord| {
+        let partial = c.filings.iter().find(|f| f.filing_id == core.completes && f.partial);
+        partial.is_some_and(|f| shows_code(f, code))
+    };
+    let may = |c: &CaseRecord| c.accounts.iter().any(|a| a == account) || completes(c);
     let Some(case) = case.filter(may) else {
         let say = Say {
             code: "case-unknown",
-            allowed: "a case in which this account filed, or one whose one-time code is given, or empty for a new one",
+            allowed: "a case in which this account filed, or one whose partial filing it completes with its one-time code, or empty for a new one",
             fix: "leave core.case_id empty, or use the id that the hub gave",
         };
         return refuse("core.case_id", &core.case_id, say);
     };
-    if !core.completes.is_empty()
-        && !case.filings.iter().any(|f| f.filing_id == core.completes && f.partial)
-    {
+    let partial = |f: &FilingRecord| {
+        f.filing_id == core.completes && f.partial && f.r#type == core.r#type && !core.partial
+    };
+    if !core.completes.is_empty() && !case.filings.iter().any(partial) {
         let say = Say {
             code: "completes-unknown",
-            allowed: "a partial filing of this case",
+            allowed: "a partial filing of this case and of the same type, in a filing that is complete",
             fix: "use the filing id that the hub gave for the partial filing",
         };
         return refuse("core.completes", &core.completes, say);
@@ -307,7 +315,7 @@ async fn joined(
             };
             return refuse("core.case_id", &core.case_id, say);
         }
-        return Ok(Ok(Joined { before: None, revision }));
+        return Ok(Ok(Joined { before: None, revision, hubs: shared.hubs_of(&case) }));
     }
     let same = |f: &&FilingRecord| {
         f.filing_id == core.filing_id && f.r#type == core.r#type && f.account == account
@@ -324,7 +332,16 @@ async fn joined(
     if let Err(untimely) = act::check(&case, shared.identity.hub.as_str(), act) {
         return Ok(Err(vec![untimely_finding("core.filing_id", &core.filing_id, &untimely)]));
     }
-    Ok(Ok(Joined { before: Some(before), revision }))
+    let to = route(shared, checked).assessed_by;
+    if !before.assessed_by.is_empty() && before.assessed_by != to {
+        let say = Say {
+            code: "destination-changed",
+            allowed: &before.assessed_by,
+            fix: "withdraw this filing and file for the new destination: what was decided belongs to the old one",
+        };
+        return refuse("core.country_of_destination", &core.country_of_destination, say);
+    }
+    Ok(Ok(Joined { before: Some(before), revision, hubs: shared.hubs_of(&case) }))
 }
 
 /// A finding from an act that can't be logged now.
@@ -333,10 +350,9 @@ pub(crate) fn untimely_finding(path: &str, value: &str, untimely: &Untimely) -> 
     finding(path, value, Say { code, allowed, fix })
 }
 
-/// Whether a one-time code is that of one of a case's advance filings.
-pub(crate) fn shows_code(case: &CaseRecord, code: &str) -> bool {
-    let digest = |f: &FilingRecord| code_digest(&f.filing_id, code).0;
-    !code.is_empty() && case.filings.iter().any(|f| f.code_digest == digest(f))
+/// Whether a one-time code is that of a filing.
+pub(crate) fn shows_code(filing: &FilingRecord, code: &str) -> bool {
+    !code.is_empty() && filing.code_digest == code_digest(&filing.filing_id, code).0
 }
 
 /// Digest of a one-time code, as it stands in the core of its filing.

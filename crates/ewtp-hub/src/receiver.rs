@@ -224,7 +224,9 @@ async fn draft_of(
 ) -> Result<Draft, StreamEnded> {
     let generation = peer.chain.origin().map_or(1, |o| o.generation());
     let own = shared.own_descriptor();
+    let directory = shared.directory.load_full();
     let judge = Judge {
+        directory: &directory,
         peer,
         me: &shared.identity.hub,
         territories: &own.territories,
@@ -326,13 +328,22 @@ pub(crate) async fn answered_work(
     // An answer that comes after the deadline finds the officer's item in its place.
     for id in [id.clone(), format!("{id}o")] {
         let Some(item) = views.work_item(&id).await? else { continue };
+        // Who asked decides: what an officer wanted to know is not for the rules to conclude from.
+        let asked = case.requests.iter().filter(same).nth(round).and_then(|r| r.stands.as_ref());
+        let asked = asked.and_then(|s| s.at.clone()).unwrap_or_default();
+        let asked = views.statement(&asked).await?;
+        let by: v1::DecisionInternal = asked.and_then(|s| s.part("internal")).unwrap_or_default();
+        let officer_reason = match by.identity.as_str() {
+            "" => String::new(),
+            identity => format!("answered: what {identity} asked"),
+        };
         let made = WorkPlan {
             id: format!("{}/{}/{}a", core.filing_id, core.filing_version, round + 1),
             case_id: item.case_id,
             filing_id: item.filing_id,
             filing_version: item.filing_version,
             filing: FilingAt::Known(item.filing.unwrap_or_default()),
-            officer_reason: String::new(),
+            officer_reason,
             waits_until_ms: 0,
         };
         return Ok(Some((id, made)));

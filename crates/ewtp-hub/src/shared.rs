@@ -125,6 +125,18 @@ impl Shared {
         hubs.iter().flat_map(|h| self.audience_of(h.as_str(), kind)).collect()
     }
 
+    /// Of these hubs, those whose scope has this very filing, goods and all.
+    #[must_use]
+    pub fn filing_shown_to(&self, hubs: &[HubId], core: &v1::FilingCore) -> Vec<HubId> {
+        let directory = self.directory.load();
+        let shown = |hub: &&HubId| {
+            let peer = directory.active_peer(hub.as_str());
+            let scope = peer.and_then(|p| p.record.scope.as_ref());
+            scope.is_some_and(|s| shows_statement(s, "filing", Some(core)))
+        };
+        hubs.iter().filter(shown).cloned().collect()
+    }
+
     /// The durable head once it covers a log index. The state is applied a moment before the head moves, so a reader that
     /// found an entry there waits for that moment.
     pub async fn durable_above(&self, index: u64) -> DurableHead {

@@ -78,6 +78,34 @@ pub async fn case_of(
     Ok(Some(case).filter(|c| seen && !c.filings.is_empty()))
 }
 
+/// Whether an account sees more of a filing than its core: who filed it, and those whom it names as its own parties or who gave
+/// these a mandate. Carriers and other filers of a case see cores.
+///
+/// # Errors
+/// Reading.
+pub async fn sees_parts(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    filed_by: &str,
+    core: &v1::FilingCore,
+) -> Result<bool, StoreError> {
+    if has_role(account, AGENCY_ROLES) || filed_by == account.id {
+        return Ok(true);
+    }
+    let mut parties = vec![&core.declarant_id, &core.agent_id];
+    match core.r#type() {
+        v1::FilingType::Export => parties.push(&core.exporter_id),
+        v1::FilingType::Import => parties.push(&core.importer_id),
+        _ => parties.extend([&core.exporter_id, &core.importer_id]),
+    }
+    for party in parties.into_iter().filter(|p| !p.is_empty()) {
+        if stands_for(shared, account, party).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Whether an account is a party, or has its mandate for something.
 async fn stands_for(
     shared: &Shared,

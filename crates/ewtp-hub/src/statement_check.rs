@@ -8,10 +8,10 @@ use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::{Message, v1};
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::CodeLists;
-use ewtp_trade::case::{adoption, goods_released, hub};
+use ewtp_trade::case::hub;
 use ewtp_trade::finding::{Say, finding};
 
-use crate::directory::Peer;
+use crate::directory::{Directory, Peer};
 
 /// What a statement turned out to be.
 #[derive(Clone, Debug, Default)]
@@ -67,10 +67,14 @@ pub struct Judge<'a> {
     pub territories: &'a [String],
     /// Code lists, for warnings.
     pub lists: &'a CodeLists,
+    /// Who speaks for what.
+    pub directory: &'a Directory,
     /// Store.
     pub store: &'a dyn Store,
 }
 
+/// Characters of an id behind its hub.
+const ID_SYMBOLS: usize = 13;
 /// Most reasons kept of one statement.
 const REASONS_MAX: usize = 32;
 /// Code of a statement whose identity was used before; it is not answered, so that nobody makes us answer twice.
@@ -165,7 +169,6 @@ impl Judge<'_> {
                 if let Some(core) = content.core::<v1::InvalidationCore>(&mut reasons) {
                     let (case, filing) = (&core.case_id, &core.filing_id);
                     self.about(case, filing, Assessor::Filer, pending, &mut reasons).await?;
-                    self.too_late(case, filing, &mut reasons).await?;
                 }
             }
             "condition-outcome" => {
@@ -304,7 +307,10 @@ impl Judge<'_> {
             known.as_ref().and_then(|c| c.filings.iter().find(|f| f.filing_id == core.filing_id));
         let in_page = pending.filings.get(&(core.case_id.clone(), core.filing_id.clone()));
         let in_page = in_page.map(|(version, _)| *version);
-        let due = in_page.or(before.map(|f| f.version)).map_or(Some(1), |v| v.checked_add(1));
+        // The first version that is heard may be a later one: a changed route addresses a filing to a hub that is new to it.
+        let due = in_page
+            .or(before.map(|f| f.version))
+            .map_or_else(|| Some(core.version.max(1)), |v| v.checked_add(1));
         let allowed = due.map_or_else(|| "no further version".to_owned(), |d| d.to_string());
         reasons.unless(
             due == Some(core.version),
@@ -313,6 +319,7 @@ impl Judge<'_> {
             &core.version.to_string(),
             &allowed,
         );
+        self.assessor(&core, reasons);
         if let Some(case) = &known {
             let foreign = before.is_some_and(|f| hub(f.stands.as_ref()) != self.peer.hub.as_str());
             reasons.unless(
@@ -324,8 +331,8 @@ impl Judge<'_> {
             );
             let joins = may_open
                 || case.filings.iter().any(|f| {
-                    let at = hub(f.stands.as_ref());
-                    at == self.peer.hub.as_str() || at == self.me.as_str()
+                    let peer = self.peer.hub.as_str();
+                    hub(f.stands.as_ref()) == peer || f.assessed_by == peer
                 });
             reasons.unless(
                 joins,
@@ -368,21 +375,23 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// A withdrawal that reaches this hub after its release or adoption is kept and answered: it changes nothing.
-    async fn too_late(
-        &self,
-        case_id: &str,
-        filing_id: &str,
-        reasons: &mut Reasons,
-    ) -> Result<(), StoreError> {
-        let Some(case) = Views(self.store).case(case_id).await? else { return Ok(()) };
-        let Some(filing) = case.filings.iter().find(|f| f.filing_id == filing_id) else {
-            return Ok(());
+    /// Who assesses a filing follows from what it is and where the goods go; a hub can't give that to itself.
+    fn assessor(&self, core: &v1::FilingCore, reasons: &mut Reasons) {
+        let (peer, me) = (self.peer.hub.as_str(), self.me.as_str());
+        let destination = core.country_of_destination.as_str();
+        let ours = self.territories.iter().any(|t| t == destination);
+        let by = core.assessed_by.as_str();
+        let holds = match core.r#type() {
+            v1::FilingType::Export => by == peer,
+            v1::FilingType::Import => by == peer && self.peer.speaks_for(destination),
+            _ if ours => by == me,
+            _ => match self.directory.peer_for(destination) {
+                Some(known) => by.is_empty() || by == known.hub.as_str(),
+                None => by != me,
+            },
         };
-        let allowed = "a withdrawal before the goods are released and before the filing is adopted";
-        let late = goods_released(&case) || adoption(&case, filing).is_some();
-        reasons.unless(!late, "too-late", "core.filing_id", filing_id, allowed);
-        Ok(())
+        let allowed = "the hub that speaks for the country concerned";
+        reasons.unless(holds, "assessor", "core.assessed_by", by, allowed);
     }
 
     /// Checks that a statement is about a case that this hub knows, and that the peer has a part in it; a case of a third hub
@@ -410,11 +419,13 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Whether a case was opened at a hub that is neither this one nor the peer.
+    /// Whether a case was opened at a pinned hub that is neither this one nor the peer.
     fn is_of_third(&self, case_id: &str) -> bool {
-        case_id
-            .rsplit_once('-')
-            .is_some_and(|(hub, _)| hub != self.me.as_str() && hub != self.peer.hub.as_str())
+        case_id.rsplit_once('-').is_some_and(|(hub, rest)| {
+            hub != self.peer.hub.as_str()
+                && rest.len() == ID_SYMBOLS
+                && self.directory.active_peer(hub).is_some()
+        })
     }
 
     /// Checks that a statement is about a case and filing that this hub knows, and that the peer may say it.

@@ -107,10 +107,17 @@ fn requests<'a>(
     })
 }
 
-/// Whether a question about the newest version waits for its answer.
+/// Whether a question about the newest version waits for its answer. Who decided on every effect after asking wants none any
+/// more.
 #[must_use]
 pub fn open_request(case: &CaseRecord, filing: &FilingRecord) -> bool {
-    requests(case, filing).any(|r| answer(case, r).is_none())
+    let overtaken = |r: &RequestRecord| {
+        effects_of(filing).iter().all(|effect| {
+            counting_decision(case, filing, *effect)
+                .is_some_and(|d| place(d.stands.as_ref()) > place(r.stands.as_ref()))
+        })
+    };
+    requests(case, filing).any(|r| answer(case, r).is_none() && !overtaken(r))
 }
 
 /// Whether an officer has to look at the newest version: rules failed, or an answer did not come in time, by the time at
@@ -150,8 +157,8 @@ fn is_revoked(decision: &DecisionRecord) -> bool {
     code(decision) == DecisionCode::Revoke
 }
 
-/// Whether the goods of a filing were released: by a decision of effect release of the hub that assesses it, on its newest
-/// version or on that of an import filing that came from it. Once said it stays: what comes later opens a check.
+/// Whether the goods of a filing were released: by a decision of effect release of the hub that assesses it, on this filing or
+/// on an import filing that came from it. Once said it stays, whatever version is filed later: what comes after opens a check.
 #[must_use]
 pub fn is_released(case: &CaseRecord, filing: &FilingRecord) -> bool {
     let on = |filing: &FilingRecord| {
@@ -159,7 +166,6 @@ pub fn is_released(case: &CaseRecord, filing: &FilingRecord) -> bool {
             d.effect == Effect::Release as i32
                 && code(d) == DecisionCode::Release
                 && d.filing_id == filing.filing_id
-                && d.filing_version == filing.version
                 && hub(d.stands.as_ref()) == filing.assessed_by
         })
     };
@@ -205,7 +211,9 @@ pub fn is_invalidated(case: &CaseRecord, filing: &FilingRecord) -> bool {
 pub fn is_completed(case: &CaseRecord, filing: &FilingRecord) -> bool {
     let completes =
         |f: &&FilingRecord| f.completes == filing.filing_id && f.filing_id != filing.filing_id;
-    filing.partial && case.filings.iter().filter(completes).any(|f| !is_invalidated(case, f))
+    let whole = |f: &FilingRecord| !f.partial && f.r#type == filing.r#type;
+    let mut others = case.filings.iter().filter(completes);
+    filing.partial && others.any(|f| whole(f) && !is_invalidated(case, f))
 }
 
 /// The filing that a case's state is about: the newest advance filing that stands, else an import filing, else the first
@@ -389,6 +397,16 @@ pub fn state(case: &CaseRecord, at_ms: u64) -> CaseState {
     let counting: Vec<&DecisionRecord> =
         effects_of(filing).iter().filter_map(|e| counting_decision(case, filing, *e)).collect();
     let any = |wanted: &[DecisionCode]| counting.iter().any(|d| wanted.contains(&code(d)));
+    // What is said against the goods at the destination counts on whatever filing it is said.
+    let import = import_filing(case).filter(|i| i.filing_id != filing.filing_id);
+    let against = |wanted: &[DecisionCode]| {
+        let release = counting_decision(case, filing, Effect::Release);
+        let there = import.into_iter().flat_map(|i| {
+            let effects = effects_of(i).iter().chain(&[Effect::Release]);
+            effects.filter_map(|e| counting_decision(case, i, *e)).collect::<Vec<_>>()
+        });
+        there.chain(release).any(|d| wanted.contains(&code(d))) || any(wanted)
+    };
     if goods_released(case) {
         return released_state(case);
     }
@@ -396,7 +414,7 @@ pub fn state(case: &CaseRecord, at_ms: u64) -> CaseState {
         let left = has_departed(case, filing);
         return if left { CaseState::ControlOnArrival } else { CaseState::DoNotLoad };
     }
-    if any(&[DecisionCode::Refuse, DecisionCode::Seize]) {
+    if against(&[DecisionCode::Refuse, DecisionCode::Seize]) {
         return CaseState::Refused;
     }
     let held = matches!(goods(case, &filing.assessed_by), GoodsState::Held | GoodsState::Detained);
@@ -404,10 +422,12 @@ pub fn state(case: &CaseRecord, at_ms: u64) -> CaseState {
         d.conditions.iter().any(|id| outcome(case, d, id) == ConditionOutcome::Failed)
     };
     let stopped = [DecisionCode::Hold, DecisionCode::Detain, DecisionCode::Revoke];
-    if held || with_officer(case, filing) || any(&stopped) || counting.iter().any(|d| failed(d)) {
+    let asked_there = import.is_some_and(|i| open_request(case, i));
+    if held || with_officer(case, filing) || against(&stopped) || counting.iter().any(|d| failed(d))
+    {
         return CaseState::Held;
     }
-    if open_request(case, filing) {
+    if asked_there || open_request(case, filing) {
         return CaseState::InfoRequested;
     }
     if counting.len() < effects_of(filing).len() || any(&[DecisionCode::Unspecified]) {

@@ -52,6 +52,11 @@ impl Mandate {
                 }
             }
         }
+        if core.filing_types.len() > KINDS.len() {
+            let allowed = "each of export, advance, transit, import once";
+            let say = Say { code: "filing-type", allowed, fix: "name each kind once" };
+            refuse("filing_types", "", say);
+        }
         if core.filing_types.is_empty() {
             let allowed = "at least one of export, advance, transit, import";
             let say = Say { code: "filing-type", allowed, fix: "say what it is for" };

@@ -9,6 +9,11 @@ use ewtp_proto::store::v1::{
 };
 use ewtp_proto::{Message, v1};
 
+use crate::codes::party_id_syntax;
+
+/// Most parties by which a case is found.
+const PARTIES_MAX: usize = 64;
+
 /// A statement about a case, by what it says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
@@ -69,6 +74,7 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
             code: core.code,
             conditions: core.conditions.into_iter().map(|c| c.id).collect(),
             valid_until_ms: u64::try_from(core.valid_until_ms).unwrap_or_default(),
+            source: core.source,
         }),
         Fact::Request(core) => case.requests.push(RequestRecord {
             stands: Some(stands),
@@ -118,7 +124,8 @@ fn filing(
     let others: Vec<String> = others.into_iter().map(id).collect();
     let named = [&core.declarant_id, &core.agent_id, &core.exporter_id, &core.importer_id];
     for id in named.into_iter().chain([&carrier_id]).chain(&others) {
-        if !id.is_empty() && !case.parties.contains(id) {
+        let known = case.parties.contains(id) || case.parties.len() >= PARTIES_MAX;
+        if party_id_syntax(id) && !known {
             case.parties.push(id.clone());
         }
     }

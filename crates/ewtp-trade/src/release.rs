@@ -58,6 +58,14 @@ pub fn needs(case: &CaseRecord) -> Vec<Need> {
     for filing in std::iter::once(filing).chain(apart) {
         of_filing(case, filing, &mut out);
     }
+    // A hold on release is lifted by another word on release, which is the release itself once an officer says so.
+    let stopped = std::iter::once(filing).chain(apart).any(|f| {
+        let stops = [DecisionCode::Refuse, DecisionCode::Detain, DecisionCode::Seize];
+        counting_decision(case, f, Effect::Release).is_some_and(|d| stops.contains(&code(d)))
+    });
+    if stopped {
+        out.push(Need::of(ReleaseNeed::Officer, Effect::Release));
+    }
     let on = filing.assessed_by.as_str();
     let presented = case.events.iter().any(|e| {
         hub(e.stands.as_ref()) == on

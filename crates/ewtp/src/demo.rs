@@ -3,6 +3,7 @@
 //! The demo has only the public API and process signals; what it counts, it counts by its own ledger of acknowledgements.
 
 pub(crate) mod filings;
+mod life;
 pub(crate) mod stage;
 mod story;
 
@@ -29,6 +30,12 @@ pub(crate) struct Score {
     pub(crate) lost: usize,
     pub(crate) doubled: usize,
     pub(crate) receipts_verified: u32,
+    pub(crate) conditional: u32,
+    pub(crate) adopted: u32,
+    pub(crate) released: u32,
+    pub(crate) amended: u32,
+    pub(crate) invalidated: u32,
+    pub(crate) not_connected: u32,
 }
 
 pub(crate) fn run(command: &Demo, out: &Output) -> Result<ExitCode, CliError> {
@@ -41,7 +48,11 @@ pub(crate) fn run(command: &Demo, out: &Output) -> Result<ExitCode, CliError> {
     std::fs::create_dir_all(&dir).map_err(CliError::io(&dir))?;
     let mut stage = stage::Stage::build(&dir, out)?;
     let mut score = Score::default();
-    let played = block_on(story::play(&mut stage, &mut score, command.backlog, out));
+    let played = block_on(async {
+        let receipts = story::play(&mut stage, &mut score, command.backlog, out).await?;
+        life::play(&stage, &mut score, out).await?;
+        Ok(receipts)
+    });
     let ended = played.and_then(|receipts| {
         stage.stop_all(out)?;
         story::verify_offline(&stage, &receipts, &mut score, out)
@@ -58,13 +69,22 @@ pub(crate) fn run(command: &Demo, out: &Output) -> Result<ExitCode, CliError> {
     if out.is_json() {
         out.json_line(&json!({
             "filed": score.filed,
-            "decided": {"cleared": score.cleared, "do_not_load": score.do_not_load},
+            "decided": {
+                "cleared": score.cleared,
+                "do_not_load": score.do_not_load,
+                "conditional": score.conditional,
+            },
             "info_requests": score.info_requests,
             "pages_verified": score.pages_verified,
             "restarts": score.restarts,
             "lost": score.lost,
             "doubled": score.doubled,
             "receipts_verified": score.receipts_verified,
+            "adopted": score.adopted,
+            "released": score.released,
+            "amended": score.amended,
+            "invalidated": score.invalidated,
+            "not_connected": score.not_connected,
             "elapsed_ms": elapsed_ms,
         }));
     }

@@ -41,7 +41,7 @@ pub async fn adopt(
     let (Some(case), Some(advance)) = (&case, advance) else {
         return no("case_id", &request.case_id, UNKNOWN);
     };
-    if !may_adopt(shared, account, case, advance, &request.one_time_code).await? {
+    if !may_adopt(shared, account, advance, &request.one_time_code).await? {
         // A case that one may not see and none at all look the same.
         return no("case_id", &request.case_id, UNKNOWN);
     }
@@ -73,11 +73,15 @@ pub async fn adopt(
         return Ok(first.unwrap_or_else(|| refused(refusal, String::new())));
     }
     let route = Route {
-        audience: shared.shown_to(&shared.hubs_of(case), "filing"),
+        audience: shared.filing_shown_to(&shared.hubs_of(case), checked.core),
         assessed_by: shared.identity.hub.to_string(),
         not_connected: false,
     };
-    let joined = Joined { before: None, revision: Some((case.case_id.clone(), case.revision)) };
+    let joined = Joined {
+        before: None,
+        revision: Some((case.case_id.clone(), case.revision)),
+        hubs: Vec::new(),
+    };
     let (mut draft, accepted) =
         plan(shared, &account.id, &checked, &joined, route, claim, String::new())?;
     let adoption = adoption(shared, account, case, advance, &accepted, &checked.core.declarant_id)?;
@@ -105,11 +109,10 @@ const UNKNOWN: Say<'static> = Say {
 async fn may_adopt(
     shared: &Shared,
     account: &v1::AccountRecord,
-    case: &CaseRecord,
     advance: &FilingRecord,
     code: &str,
 ) -> Result<bool, StoreError> {
-    if shows_code(case, code) {
+    if shows_code(advance, code) {
         return Ok(true);
     }
     let importer = advance.importer_id.as_str();

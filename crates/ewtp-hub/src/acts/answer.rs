@@ -1,7 +1,7 @@
 //! Answers to information requests: each question once, by who filed.
 
 use ewtp_log::Hash;
-use ewtp_proto::store::v1::{AnswerRecord, RequestRecord};
+use ewtp_proto::store::v1::{AnswerRecord, FilingRecord, RequestRecord};
 use ewtp_proto::v1;
 use ewtp_store::Views;
 use ewtp_trade::case;
@@ -44,13 +44,14 @@ pub async fn answer(
             say,
         );
     };
-    let filed_here = case::filing(&case, &open.filing_id)
-        .is_some_and(|f| case::hub(f.stands.as_ref()) == shared.identity.hub.as_str());
-    if !filed_here {
+    let mine = |f: &FilingRecord| {
+        case::hub(f.stands.as_ref()) == shared.identity.hub.as_str() && f.account == account.id
+    };
+    if !case::filing(&case, &open.filing_id).is_some_and(mine) {
         let say = Say {
-            code: "filing-elsewhere",
-            allowed: "a question about a filing of this hub",
-            fix: "answer it at the hub where the filing was filed",
+            code: "rights",
+            allowed: "a question about a filing of this account",
+            fix: "who filed it answers it, at the hub where it was filed",
         };
         return refuse("request", "", say);
     }
@@ -66,6 +67,16 @@ pub async fn answer(
             fix: "leave it out",
         };
         return refuse("answers", &unasked.code, say);
+    }
+    let mut codes: Vec<&str> = request.answers.iter().map(|a| a.code.as_str()).collect();
+    codes.sort_unstable();
+    if let Some(twice) = codes.windows(2).find(|pair| pair[0] == pair[1]) {
+        let say = Say {
+            code: "answer-twice",
+            allowed: "one answer for each question",
+            fix: "leave one of them out",
+        };
+        return refuse("answers", twice[0], say);
     }
     for question in &asked.questions {
         let given =

@@ -19,6 +19,8 @@ use crate::intake::IntakeError;
 use crate::shared::Shared;
 use crate::standing;
 
+/// Longest note, characters.
+const NOTE_CHARS_MAX: usize = 2000;
 /// Most reasons, conditions or questions of one act.
 const LIST_MAX: usize = 100;
 
@@ -57,6 +59,15 @@ pub async fn decide(
     let Some(filing) = case::filing(&case, &request.filing_id) else {
         return Ok(unknown_case(&request.case_id));
     };
+    let now_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);
+    if request.valid_until_ms != 0 && request.valid_until_ms <= now_ms {
+        let say = Say {
+            code: "valid-until",
+            allowed: "an instant to come, Unix milliseconds, or 0 for what the ruleset says",
+            fix: "say how long it is good, or nothing",
+        };
+        return Ok(refuse("valid_until_ms", &request.valid_until_ms.to_string(), say));
+    }
     let statement = decision(shared, account, &case, filing, request)?;
     let mut draft = Draft {
         statements: vec![statement],
@@ -79,6 +90,16 @@ fn refused_lists(request: &v1::DecideRequest) -> Option<Done> {
     if long.iter().any(|n| *n > LIST_MAX) {
         let say = say("at most 100 entries a list", "put several into one reason");
         return Some(refuse("reasons", "", say));
+    }
+    let reasons = request.reasons.iter().chain(&request.authority_reasons).chain(&request.needed);
+    let what = request.conditions.iter().filter_map(|c| c.what.as_ref());
+    if let Some(reason) = reasons.chain(what).find(|r| !super::is_code(&r.code)) {
+        let fix = "give a code of A-Z, 0-9 and -; its texts stand in the ruleset";
+        return Some(refuse("reasons", &reason.code, say("codes of 1 to 32 characters", fix)));
+    }
+    if request.note.chars().count() > NOTE_CHARS_MAX {
+        let fix = "shorten it";
+        return Some(refuse("note", "", say("at most 2000 characters", fix)));
     }
     if request.contingency && request.note.trim().is_empty() {
         let fix = "say in the note why it is released although something is missing";
@@ -180,12 +201,15 @@ async fn take_over(
 ) -> Result<(), IntakeError> {
     let open = Views(&*shared.store).work_on(&filing.filing_id, filing.version).await?;
     let Some(first) = open.first() else { return Ok(()) };
+    draft.consumes.extend(open.iter().map(|w| w.id.clone()));
+    if decided == Effect::Release {
+        return Ok(()); // released goods leave nothing to decide; a hold on them leaves it to its officer
+    }
     let left: Vec<&str> = case::effects_of(filing)
         .iter()
         .filter(|e| **e != decided && case::counting_decision(case, filing, **e).is_none())
         .map(|e| e.as_str_name().trim_start_matches("EFFECT_"))
         .collect();
-    draft.consumes.extend(open.iter().map(|w| w.id.clone()));
     if !left.is_empty() {
         let reason = format!("still to be decided: {}", left.join(", "));
         draft.makes.push(follow_up(first, format!("{}d", first.id), &reason, 0));
@@ -354,7 +378,7 @@ pub async fn settle(
             && case::hub(o.stands.as_ref()) == shared.identity.hub.as_str()
     });
     let decision = Hash::from_slice(&request.decision).unwrap_or(Hash::EMPTY_ROOT);
-    let subject = format!("{}/{id}", &decision.to_hex()[..32]);
+    let subject = format!("{}/{id}", &decision.to_hex()[..24]);
     let internal = v1::DecisionInternal { identity: account.id.clone(), ..Default::default() };
     let mut statement =
         NewStatement::new("condition-outcome", &subject, before.count() as u64 + 1)?

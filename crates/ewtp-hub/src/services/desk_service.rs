@@ -8,6 +8,7 @@ use ewtp_proto::store::v1::{CaseRecord, WorkItem};
 use ewtp_proto::v1;
 use ewtp_proto::v1::desk_service_server::DeskService;
 use ewtp_store::Views;
+use ewtp_trade::case;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -52,6 +53,26 @@ impl Desk {
         let account = account(&self.shared, request)?;
         at_desk(&account)?;
         Ok(account)
+    }
+
+    /// The same for an act, within the account's limits: what is logged stays logged.
+    fn acts<T>(&self, request: &Request<T>) -> Result<Arc<v1::AccountRecord>, Status> {
+        let account = self.at_desk(request)?;
+        self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
+        Ok(account)
+    }
+
+    /// Whether somebody can still do something about a work item: its filing may have been replaced, withdrawn or released.
+    async fn is_due(&self, work: &WorkItem) -> Result<bool, Status> {
+        let case = Views(&*self.shared.store).case(&work.case_id).await;
+        let Some(case) = case.map_err(|e| status::store(&e))? else { return Ok(false) };
+        let filing = case::filing(&case, &work.filing_id);
+        Ok(filing.is_some_and(|f| {
+            f.version == work.filing_version
+                && !case::is_invalidated(&case, f)
+                && !case::is_completed(&case, f)
+                && !case::goods_released(&case)
+        }))
     }
 }
 
@@ -113,9 +134,8 @@ impl DeskService for Desk {
             for work in page {
                 after.clone_from(&work.id);
                 scanned += 1;
-                if out.items.len() < size
-                    && (!request.officers_only || !work.officer_reason.is_empty())
-                {
+                let asked_for = !request.officers_only || !work.officer_reason.is_empty();
+                if out.items.len() < size && asked_for && self.is_due(&work).await? {
                     out.items.push(item(work));
                 }
                 if out.items.len() == size {
@@ -144,8 +164,8 @@ impl DeskService for Desk {
         &self,
         request: Request<v1::AskRequest>,
     ) -> Result<Response<v1::AskResponse>, Status> {
-        let account = self.at_desk(&request)?;
-        let done = acts::decide::ask(&self.shared, &account, request.get_ref());
+        let account = self.acts(&request)?;
+        let done = acts::replanned(|| acts::decide::ask(&self.shared, &account, request.get_ref()));
         answer!(done, AskResponse, v1::ask_response::Result)
     }
 
@@ -153,8 +173,9 @@ impl DeskService for Desk {
         &self,
         request: Request<v1::DecideRequest>,
     ) -> Result<Response<v1::DecideResponse>, Status> {
-        let account = self.at_desk(&request)?;
-        let done = acts::decide::decide(&self.shared, &account, request.get_ref());
+        let account = self.acts(&request)?;
+        let done =
+            acts::replanned(|| acts::decide::decide(&self.shared, &account, request.get_ref()));
         answer!(done, DecideResponse, v1::decide_response::Result)
     }
 
@@ -162,8 +183,9 @@ impl DeskService for Desk {
         &self,
         request: Request<v1::SettleConditionRequest>,
     ) -> Result<Response<v1::SettleConditionResponse>, Status> {
-        let account = self.at_desk(&request)?;
-        let done = acts::decide::settle(&self.shared, &account, request.get_ref());
+        let account = self.acts(&request)?;
+        let done =
+            acts::replanned(|| acts::decide::settle(&self.shared, &account, request.get_ref()));
         answer!(done, SettleConditionResponse, v1::settle_condition_response::Result)
     }
 
@@ -171,8 +193,9 @@ impl DeskService for Desk {
         &self,
         request: Request<v1::RecordEventRequest>,
     ) -> Result<Response<v1::RecordEventResponse>, Status> {
-        let account = self.at_desk(&request)?;
-        let done = acts::event::record(&self.shared, &account, request.get_ref());
+        let account = self.acts(&request)?;
+        let done =
+            acts::replanned(|| acts::event::record(&self.shared, &account, request.get_ref()));
         answer!(done, RecordEventResponse, v1::record_event_response::Result)
     }
 }

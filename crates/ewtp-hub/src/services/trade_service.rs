@@ -148,7 +148,9 @@ impl TradeService for Trade {
         may_file(&account)?;
         self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
         use v1::answer_information_request_response::Result as Outcome;
-        let done = acts::answer::answer(&self.shared, &account, request.into_inner()).await;
+        let request = request.into_inner();
+        let answer = || acts::answer::answer(&self.shared, &account, request.clone());
+        let done = acts::replanned(answer).await;
         let result = Some(match done.map_err(|e| status::intake(&e))? {
             Done::Logged(logged) => Outcome::Logged(logged),
             Done::Refused(refused) => Outcome::Refused(refused),
@@ -168,6 +170,7 @@ impl TradeService for Trade {
             shared: &self.shared,
             directory: &directory,
             viewer: viewer(&account),
+            account: &account,
             languages,
         };
         let case = book.case(&record).await.map_err(|e| status::store(&e))?;
@@ -253,7 +256,7 @@ impl TradeService for Trade {
         request: Request<v1::GetReceiptRequest>,
     ) -> Result<Response<v1::GetReceiptResponse>, Status> {
         let account = account(&self.shared, &request)?;
-        let request = request.into_inner();
+        let mut request = request.into_inner();
         let viewer = viewer(&account);
         let own_chain = self.shared.chain.load().to_file();
         if !request.ruleset.is_empty() {
@@ -262,6 +265,9 @@ impl TradeService for Trade {
         let record = self.record(&account, &request.case_id).await?;
         let at = locate(&record, &request.commitment)
             .ok_or_else(|| Status::not_found("the case holds no statement with that commitment"))?;
+        if !self.sees_parts(&account, &record, &request.commitment, &at).await? {
+            request.parts = vec!["core".to_owned()];
+        }
         let lane = if request.with_lane { LaneWanted::Yes } else { LaneWanted::No };
         if at.peer.is_empty() {
             let directory = self.shared.directory.load_full();
@@ -320,7 +326,8 @@ impl TradeService for Trade {
     ) -> Result<Response<v1::InvalidateResponse>, Status> {
         use v1::invalidate_response::Result as Outcome;
         let account = self.filer(&request)?;
-        let done = acts::withdraw::withdraw(&self.shared, &account, request.get_ref()).await;
+        let act = || acts::withdraw::withdraw(&self.shared, &account, request.get_ref());
+        let done = acts::replanned(act).await;
         let result = Some(match done.map_err(|e| status::intake(&e))? {
             Done::Logged(logged) => Outcome::Logged(logged),
             Done::Refused(refused) => Outcome::Refused(refused),
@@ -334,7 +341,8 @@ impl TradeService for Trade {
     ) -> Result<Response<v1::AdoptResponse>, Status> {
         use v1::adopt_response::Result as Outcome;
         let account = self.filer(&request)?;
-        let answer = acts::adopt::adopt(&self.shared, &account, request.get_ref()).await;
+        let act = || acts::adopt::adopt(&self.shared, &account, request.get_ref());
+        let answer = acts::replanned(act).await;
         let result = answer.map_err(|e| status::intake(&e))?.result.map(|result| match result {
             v1::submit_response::Result::Accepted(accepted) => Outcome::Accepted(accepted),
             v1::submit_response::Result::Refused(refused) => Outcome::Refused(refused),
@@ -374,7 +382,8 @@ impl TradeService for Trade {
     ) -> Result<Response<v1::ReportEventResponse>, Status> {
         use v1::report_event_response::Result as Outcome;
         let account = self.filer(&request)?;
-        let done = acts::event::report(&self.shared, &account, request.get_ref()).await;
+        let act = || acts::event::report(&self.shared, &account, request.get_ref());
+        let done = acts::replanned(act).await;
         let result = Some(match done.map_err(|e| status::intake(&e))? {
             Done::Logged(logged) => Outcome::Logged(logged),
             Done::Refused(refused) => Outcome::Refused(refused),
@@ -391,6 +400,25 @@ impl TradeService for Trade {
 }
 
 impl Trade {
+    /// Whether a receipt of a statement may show more than its core to an account.
+    async fn sees_parts(
+        &self,
+        account: &v1::AccountRecord,
+        record: &CaseRecord,
+        commitment: &[u8],
+        at: &ewtp_proto::store::v1::Locator,
+    ) -> Result<bool, Status> {
+        let is_it = |f: &&ewtp_proto::store::v1::FilingRecord| {
+            f.stands.as_ref().is_some_and(|s| s.commitment == commitment)
+        };
+        let Some(filing) = record.filings.iter().find(is_it) else { return Ok(true) };
+        let statement = Views(&*self.shared.store).statement(at).await;
+        let core = statement.map_err(|e| status::store(&e))?.and_then(|s| s.part("core"));
+        let core: v1::FilingCore = core.unwrap_or_default();
+        let seen = standing::sees_parts(&self.shared, account, &filing.account, &core).await;
+        seen.map_err(|e| status::store(&e))
+    }
+
     async fn ruleset_receipt(
         &self,
         request: &v1::GetReceiptRequest,

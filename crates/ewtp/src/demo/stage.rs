@@ -137,35 +137,47 @@ impl Stage {
                 NAMES[hub].1, ruleset.name, ruleset.version
             ));
         }
-        self.open_platform_account().await
+        self.open_account(KE, "platform", v1::Role::Platform, "KEP051234567X").await?;
+        Ok(())
     }
 
-    async fn open_platform_account(&self) -> Result<(), CliError> {
-        let dir = &self.hubs[KE].dir;
-        let identity = TlsIdentity::generate("platform", &["platform.invalid".to_owned()])?;
-        identity.save(&dir.join("platform.crt"), &dir.join("platform.key"))?;
+    /// An account with a key and a profile in its hub's directory.
+    pub(crate) async fn open_account(
+        &self,
+        hub: usize,
+        id: &str,
+        role: v1::Role,
+        party: &str,
+    ) -> Result<Session, CliError> {
+        let dir = &self.hubs[hub].dir;
+        let identity = TlsIdentity::generate(id, &[format!("{id}.invalid")])?;
+        let (certificate, key) = (format!("{id}.crt"), format!("{id}.key"));
+        identity.save(&dir.join(&certificate), &dir.join(&key))?;
+        let parties = Some(party).filter(|p| !p.is_empty());
         let request = v1::PutAccountRequest {
-            id: "platform".into(),
-            name: "Cooperatives' platform".into(),
-            roles: vec![v1::Role::Platform as i32],
+            id: id.into(),
+            name: id.into(),
+            roles: vec![role as i32],
             add_credentials: vec![v1::Credential {
                 kind: v1::CredentialKind::ClientCertificate as i32,
                 spki_sha256: identity.spki().to_vec(),
-                label: "platform".into(),
+                label: id.into(),
                 revoked: false,
             }],
-            registered_ids: vec!["KEP051234567X".to_owned()],
+            registered_ids: parties.into_iter().map(str::to_owned).collect(),
             ..Default::default()
         };
-        self.operator(KE).await?.operator().put_account(request).await?;
+        self.operator(hub).await?.operator().put_account(request).await?;
         let profile = Profile {
-            address: self.hubs[KE].clients(),
-            server_pin: ewtp_log::base64::encode(&self.hubs[KE].server_spki),
-            certificate: "platform.crt".into(),
-            key: "platform.key".into(),
+            address: self.hubs[hub].clients(),
+            server_pin: ewtp_log::base64::encode(&self.hubs[hub].server_spki),
+            certificate: certificate.into(),
+            key: key.into(),
             languages: "en".into(),
         };
-        profile.save(&self.platform_profile())
+        let path = dir.join(format!("{id}.profile.toml"));
+        profile.save(&path)?;
+        Session::open(Some(&path)).await
     }
 
     pub(crate) fn stop_all(&mut self, out: &Output) -> Result<(), CliError> {

@@ -21,7 +21,7 @@ use crate::session::Session;
 /// Most filings that wait for the strike.
 const FILINGS_MAX: u32 = 50_000;
 /// Longest wait for anything in the story.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A receipt on disk and the issuer's descriptors.
 pub(crate) struct Kept {
@@ -29,7 +29,7 @@ pub(crate) struct Kept {
     descriptors: PathBuf,
 }
 
-fn demo(text: impl Into<String>) -> CliError {
+pub(super) fn demo(text: impl Into<String>) -> CliError {
     CliError::Demo(text.into())
 }
 
@@ -53,17 +53,10 @@ pub(crate) async fn play(
     Ok(receipts)
 }
 
-async fn file(
-    platform: &Session,
-    goods: &Goods,
-    ledger: &mut BTreeMap<String, String>,
-) -> Result<v1::Accepted, CliError> {
+pub(super) async fn file(platform: &Session, goods: &Goods) -> Result<v1::Accepted, CliError> {
     let response = platform.trade().submit(advance(goods)).await?.into_inner();
     match response.result {
-        Some(Outcome::Accepted(accepted)) => {
-            ledger.insert(accepted.case_id.clone(), goods.lrn.clone());
-            Ok(accepted)
-        }
+        Some(Outcome::Accepted(accepted)) => Ok(accepted),
         Some(Outcome::Refused(refused)) => {
             Err(demo(format!("{} was refused: {:?}", goods.lrn, refused.violations)))
         }
@@ -71,13 +64,28 @@ async fn file(
     }
 }
 
-async fn case(session: &Session, id: &str) -> Result<v1::Case, CliError> {
+/// The same, with an entry in the platform's ledger.
+async fn file_and_note(
+    platform: &Session,
+    goods: &Goods,
+    ledger: &mut BTreeMap<String, String>,
+) -> Result<v1::Accepted, CliError> {
+    let accepted = file(platform, goods).await?;
+    ledger.insert(accepted.case_id.clone(), goods.lrn.clone());
+    Ok(accepted)
+}
+
+pub(super) async fn case(session: &Session, id: &str) -> Result<v1::Case, CliError> {
     let request = session.request(v1::GetCaseRequest { case_id: id.to_owned() });
     session.trade().get_case(request).await?.into_inner().case.ok_or_else(|| demo("no case"))
 }
 
 /// Waits until a case is in a state.
-async fn wait_for(session: &Session, id: &str, state: v1::CaseState) -> Result<v1::Case, CliError> {
+pub(super) async fn wait_for(
+    session: &Session,
+    id: &str,
+    state: v1::CaseState,
+) -> Result<v1::Case, CliError> {
     let started = Instant::now();
     loop {
         let now = case(session, id).await?;
@@ -140,7 +148,7 @@ async fn cleared(
         filer_note: "",
     };
     let started = Instant::now();
-    let accepted = file(platform, &goods, ledger).await?;
+    let accepted = file_and_note(platform, &goods, ledger).await?;
     out.say(&format!(
         "  filed and durable in {:.1} ms: case {}, MRN {}, log entry {}",
         started.elapsed().as_secs_f64() * 1e3,
@@ -190,7 +198,7 @@ async fn asked(
         filer_note: "",
     };
     let started = Instant::now();
-    let accepted = file(platform, &goods, ledger).await?;
+    let accepted = file_and_note(platform, &goods, ledger).await?;
     let waiting = wait_for(platform, &accepted.case_id, v1::CaseState::InfoRequested).await?;
     let request = waiting.info_requests.first().cloned().unwrap_or_default();
     out.say(&format!(
@@ -233,7 +241,7 @@ async fn do_not_load(
         filer_note: "",
     };
     let started = Instant::now();
-    let accepted = file(platform, &goods, ledger).await?;
+    let accepted = file_and_note(platform, &goods, ledger).await?;
     let case_here = wait_for(platform, &accepted.case_id, v1::CaseState::DoNotLoad).await?;
     out.say(&format!(
         "  do not load, {:.0} ms after it was filed. What the trader sees:",
@@ -283,7 +291,7 @@ async fn narrow_scope(
         filer_note: "",
     };
     let started = Instant::now();
-    let accepted = file(platform, &goods, ledger).await?;
+    let accepted = file_and_note(platform, &goods, ledger).await?;
     let case = wait_for(platform, &accepted.case_id, v1::CaseState::Cleared).await?;
     out.say(&format!(
         "  cleared {:.0} ms after it was filed:",
