@@ -100,19 +100,19 @@ impl Shared {
         directory.active_peer(hub).filter(shown).map(|p| p.hub.clone()).into_iter().collect()
     }
 
-    /// The other hubs of a case: those that filed in it or assess something of it.
+    /// The other hubs of a case: those that filed in it, assess something of it, or were told of a filing.
     #[must_use]
     pub fn hubs_of(&self, case: &CaseRecord) -> Vec<HubId> {
         let directory = self.directory.load();
-        let of = |f: &FilingRecord| {
+        fn of(f: &FilingRecord) -> impl Iterator<Item = &str> {
             let filed_at = f.stands.as_ref().map_or("", |s| &s.hub);
-            [filed_at.to_owned(), f.assessed_by.clone()]
-        };
+            [filed_at, &f.assessed_by].into_iter().chain(f.said_to.iter().map(String::as_str))
+        }
         let mut hubs: Vec<HubId> = case
             .filings
             .iter()
             .flat_map(of)
-            .filter_map(|h| directory.active_peer(&h).map(|p| p.hub.clone()))
+            .filter_map(|h| directory.active_peer(h).map(|p| p.hub.clone()))
             .collect();
         hubs.sort();
         hubs.dedup();

@@ -5,8 +5,8 @@ use ewtp_log::lane::lane_leaf;
 use ewtp_log::statement::{Header, StatementId, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
 use ewtp_proto::store::v1::{
-    CaseRecord, Change, ChangeRun, Counters, HeardPage, HeardStatement, Locator, OwnStatement,
-    RefusalRecord, Stands, StoredMandate, StoredRuleset, WorkItem,
+    CaseRecord, Change, ChangeRun, Counters, HeardPage, HeardStatement, LaneAddress, Locator,
+    OwnStatement, RefusalRecord, Stands, StoredMandate, StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 use ewtp_trade::check::{net_mass_sum, value_sums};
@@ -31,6 +31,8 @@ struct Said<'a> {
     hub: String,
     warnings: &'a [v1::Finding],
     account: &'a str,
+    /// Peers that it is said to, of own statements.
+    audience: &'a [LaneAddress],
 }
 
 impl Said<'_> {
@@ -168,6 +170,7 @@ impl<C: Cells> Apply<'_, C> {
             log_index: s.index,
             warnings: &s.warnings,
             account: &s.account,
+            audience: &s.audience,
         };
         self.statement(&said)
     }
@@ -212,6 +215,7 @@ impl<C: Cells> Apply<'_, C> {
             log_index: s.index,
             warnings: &s.warnings,
             account: "",
+            audience: &[],
         };
         if s.not_honoured.is_empty() {
             self.statement(&said)
@@ -281,6 +285,13 @@ impl<C: Cells> Apply<'_, C> {
             self.index(Kind::PartyCases, party, case.ordinal);
         }
         if let Some(core) = filed {
+            if let Some(filing) = case.filings.iter_mut().find(|f| f.filing_id == core.filing_id) {
+                for address in said.audience {
+                    if !filing.said_to.contains(&address.peer) {
+                        filing.said_to.push(address.peer.clone());
+                    }
+                }
+            }
             if case.filings.first().is_some_and(|f| f.filing_id == core.filing_id) {
                 case.summary = Some(summary_of(said, &core, case.created_ms));
             }

@@ -155,6 +155,7 @@ fn filing(
         partial: core.partial,
         account,
         carrier_id,
+        said_to: before.as_ref().map(|b| b.said_to.clone()).unwrap_or_default(),
     };
     match before {
         Some(before) => *before = record,

@@ -251,6 +251,10 @@ async fn list(profile: Option<&Path>, all: bool, out: &Output) -> Result<ExitCod
         }
         request.after = page.next;
     }
+    if rows.is_empty() && !out.is_json() {
+        out.say(if all { "no work is open" } else { "nothing waits for an officer" });
+        return Ok(ExitCode::SUCCESS);
+    }
     out.table(&["case", "LRN", "version", "state", "why"], &rows, &json!(lines));
     Ok(ExitCode::SUCCESS)
 }

@@ -17,6 +17,7 @@ const IMPORTER: &str = "BE0123456789";
 fn stage(dir: &std::path::Path) -> (Hub, Hub) {
     let (ke, be) = (Hub::start(dir, "KE"), Hub::start(dir, "BE"));
     pin(&ke, &be, "full");
+    ke.publish("ke-export");
     be.publish("be-advance");
     ke.add_party("platform", "platform", EXPORTER);
     be.add_party("importer", "trader", IMPORTER);
@@ -56,10 +57,22 @@ async fn both(ke: &Hub, be: &Hub, id: &str, state: CaseState) -> v1::Case {
         let same = there.state == here.state
             && there.needs == here.needs
             && there.goods == here.goods
+            && assessed(&there) == assessed(&here)
             && there.adoptions == here.adoptions;
         (same && here.state() == state).then_some(here)
     })
     .await
+}
+
+/// Filings with their tracks.
+fn assessed(case: &v1::Case) -> Vec<(Vec<u8>, i32, Vec<v1::Assessment>)> {
+    let of = |f: &v1::CaseFiling| {
+        let at = f.statement.clone().unwrap_or_default().commitment;
+        (at, f.state, f.assessments.clone())
+    };
+    let mut all: Vec<_> = case.filings.iter().map(of).collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all
 }
 
 async fn desk(hub: &Hub, profile: &str) -> DeskServiceClient<Channel> {
@@ -170,7 +183,17 @@ fn codes(violations: &[v1::Finding]) -> Vec<&str> {
 async fn a_consignment_is_cleared_adopted_presented_released_and_checked_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let (ke, be) = stage(dir.path());
-    let filed = file(&mut ke.trade("platform").await, coffee("LIFE-1")).await;
+    // Export and advance in one case: what Kenya decides on the export filing is known in Belgium too.
+    let mut export = coffee("LIFE-1E");
+    if let (Some(core), Some(goods)) = (&mut export.core, &mut export.goods) {
+        core.r#type = v1::FilingType::Export as i32;
+        core.declarant_id = EXPORTER.into();
+        goods.items[0].procedure = "1000".into();
+    }
+    let exported = file(&mut ke.trade("platform").await, export).await;
+    let mut advance = coffee("LIFE-1");
+    advance.core.as_mut().unwrap().case_id.clone_from(&exported.case_id);
+    let filed = file(&mut ke.trade("platform").await, advance).await;
     let id = filed.case_id.clone();
     let cleared = both(&ke, &be, &id, CaseState::Cleared).await;
     let needs: Vec<v1::ReleaseNeed> = cleared.needs.iter().map(v1::CaseNeed::what).collect();
