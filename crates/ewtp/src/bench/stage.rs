@@ -77,6 +77,7 @@ impl Hub {
                 label: "platform".into(),
                 revoked: false,
             }],
+            registered_ids: vec![crate::demo::filings::EXPORTER.to_owned()],
             ..Default::default()
         };
         self.operate().await?.put_account(request).await?;

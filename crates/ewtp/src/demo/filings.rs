@@ -2,6 +2,9 @@
 
 use ewtp_proto::v1;
 
+/// The registered id of the story's exporter.
+pub(crate) const EXPORTER: &str = "KEP051234567X";
+
 /// What differs between the filings of the story.
 pub(crate) struct Goods {
     pub(crate) lrn: String,
@@ -23,7 +26,7 @@ pub(crate) fn advance(goods: &Goods) -> v1::SubmitRequest {
         function: v1::FilingFunction::Original as i32,
         lrn: goods.lrn.clone(),
         category: v1::ConsignmentCategory::HighValue as i32,
-        exporter_id: text("KEP051234567X"),
+        exporter_id: text(EXPORTER),
         exporter_name: text(goods.exporter),
         importer_id: format!("{}0123456789", goods.destination),
         importer_name: text(goods.consignee),

@@ -137,7 +137,7 @@ impl Stage {
                 NAMES[hub].1, ruleset.name, ruleset.version
             ));
         }
-        self.open_account(KE, "platform", v1::Role::Platform, "KEP051234567X").await?;
+        self.open_account(KE, "platform", v1::Role::Platform, super::filings::EXPORTER).await?;
         Ok(())
     }
 

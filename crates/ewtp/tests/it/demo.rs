@@ -93,3 +93,18 @@ async fn the_demo_counts_right_and_its_hubs_can_be_started_again_and_looked_into
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[test]
+fn the_benchmark_files_what_hubs_accept() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(EWTP)
+        .args(["bench", "restart", "--statements", "200", "--repeats", "1", "--json", "--dir"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert!(lines.iter().any(|l| l["bench"] == "restart"), "{lines:?}");
+}
