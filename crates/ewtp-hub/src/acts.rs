@@ -19,6 +19,7 @@ use ewtp_trade::finding::{Say, finding};
 use crate::draft::{Draft, DraftError, Logged, LrnClaim};
 use crate::intake::{IntakeError, lrn_key, untimely_finding};
 use crate::shared::Shared;
+use crate::standing;
 
 /// What became of an act.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,6 +101,26 @@ fn claim(
     }
     let key = lrn_key(shared, &account.id, &format!("\u{0}act\u{0}{key}"));
     Ok(LrnClaim { key, digest: sha256(&[&request.encode_to_vec()]).0 })
+}
+
+/// What every act under a key begins with: the case that the account sees, and the key's claim; or what the act was answered
+/// with before, or why it is refused.
+async fn begin(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    case_id: &str,
+    key: &str,
+    request: &impl Message,
+) -> Result<Result<(CaseRecord, LrnClaim), Done>, IntakeError> {
+    let Some(case) = standing::case_of(shared, account, case_id).await? else {
+        return Ok(Err(unknown_case(case_id)));
+    };
+    let claim = match claim(shared, account, key, request) {
+        Ok(claim) => claim,
+        Err(done) => return Ok(Err(done)),
+    };
+    let first = first_answer(shared, &claim).await?;
+    Ok(first.map_or(Ok((case, claim)), Err))
 }
 
 /// Where the first statement of a draft stands.

@@ -406,7 +406,13 @@ fn ask(
     Ok(())
 }
 
-fn follow_up(item: &WorkItem, id: String, officer_reason: &str, waits_until_ms: u64) -> WorkPlan {
+/// Work that follows on an item.
+pub(crate) fn follow_up(
+    item: &WorkItem,
+    id: String,
+    officer_reason: &str,
+    waits_until_ms: u64,
+) -> WorkPlan {
     WorkPlan {
         id,
         case_id: item.case_id.clone(),

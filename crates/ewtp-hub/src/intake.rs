@@ -163,10 +163,6 @@ async fn enqueue(
 
 /// Keyed, so that after an erasure nothing confirms a guessed LRN.
 pub(crate) fn lrn_key(shared: &Shared, account: &str, lrn: &str) -> [u8; 32] {
-    keyed(shared, account, lrn)
-}
-
-fn keyed(shared: &Shared, account: &str, lrn: &str) -> [u8; 32] {
     let mut out = [0; 32];
     // HMAC takes a key of any length, so this never fails.
     if let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&*shared.lrn_key) {
@@ -363,7 +359,7 @@ fn code_digest(filing_id: &str, code: &str) -> Hash {
 /// The one-time code of an advance filing: made from the hub's key, so that it is the same whenever it is asked for.
 fn one_time_code(shared: &Shared, filing_id: &str) -> String {
     let symbols = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let key = keyed(shared, "\u{0}one-time code", filing_id);
+    let key = lrn_key(shared, "\u{0}one-time code", filing_id);
     key.iter().take(16).map(|b| char::from(symbols[usize::from(b & 31)])).collect()
 }
 

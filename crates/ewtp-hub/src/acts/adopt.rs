@@ -15,7 +15,7 @@ use ewtp_trade::finding::{Say, finding};
 use v1::FilingType;
 
 use crate::casebook::filing_of;
-use crate::draft::{DraftError, FilingAt, LrnClaim, NewStatement};
+use crate::draft::{DraftError, LrnClaim, NewStatement};
 use crate::intake::{
     IntakeError, Joined, Route, conclude, first_answer, lrn_key, plan, refused, shows_code,
     untimely_finding,
@@ -50,14 +50,9 @@ pub async fn adopt(
     let held = held.map(|s| filing_of(&s)).unwrap_or_default();
     let added = request.filing.clone().unwrap_or_default();
     let merged = merge(held, added, &advance.filing_id);
-    let mut violations = declarant_missing(&merged);
     let checked = match check_filing(&merged, &shared.lists) {
-        Ok(checked) if violations.is_empty() => checked,
-        Ok(_) => return Ok(refused(violations, String::new())),
-        Err(more) => {
-            violations.extend(more);
-            return Ok(refused(violations, String::new()));
-        }
+        Ok(checked) => checked,
+        Err(violations) => return Ok(refused(violations, String::new())),
     };
     let key = lrn_key(shared, &account.id, checked.lrn.as_str());
     let claim = LrnClaim { key, digest: sha256(&[&request.encode_to_vec()]).0 };
@@ -83,17 +78,12 @@ pub async fn adopt(
         hubs: Vec::new(),
     };
     let (mut draft, accepted) =
-        plan(shared, &account.id, &checked, &joined, route, claim, String::new())?;
+        plan(shared, &account.id, &checked, &joined, route, claim.clone(), String::new())?;
     let adoption = adoption(shared, account, case, advance, &accepted, &checked.core.declarant_id)?;
     draft.statements.push(adoption);
-    for work in &mut draft.makes {
-        work.filing = FilingAt::ThisDraft(0);
-    }
     match shared.accounts.try_submit(draft).await {
         Err(busy @ DraftError::Busy { .. }) => {
-            first_answer(shared, &checked, &claim_again(shared, account, request))
-                .await?
-                .ok_or(busy.into())
+            first_answer(shared, &checked, &claim).await?.ok_or(busy.into())
         }
         outcome => conclude(shared, &checked, accepted, outcome).await,
     }
@@ -156,29 +146,6 @@ fn merge(held: v1::Filing, added: v1::Filing, advance_id: &str) -> v1::Filing {
         authority: added.authority,
         signature: added.signature,
     }
-}
-
-fn declarant_missing(filing: &v1::Filing) -> Vec<v1::Finding> {
-    let declarant = filing.core.as_ref().map_or("", |c| &c.declarant_id);
-    if !declarant.is_empty() {
-        return Vec::new();
-    }
-    let say = Say {
-        code: "element-missing",
-        allowed: "the id of who is declarant at the destination",
-        fix: "give filing.core.declarant_id",
-    };
-    vec![finding("core.declarant_id", "", say)]
-}
-
-fn claim_again(
-    shared: &Shared,
-    account: &v1::AccountRecord,
-    request: &v1::AdoptRequest,
-) -> LrnClaim {
-    let lrn = request.filing.as_ref().and_then(|f| f.core.as_ref()).map_or("", |c| &c.lrn);
-    let key = lrn_key(shared, &account.id, lrn);
-    LrnClaim { key, digest: sha256(&[&request.encode_to_vec()]).0 }
 }
 
 fn adoption(

@@ -2,7 +2,7 @@
 //! stand beside those of the rules, with the account that said them.
 
 use ewtp_log::Hash;
-use ewtp_proto::store::v1::{CaseRecord, FilingRecord, WorkItem};
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::v1;
 use ewtp_store::Views;
 use ewtp_trade::act::Act;
@@ -10,14 +10,13 @@ use ewtp_trade::case;
 use ewtp_trade::finding::Say;
 use v1::{ConditionOutcome, DecisionCode, DecisionSource, Effect};
 
-use super::{Done, claim, first_answer, log, refuse, unknown_case, untimely};
+use super::{Done, begin, log, refuse, unknown_case, untimely};
 use crate::clearance_terms::Terms;
-use crate::desk::{number, superseded};
+use crate::desk::{follow_up, number, superseded};
 use crate::directory::has_role;
 use crate::draft::{Draft, FilingAt, NewStatement, WorkPlan};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
-use crate::standing;
 
 /// Longest note, characters.
 const NOTE_CHARS_MAX: usize = 2000;
@@ -33,16 +32,11 @@ pub async fn decide(
     account: &v1::AccountRecord,
     request: &v1::DecideRequest,
 ) -> Result<Done, IntakeError> {
-    let Some(case) = standing::case_of(shared, account, &request.case_id).await? else {
-        return Ok(unknown_case(&request.case_id));
-    };
-    let claim = match claim(shared, account, &request.idempotency_key, request) {
-        Ok(claim) => claim,
+    let key = &request.idempotency_key;
+    let (case, claim) = match begin(shared, account, &request.case_id, key, request).await? {
+        Ok(begun) => begun,
         Err(done) => return Ok(done),
     };
-    if let Some(done) = first_answer(shared, &claim).await? {
-        return Ok(done);
-    }
     if let Some(done) = refused_lists(request) {
         return Ok(done);
     }
@@ -217,18 +211,6 @@ async fn take_over(
     Ok(())
 }
 
-fn follow_up(item: &WorkItem, id: String, officer_reason: &str, waits_until_ms: u64) -> WorkPlan {
-    WorkPlan {
-        id,
-        case_id: item.case_id.clone(),
-        filing_id: item.filing_id.clone(),
-        filing_version: item.filing_version,
-        filing: FilingAt::Known(item.filing.clone().unwrap_or_default()),
-        officer_reason: officer_reason.to_owned(),
-        waits_until_ms,
-    }
-}
-
 /// Asks the filer about a filing's version.
 ///
 /// # Errors
@@ -238,16 +220,11 @@ pub async fn ask(
     account: &v1::AccountRecord,
     request: &v1::AskRequest,
 ) -> Result<Done, IntakeError> {
-    let Some(case) = standing::case_of(shared, account, &request.case_id).await? else {
-        return Ok(unknown_case(&request.case_id));
-    };
-    let claim = match claim(shared, account, &request.idempotency_key, request) {
-        Ok(claim) => claim,
+    let key = &request.idempotency_key;
+    let (case, claim) = match begin(shared, account, &request.case_id, key, request).await? {
+        Ok(begun) => begun,
         Err(done) => return Ok(done),
     };
-    if let Some(done) = first_answer(shared, &claim).await? {
-        return Ok(done);
-    }
     let mut codes: Vec<&str> = request.questions.iter().map(|q| q.code.as_str()).collect();
     codes.sort_unstable();
     codes.dedup();
@@ -342,16 +319,11 @@ pub async fn settle(
     account: &v1::AccountRecord,
     request: &v1::SettleConditionRequest,
 ) -> Result<Done, IntakeError> {
-    let Some(case) = standing::case_of(shared, account, &request.case_id).await? else {
-        return Ok(unknown_case(&request.case_id));
-    };
-    let claim = match claim(shared, account, &request.idempotency_key, request) {
-        Ok(claim) => claim,
+    let key = &request.idempotency_key;
+    let (case, claim) = match begin(shared, account, &request.case_id, key, request).await? {
+        Ok(begun) => begun,
         Err(done) => return Ok(done),
     };
-    if let Some(done) = first_answer(shared, &claim).await? {
-        return Ok(done);
-    }
     let (id, outcome) = (request.condition_id.as_str(), request.outcome());
     let act = Act::Settle { decision: &request.decision, condition: id, outcome };
     if let Some(done) = untimely(shared, &case, "condition_id", id, act) {

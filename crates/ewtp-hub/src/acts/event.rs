@@ -8,7 +8,7 @@ use ewtp_trade::codes::office_syntax;
 use ewtp_trade::finding::Say;
 use v1::EventCode;
 
-use super::{Done, claim, first_answer, log, refuse, unknown_case, untimely};
+use super::{Done, begin, log, refuse, unknown_case, untimely};
 use crate::draft::{Draft, LrnClaim, NewStatement};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
@@ -80,16 +80,11 @@ pub async fn record(
     account: &v1::AccountRecord,
     request: &v1::RecordEventRequest,
 ) -> Result<Done, IntakeError> {
-    let Some(case) = standing::case_of(shared, account, &request.case_id).await? else {
-        return Ok(unknown_case(&request.case_id));
-    };
-    let claim = match claim(shared, account, &request.idempotency_key, request) {
-        Ok(claim) => claim,
+    let key = &request.idempotency_key;
+    let (case, claim) = match begin(shared, account, &request.case_id, key, request).await? {
+        Ok(begun) => begun,
         Err(done) => return Ok(done),
     };
-    if let Some(done) = first_answer(shared, &claim).await? {
-        return Ok(done);
-    }
     let (code, office) = (request.code(), request.office.as_str());
     let told = Told { code, time_ms: request.time_ms, office, note: &request.note };
     say(shared, account, &case, &told, Some(claim)).await
