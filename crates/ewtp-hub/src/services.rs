@@ -5,6 +5,7 @@ mod federation_service;
 mod operator_service;
 mod status;
 mod trade_service;
+mod watch;
 
 use std::io;
 use std::sync::Arc;

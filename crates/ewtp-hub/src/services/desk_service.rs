@@ -1,7 +1,5 @@
 //! What officers and the agency's own systems call.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use ewtp_proto::store::v1::{CaseRecord, WorkItem};
@@ -9,9 +7,9 @@ use ewtp_proto::v1;
 use ewtp_proto::v1::desk_service_server::DeskService;
 use ewtp_store::Views;
 use ewtp_trade::case;
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+use super::watch::{Changed, Changes, Responses};
 use super::{account, status};
 use crate::acts::{self, Done};
 use crate::casebook::summary;
@@ -90,29 +88,16 @@ macro_rules! answer {
 
 #[tonic::async_trait]
 impl DeskService for Desk {
-    type WatchInboxStream =
-        Pin<Box<dyn Stream<Item = Result<v1::WatchInboxResponse, Status>> + Send>>;
+    type WatchInboxStream = Responses<v1::WatchInboxResponse>;
 
     async fn watch_inbox(
         &self,
         request: Request<v1::WatchInboxRequest>,
     ) -> Result<Response<Self::WatchInboxStream>, Status> {
         self.at_desk(&request)?;
-        let watch = Watch {
-            shared: Arc::clone(&self.shared),
-            head: self.shared.head.clone(),
-            spki: super::caller(&request)?.spki,
-            cursor: request.into_inner().cursor,
-            waiting: VecDeque::new(),
-        };
-        let stream = futures_util::stream::unfold(watch, |mut watch| async move {
-            match watch.next().await {
-                Ok(Some(change)) => Some((Ok(change), watch)),
-                Ok(None) => None,
-                Err(status) => Some((Err(status), watch)),
-            }
-        });
-        Ok(Response::new(Box::pin(stream)))
+        let spki = super::caller(&request)?.spki;
+        let changes = Changes::after(&self.shared, spki, request.into_inner().cursor);
+        Ok(Response::new(changes.stream(inbox)))
     }
 
     async fn list_inbox(
@@ -200,49 +185,19 @@ impl DeskService for Desk {
     }
 }
 
-/// One watcher: cases that this hub assesses, as they change.
-struct Watch {
-    shared: Arc<Shared>,
-    head: tokio::sync::watch::Receiver<crate::committer::DurableHead>,
-    spki: [u8; 32],
-    cursor: u64,
-    waiting: VecDeque<(u64, String)>,
-}
-
-impl Watch {
-    async fn next(&mut self) -> Result<Option<v1::WatchInboxResponse>, Status> {
-        loop {
-            // Looked up each time: a role or credential that is taken away shows nothing more.
-            let account = self.shared.directory.load().account(&self.spki).cloned();
-            at_desk(
-                &*account.ok_or_else(|| Status::unauthenticated("the credential was revoked"))?,
-            )?;
-            let views = Views(&*self.shared.store);
-            if let Some((cursor, id)) = self.waiting.pop_front() {
-                let record = views.case(&id).await.map_err(|e| status::store(&e))?;
-                let me = self.shared.identity.hub.as_str();
-                let here = |r: &CaseRecord| r.filings.iter().any(|f| f.assessed_by == me);
-                let Some(record) = record.filter(here) else { continue };
-                let mut items = Vec::new();
-                for filing in record.filings.iter().filter(|f| f.assessed_by == me) {
-                    let open = views.work_on(&filing.filing_id, filing.version).await;
-                    items.extend(open.map_err(|e| status::store(&e))?.into_iter().map(item));
-                }
-                let case = Some(summary(&record, self.shared.clock.now_ms()));
-                return Ok(Some(v1::WatchInboxResponse { cursor, case, items }));
-            }
-            self.head.mark_unchanged();
-            let changes = views.changes(self.cursor, 64).await.map_err(|e| status::store(&e))?;
-            if let Some((last, _)) = changes.last() {
-                self.cursor = *last;
-                self.waiting.extend(changes.into_iter().map(|(number, c)| (number, c.case_id)));
-                continue;
-            }
-            tokio::select! {
-                biased;
-                () = self.shared.stop.cancelled() => return Ok(None),
-                changed = self.head.changed() => if changed.is_err() { return Ok(None) },
-            }
-        }
+/// A case that this hub assesses, with its open work.
+async fn inbox(changed: Changed) -> Result<Option<v1::WatchInboxResponse>, Status> {
+    let Changed { shared, account, number, change } = changed;
+    at_desk(&account)?;
+    let (views, me) = (Views(&*shared.store), shared.identity.hub.as_str());
+    let record = views.case(&change.case_id).await.map_err(|e| status::store(&e))?;
+    let here = |r: &CaseRecord| r.filings.iter().any(|f| f.assessed_by == me);
+    let Some(record) = record.filter(here) else { return Ok(None) };
+    let mut items = Vec::new();
+    for filing in record.filings.iter().filter(|f| f.assessed_by == me) {
+        let open = views.work_on(&filing.filing_id, filing.version).await;
+        items.extend(open.map_err(|e| status::store(&e))?.into_iter().map(item));
     }
+    let case = Some(summary(&record, shared.clock.now_ms()));
+    Ok(Some(v1::WatchInboxResponse { cursor: number, case, items }))
 }

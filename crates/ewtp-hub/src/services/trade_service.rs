@@ -1,7 +1,5 @@
 //! What accounts call.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use ewtp_proto::store::v1::CaseRecord;
@@ -10,9 +8,9 @@ use ewtp_proto::v1::trade_service_server::TradeService;
 use ewtp_store::{Views, Whose};
 use ewtp_trade::case::hub;
 use futures_util::StreamExt as _;
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::watch::{Changed, Changes, Responses};
 use super::{account, status};
 use crate::acts::{self, Done};
 use crate::casebook::{Casebook, Viewer, summary};
@@ -32,8 +30,6 @@ const ROWS_SCANNED_MAX: usize = 20_000;
 pub(super) struct Trade {
     pub(super) shared: Arc<Shared>,
 }
-
-type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 fn viewer(account: &v1::AccountRecord) -> Viewer {
     if has_role(account, AGENCY_ROLES) { Viewer::Agency } else { Viewer::Trader }
@@ -234,21 +230,20 @@ impl TradeService for Trade {
         request: Request<v1::WatchCasesRequest>,
     ) -> Result<Response<Self::WatchCasesStream>, Status> {
         account(&self.shared, &request)?;
-        let watch = Watch {
-            shared: Arc::clone(&self.shared),
-            head: self.shared.head.clone(),
-            spki: super::caller(&request)?.spki,
-            cursor: request.into_inner().cursor,
-            waiting: VecDeque::new(),
-        };
-        let stream = futures_util::stream::unfold(watch, |mut watch| async move {
-            match watch.next().await {
-                Ok(Some(change)) => Some((Ok(change), watch)),
-                Ok(None) => None,
-                Err(status) => Some((Err(status), watch)),
-            }
-        });
-        Ok(Response::new(Box::pin(stream)))
+        let spki = super::caller(&request)?.spki;
+        let changes = Changes::after(&self.shared, spki, request.into_inner().cursor);
+        Ok(Response::new(changes.stream(
+            |Changed { shared, account, number, change }| async move {
+                let seen = standing::sees(&shared, &account, &change.accounts, &change.parties);
+                if !seen.await.map_err(|e| status::store(&e))? {
+                    return Ok(None);
+                }
+                let record = Views(&*shared.store).case(&change.case_id).await;
+                let record = record.map_err(|e| status::store(&e))?;
+                let case = record.map(|r| summary(&r, shared.clock.now_ms()));
+                Ok(Some(v1::WatchCasesResponse { cursor: number, case }))
+            },
+        )))
     }
 
     async fn get_receipt(
@@ -468,51 +463,4 @@ fn matches(request: &v1::ListCasesRequest, record: &CaseRecord, row: &v1::CaseSu
         && is(&request.filed_at, &row.filed_at)
         && (lrn.is_empty() || record.filings.iter().any(|f| f.lrn == *lrn))
         && (is(reference, &row.ucr) || record.filings.iter().any(|f| f.mrn == *reference))
-}
-
-/// One watcher.
-struct Watch {
-    shared: Arc<Shared>,
-    head: tokio::sync::watch::Receiver<crate::committer::DurableHead>,
-    spki: [u8; 32],
-    cursor: u64,
-    waiting: VecDeque<(u64, String)>,
-}
-
-impl Watch {
-    async fn next(&mut self) -> Result<Option<v1::WatchCasesResponse>, Status> {
-        loop {
-            // Looked up each time: a role or credential that is taken away shows nothing more.
-            let account = self.shared.directory.load().account(&self.spki).cloned();
-            let account =
-                account.ok_or_else(|| Status::unauthenticated("the credential was revoked"))?;
-            if let Some((number, id)) = self.waiting.pop_front() {
-                let views = Views(&*self.shared.store);
-                let record = views.case(&id).await.map_err(|e| status::store(&e))?;
-                return Ok(Some(v1::WatchCasesResponse {
-                    cursor: number,
-                    case: record.map(|r| summary(&r, self.shared.clock.now_ms())),
-                }));
-            }
-            self.head.mark_unchanged();
-            let changes = Views(&*self.shared.store).changes(self.cursor, 64).await;
-            let changes = changes.map_err(|e| status::store(&e))?;
-            if let Some((last, _)) = changes.last() {
-                self.cursor = *last;
-                for (number, change) in changes {
-                    let seen =
-                        standing::sees(&self.shared, &account, &change.accounts, &change.parties);
-                    if seen.await.map_err(|e| status::store(&e))? {
-                        self.waiting.push_back((number, change.case_id));
-                    }
-                }
-                continue;
-            }
-            tokio::select! {
-                biased;
-                () = self.shared.stop.cancelled() => return Ok(None),
-                changed = self.head.changed() => if changed.is_err() { return Ok(None) },
-            }
-        }
-    }
 }
