@@ -217,6 +217,8 @@ async fn amended(cast: &Cast, score: &mut Score, out: &Output) -> Result<(), Cli
 async fn withdrawn(cast: &Cast, score: &mut Score, out: &Output) -> Result<(), CliError> {
     use v1::invalidate_response::Result as Outcome;
     let accepted = file(&cast.platform, &coffee("COOP-0008", "BE", "63")).await?;
+    // Withdrawn sooner, it could be unknown yet to the officer who is asked below.
+    wait_for(&cast.platform, &accepted.case_id, CaseState::Cleared).await?;
     let request = v1::InvalidateRequest {
         case_id: accepted.case_id.clone(),
         filing_id: accepted.filing_id,
@@ -230,7 +232,7 @@ async fn withdrawn(cast: &Cast, score: &mut Score, out: &Output) -> Result<(), C
     wait_for(&cast.platform, &accepted.case_id, CaseState::Invalidated).await?;
     wait_for(&cast.officer, &accepted.case_id, CaseState::Invalidated).await?;
     score.invalidated += 1;
-    out.say("  COOP-0008: withdrawn by its filer (ORDER-CANCELLED), known at both hubs");
+    out.say("  COOP-0008: cleared, then withdrawn by its filer (ORDER-CANCELLED), known at both hubs");
     Ok(())
 }
 
