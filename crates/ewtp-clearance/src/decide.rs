@@ -6,12 +6,14 @@
 use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, Value};
-use ewtp_proto::v1::{DecisionCode, DutyEstimate, Effect, FilingType, Question, Reason};
+use ewtp_proto::v1::{
+    Condition, DecisionCode, DutyEstimate, Effect, FilingType, Question, Reason,
+};
 use ewtp_trade::case::effects;
 
 use crate::cost::{STEPS_MAX, steps};
 use crate::estimate::estimate;
-use crate::facts::Facts;
+use crate::facts::{DRAW, Facts};
 use crate::ruleset::{Action, Audience, Rule, Ruleset};
 use crate::value::register;
 
@@ -31,6 +33,8 @@ pub struct Input<'a> {
     pub public: &'a Ruleset,
     /// Risk and selection.
     pub confidential: Option<&'a Ruleset>,
+    /// Random draw in `[0, 1000000)`, for confidential rules.
+    pub draw: Option<u32>,
 }
 
 /// A decision on one effect.
@@ -46,6 +50,8 @@ pub struct Decided {
     pub authority_reasons: Vec<Reason>,
     /// What release still needs.
     pub needed: Vec<Reason>,
+    /// Conditions imposed.
+    pub conditions: Vec<Condition>,
     /// Duty and tax to expect, in the admissibility decision.
     pub estimate: Option<DutyEstimate>,
     /// Public rules that fired.
@@ -175,6 +181,9 @@ fn run<'a>(
     for (name, value) in variables {
         context.add_variable_from_value(name, value);
     }
+    if let Some(draw) = input.draw.filter(|_| ruleset.confidential) {
+        context.add_variable_from_value(DRAW, Value::Int(i64::from(draw)));
+    }
     let kind = input.kind.as_str_name().trim_start_matches("FILING_TYPE_").to_ascii_lowercase();
     let mut fired = Vec::new();
     for rule in ruleset.rules.iter().filter(|r| r.applies.contains(&kind)) {
@@ -208,6 +217,7 @@ fn conclude(
         reasons: Vec::new(),
         authority_reasons: Vec::new(),
         needed: Vec::new(),
+        conditions: Vec::new(),
         estimate: None,
         rules_fired: Vec::new(),
         authority_rules_fired: Vec::new(),
@@ -223,6 +233,11 @@ fn conclude(
         {
             decided.code = code;
         }
+        if let Some(id) = &f.rule.condition
+            && !decided.conditions.iter().any(|c| c.id == *id)
+        {
+            decided.conditions.push(Condition { id: id.clone(), what: Some(f.reason()) });
+        }
         if f.for_authorities() {
             decided.authority_rules_fired.push(f.rule.id.clone());
             decided.authority_reasons.push(f.reason());
@@ -233,6 +248,10 @@ fn conclude(
                 Action::Decide(_) | Action::Note | Action::Ask => decided.reasons.push(f.reason()),
             }
         }
+    }
+    // Nothing has to be met for what is stopped.
+    if weight(decided.code) > weight(DecisionCode::PhysControl) {
+        decided.conditions.clear();
     }
     decided
 }

@@ -97,6 +97,12 @@ impl Expression {
         Ok(Self { source: source.to_owned(), program })
     }
 
+    /// Whether it looks at a variable.
+    #[must_use]
+    pub fn mentions(&self, variable: &str) -> bool {
+        self.program.references().has_variable(variable)
+    }
+
     /// As written.
     #[must_use]
     pub fn source(&self) -> &str {

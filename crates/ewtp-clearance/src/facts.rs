@@ -57,7 +57,9 @@ pub const ITEM_FIELDS: &[&str] = &[
     "value",
 ];
 /// Variables in expressions.
-pub const VARIABLES: &[&str] = &["filing", "items", "answers", "today", "scope"];
+pub const VARIABLES: &[&str] = &["filing", "items", "answers", "today", "scope", DRAW];
+/// The random draw, in confidential rulesets alone.
+pub const DRAW: &str = "draw";
 
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@
 
 mod cost;
 pub mod decide;
+pub mod draw;
 pub mod estimate;
 pub mod expression;
 pub mod facts;

@@ -15,6 +15,7 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 
 use crate::expression::Expression;
+use crate::facts::DRAW;
 use crate::value::Rates;
 
 /// Longest ruleset, bytes: it must fit into a statement.
@@ -101,6 +102,7 @@ struct RawRule {
     #[serde(default)]
     params: BTreeMap<String, String>,
     ask: Option<String>,
+    condition: Option<String>,
 }
 
 fn default_audience() -> String {
@@ -152,6 +154,8 @@ pub struct Rule {
     pub params: BTreeMap<String, String>,
     /// Path of the element asked about.
     pub ask: Option<String>,
+    /// Id of the condition that it imposes.
+    pub condition: Option<String>,
 }
 
 /// Charges: what an estimate is made of.
@@ -305,6 +309,12 @@ impl Ruleset {
         Arc::new(Rates { home: self.currency.clone(), rates })
     }
 
+    /// Whether a rule looks at the random draw.
+    #[must_use]
+    pub fn draws(&self) -> bool {
+        self.rules.iter().any(|r| r.when.mentions(DRAW))
+    }
+
     /// Text of a reason in the first of `languages` that has one, else in English, else its code.
     #[must_use]
     pub fn render(
@@ -314,7 +324,10 @@ impl Ruleset {
         languages: &[&str],
     ) -> String {
         let Some(texts) = self.texts.get(code) else { return code.to_owned() };
-        let wanted = languages.iter().find_map(|l| texts.get(*l)).or_else(|| texts.get("en"));
+        // BCP 47: who reads fr-BE reads fr.
+        let primary = |l: &str| l.split('-').next().unwrap_or_default().to_owned();
+        let of = |l: &&str| texts.get(*l).or_else(|| texts.get(&primary(l)));
+        let wanted = languages.iter().find_map(of).or_else(|| texts.get("en"));
         let mut text =
             wanted.or_else(|| texts.values().next()).cloned().unwrap_or_else(|| code.to_owned());
         for (name, value) in params {
@@ -429,8 +442,9 @@ impl RawRule {
         let effect = match self.effect.as_str() {
             "security" => Effect::Security,
             "admissibility" => Effect::Admissibility,
+            "fiscal" => Effect::Fiscal,
             other => {
-                faults.add(at("effect"), other, "security or admissibility");
+                faults.add(at("effect"), other, "security, admissibility or fiscal");
                 Effect::Unspecified
             }
         };
@@ -480,6 +494,15 @@ impl RawRule {
         if !texts.contains_key(&self.reason) {
             faults.add(at("reason"), &self.reason, "a code that a [[text]] has");
         }
+        let conditional = then == Action::Decide(DecisionCode::ClearConditional);
+        if conditional != self.condition.is_some() {
+            let allowed = "the id of a condition with CLEAR_CONDITIONAL, and only with it";
+            faults.add(at("condition"), self.condition.as_deref().unwrap_or_default(), allowed);
+        }
+        if conditional && (audience == Audience::Authority || confidential) {
+            let allowed = "in public rules for traders only: who has to meet it must know it";
+            faults.add(at("condition"), self.condition.as_deref().unwrap_or_default(), allowed);
+        }
         let when = match Expression::compile(&self.when) {
             Ok(when) => when,
             Err(e) => {
@@ -487,6 +510,9 @@ impl RawRule {
                 return None;
             }
         };
+        if !confidential && when.mentions(DRAW) {
+            faults.add(at("when"), DRAW, "the draw in confidential rulesets only");
+        }
         Some(Rule {
             id: self.id.clone(),
             effect,
@@ -498,6 +524,7 @@ impl RawRule {
             audience,
             params: self.params,
             ask: self.ask,
+            condition: self.condition,
         })
     }
 }

@@ -10,7 +10,7 @@ pub mod withdraw;
 
 use ewtp_log::Hash;
 use ewtp_log::hash::sha256;
-use ewtp_proto::store::v1::CaseRecord;
+use ewtp_proto::store::v1::{CaseRecord, Stands};
 use ewtp_proto::{Message, v1};
 use ewtp_store::Views;
 use ewtp_trade::act::{self, Act};
@@ -121,6 +121,15 @@ async fn begin(
     };
     let first = first_answer(shared, &claim).await?;
     Ok(first.map_or(Ok((case, claim)), Err))
+}
+
+/// The answer where the very same was said before.
+fn stands_at(stands: &Stands) -> Done {
+    Done::Logged(v1::StatementRef {
+        hub: stands.hub.clone(),
+        commitment: stands.commitment.clone(),
+        log_index: stands.log_index,
+    })
 }
 
 /// Where the first statement of a draft stands.

@@ -10,6 +10,7 @@ use ewtp_proto::store::v1::{
 use ewtp_proto::v1;
 use ewtp_store::{Statement, StoreError, Views};
 use ewtp_trade::case::{self, hub};
+use ewtp_trade::changes::changes;
 use ewtp_trade::record::fact;
 use ewtp_trade::release::needs;
 
@@ -133,6 +134,10 @@ impl Casebook<'_> {
                 if !whole.await? {
                     shown.filing = Some(v1::Filing { core: Some(core), ..Default::default() });
                 }
+                if let Some(before) = self.read(filing.earlier.last()).await? {
+                    let (before, now) = (filing_of(&before), shown.filing.clone());
+                    shown.changes = changes(&before, &now.unwrap_or_default());
+                }
                 out.filings.push(shown);
             }
         }
@@ -212,6 +217,7 @@ impl Casebook<'_> {
             logged_ms: stands.map_or(0, |s| signed(s.logged_ms)),
             received_ms: stands.map_or(0, |s| signed(s.received_ms)),
             withheld_parts: withheld.collect(),
+            changes: Vec::new(),
         }
     }
 

@@ -16,7 +16,7 @@ use ewtp_log::statement::{Header, STATEMENT_BYTES_MAX, commitment, format_time};
 use ewtp_log::tree::Frontier;
 use ewtp_log::{Checkpoint, Hash, HubId, LogIndex, Origin, TreeSize};
 use ewtp_proto::store::v1::{
-    BlobRef, Frame, HeardStatement, LaneAddress, Locator, LogHead, OwnStatement, SlotState,
+    BlobRef, Frame, HeardStatement, LaneAddress, LateAddress, Locator, LogHead, OwnStatement, SlotState,
     WorkItem,
 };
 use ewtp_store::planted::{self, Bug};
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::directory::{Directory, SharedDirectory};
-use crate::draft::{Draft, DraftError, FilingAt, Logged, NewStatement, PagePlan};
+use crate::draft::{Draft, DraftError, FilingAt, LateEntry, Logged, NewStatement, PagePlan};
 
 type Outcome = Result<Logged, DraftError>;
 
@@ -329,6 +329,7 @@ impl Committer {
         }
         let empty = plan.frame.own.is_empty()
             && plan.frame.heard.is_empty()
+            && plan.frame.late.is_empty()
             && plan.frame.work_made.is_empty()
             && plan.frame.work_consumed.is_empty();
         if empty && before.1 == 0 {
@@ -338,7 +339,9 @@ impl Committer {
         let frame = &mut plan.frame;
         frame.sequence = self.store.next_sequence();
         frame.time_ms = self.last_ms;
-        let durable = if frame.own.is_empty() && frame.raw_entries.is_empty() {
+        let said_nothing =
+            frame.own.is_empty() && frame.late.is_empty() && frame.raw_entries.is_empty();
+        let durable = if said_nothing {
             let mut same = self.head.borrow().clone();
             same.commits += 1;
             same
@@ -460,6 +463,9 @@ impl Committer {
                 return Err(DraftError::TooLarge { what, bytes, limit: STATEMENT_BYTES_MAX });
             }
         }
+        for late in std::mem::take(&mut draft.late) {
+            self.plan_late(plan, &late);
+        }
         let mut logged = Vec::with_capacity(headers.len());
         for (header, statement) in headers.into_iter().zip(std::mem::take(&mut draft.statements)) {
             logged.push(self.plan_statement(plan, header, statement));
@@ -528,9 +534,21 @@ impl Committer {
             submission_digest: Vec::new(),
             account: s.account,
             warnings: s.warnings,
-            not_connected: s.not_connected,
+            unconnected: s.unconnected,
         });
         (index, commitment)
+    }
+
+    fn plan_late(&mut self, plan: &mut Plan, late: &LateEntry) {
+        // A peer without a lane was removed since the draft was made.
+        let Some(lane) = self.lanes.get_mut(&late.peer) else { return };
+        lane.frontier.push_leaf(lane_leaf(LogIndex(late.index), &late.commitment));
+        let number = lane.frontier.size();
+        plan.frame.late.push(LateAddress {
+            index: late.index,
+            address: Some(LaneAddress { peer: late.peer.to_string(), number }),
+            commitment: late.commitment.0.to_vec(),
+        });
     }
 
     /// A new peer's lane begins with the table that ends this batch.

@@ -174,11 +174,13 @@ pub struct DeskConfig {
     pub batch: usize,
     /// Hold work back instead of deciding it: a degraded mode for maintenance of rulesets.
     pub paused: bool,
+    /// Length of a period in which random draws have one key, seconds.
+    pub draw_period_s: u64,
 }
 
 impl Default for DeskConfig {
     fn default() -> Self {
-        Self { batch: 256, paused: false }
+        Self { batch: 256, paused: false, draw_period_s: 30 * 86_400 }
     }
 }
 
@@ -229,6 +231,10 @@ impl Config {
             if !(1..=1_000_000).contains(&value) {
                 return Err(bad(key, value.to_string(), "1 to 1000000"));
             }
+        }
+        if !(1..=366 * 86_400).contains(&self.desk.draw_period_s) {
+            let value = self.desk.draw_period_s.to_string();
+            return Err(bad("desk.draw_period_s", value, "1 second to 366 days"));
         }
         Ok(())
     }

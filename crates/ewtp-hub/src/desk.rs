@@ -12,11 +12,12 @@ use ewtp_proto::store::v1::{CaseRecord, RequestRecord, WorkItem};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::case::{
-    answer, counting_decision, goods_released, hub, is_completed, is_invalidated,
+    answer, counting_decision, goods_released, hub, is_completed, is_invalidated, open_request,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::casebook::filing_of;
+use crate::draws;
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, WorkPlan};
 use crate::shared::Shared;
 
@@ -32,6 +33,9 @@ pub enum DeskError {
     /// No randomness.
     #[error("no randomness: {0}")]
     Random(#[from] getrandom::Error),
+    /// A draw.
+    #[error(transparent)]
+    Draw(#[from] draws::DrawError),
 }
 
 /// Runs until `stop` fires.
@@ -198,6 +202,10 @@ async fn answers(
 async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     let mut draft = Draft { consumes: vec![item.id.clone()], ..Draft::default() };
     let Some(dossier) = dossier(shared, item).await? else { return Ok(draft) };
+    if dossier.case.filings.iter().any(|f| f.filing_id == item.filing_id && open_request(&dossier.case, f)) {
+        // An officer asked as well: that question's own work goes on when it is answered, or overdue.
+        return Ok(draft);
+    }
     let answers = answers(shared, &dossier.case, item).await?;
     let facts = Facts::of_filing(&dossier.filing, dossier.at_ms, answers);
     let directory = shared.directory.load();
@@ -217,13 +225,19 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     let basis = shared.basis();
     let me = shared.identity.hub.as_str();
     // It is good from when it is said: the filing may be older, and its answers came later.
-    let now_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);
+    let now = shared.clock.now_ms();
+    let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
+    let draw = match confidential.filter(|c| c.draws()) {
+        Some(_) => Some(draws::draw(shared, now, &dossier.commitment).await?),
+        None => None,
+    };
     let input = Input {
         kind: dossier.core.r#type(),
         adopted: !dossier.core.adopts.is_empty(),
         facts: &facts,
         public,
         confidential: confidential.map(|c| &**c),
+        draw,
     };
     let to = |kind: &str| shared.shown_to(&dossier.audience, kind);
     match decide(input) {
@@ -254,7 +268,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
             for decided in decisions.into_iter().filter(|d| !by_hand(d.effect)) {
                 crate::metrics::decided(decided.code.as_str_name());
                 let statement = decision(
-                    (me, now_ms),
+                    (me, now_ms, draw),
                     &dossier,
                     item,
                     decided,
@@ -305,7 +319,7 @@ pub(crate) fn superseded(
 }
 
 fn decision(
-    (me, now_ms): (&str, i64),
+    (me, now_ms, draw): (&str, i64, Option<u32>),
     dossier: &Dossier,
     item: &WorkItem,
     decided: Decided,
@@ -332,7 +346,7 @@ fn decision(
         insufficient_scope: decided.insufficient_scope,
         legal_basis: public.map(|r| r.legal_basis.clone()).unwrap_or_default(),
         deadline_ms: 0,
-        conditions: Vec::new(),
+        conditions: decided.conditions,
         contingency: false,
     };
     let trader = v1::DecisionTrader {
@@ -345,7 +359,7 @@ fn decision(
     let authority = v1::DecisionAuthority {
         reasons: decided.authority_reasons,
         rules_fired: decided.authority_rules_fired,
-        draw: None,
+        draw,
     };
     // The facts stand in `trader` already; here only where the agency saw more.
     let internal = v1::DecisionInternal::default();
@@ -444,13 +458,15 @@ async fn overdue_draft(shared: &Shared, item: &WorkItem, now_ms: u64) -> Result<
     let Some(dossier) = dossier(shared, item).await? else { return Ok(draft) };
     let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let (why, code) = ("no answer within the deadline", v1::EventCode::AnswerOverdue);
-    let open = |r: &&RequestRecord| {
+    // Of several questions it is the one whose deadline this work keeps.
+    let overdue = |r: &&RequestRecord| {
         r.filing_id == item.filing_id
             && r.filing_version == item.filing_version
+            && r.deadline_ms == item.waits_until_ms
             && answer(&dossier.case, r).is_none()
     };
-    let open = dossier.case.requests.iter().rfind(open).and_then(|r| r.stands.clone());
-    let request = open.map(|s| s.commitment).unwrap_or_default();
+    let overdue = dossier.case.requests.iter().find(overdue).and_then(|r| r.stands.clone());
+    let request = overdue.map(|s| s.commitment).unwrap_or_default();
     draft.statements.push(event(shared, item, &dossier, code, at_ms, why, &request)?);
     draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
     Ok(draft)
@@ -477,6 +493,7 @@ fn event(
         filing_version: item.filing_version,
         office: String::new(),
         request: request.to_vec(),
+        carrier_id: String::new(),
     };
     let internal = v1::DecisionInternal { rule_errors: vec![why.to_owned()], ..Default::default() };
     let id = crate::clock::new_id(shared.identity.hub.as_str())?;

@@ -11,7 +11,8 @@ use ewtp_clearance::Ruleset;
 use ewtp_log::HubId;
 use ewtp_proto::v1::{AccountRecord, PeerRecord, PeerState, Role};
 use ewtp_store::{Store, StoreError, Views};
-use ewtp_trust::Chain;
+use ewtp_trade::route::{CUSTOMS, Speaker};
+use ewtp_trust::{Chain, Descriptor};
 
 /// A pinned peer.
 #[derive(Clone, Debug)]
@@ -31,10 +32,27 @@ impl Peer {
         matches!(self.record.state(), PeerState::Active | PeerState::Quarantined)
     }
 
-    /// Territories that it speaks for.
+    /// What it speaks for.
+    #[must_use]
+    pub fn speaker(&self) -> Speaker<'_> {
+        speaker(self.chain.newest())
+    }
+
+    /// Whether filings for a country are assessed there.
     #[must_use]
     pub fn speaks_for(&self, country: &str) -> bool {
-        self.chain.newest().territories.iter().any(|t| t == country)
+        self.speaker().speaks_for(country, CUSTOMS)
+    }
+}
+
+/// What a hub speaks for, by its descriptor.
+#[must_use]
+pub fn speaker(descriptor: &Descriptor) -> Speaker<'_> {
+    Speaker {
+        hub: descriptor.hub.as_str(),
+        territories: &descriptor.territories,
+        offices: &descriptor.offices,
+        competences: &descriptor.competences,
     }
 }
 
@@ -111,7 +129,13 @@ impl Directory {
         self.peers.values().find(|p| p.hub.as_str() == hub && p.is_active())
     }
 
-    /// Active peer that speaks for a country.
+    /// What the active peers speak for.
+    #[must_use]
+    pub fn speakers(&self) -> Vec<Speaker<'_>> {
+        self.peers.values().filter(|p| p.is_active()).map(|p| p.speaker()).collect()
+    }
+
+    /// Active peer that assesses filings for a country.
     #[must_use]
     pub fn peer_for(&self, country: &str) -> Option<&Arc<Peer>> {
         self.peers.values().find(|p| p.is_active() && p.speaks_for(country))

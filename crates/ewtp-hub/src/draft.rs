@@ -35,8 +35,8 @@ pub struct NewStatement {
     pub account: String,
     /// Warnings kept with it.
     pub warnings: Vec<Finding>,
-    /// The destination has no hub.
-    pub not_connected: bool,
+    /// Countries on a filing's route that have no hub to tell.
+    pub unconnected: Vec<String>,
     /// 16 random bytes.
     pub nonce: [u8; 16],
 }
@@ -54,7 +54,7 @@ impl NewStatement {
             audience: Vec::new(),
             account: String::new(),
             warnings: Vec::new(),
-            not_connected: false,
+            unconnected: Vec::new(),
             nonce: random()?,
         })
     }
@@ -163,8 +163,21 @@ pub struct Draft {
     pub lrn: Option<LrnClaim>,
     /// Work made.
     pub makes: Vec<WorkPlan>,
+    /// Statements logged before that are said to one more peer; said before this draft's own.
+    pub late: Vec<LateEntry>,
     /// A verified page that this draft commits; its cursor must be the next.
     pub page: Option<Box<PagePlan>>,
+}
+
+/// A statement of the own log that is said to peers who are new to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateEntry {
+    /// Place in the log.
+    pub index: u64,
+    /// Its commitment.
+    pub commitment: Hash,
+    /// To whom.
+    pub peer: HubId,
 }
 
 /// A verified page on its way into a frame.

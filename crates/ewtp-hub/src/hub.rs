@@ -28,7 +28,7 @@ use crate::listener::{Connections, Listener};
 use crate::network::{Network, Socket, Tcp};
 use crate::shared::Shared;
 use crate::tasks::{TaskEnded, Tasks};
-use crate::{desk, peers, public, services};
+use crate::{connect, desk, peers, public, services};
 
 /// Why a hub didn't start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -391,6 +391,7 @@ fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Res
     tasks.spawn("client services", services::clients(Arc::clone(shared), clients_in));
     tasks.spawn("public listener", public::run(sockets.public, Arc::clone(shared), stop.clone()));
     tasks.spawn("desk", desk::run(Arc::clone(shared), stop.clone()));
+    tasks.spawn("routes", connect::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("peers", peers::supervise(Arc::clone(shared), connections, stop));
     Ok(())
 }

@@ -92,6 +92,10 @@ pub struct InitOptions {
     pub listen: [SocketAddr; 3],
     /// Territories that it speaks for.
     pub territories: Vec<String>,
+    /// Competences there, e.g. `customs`.
+    pub competences: Vec<String>,
+    /// Offices: a code, or its beginning and `*`.
+    pub offices: Vec<String>,
     /// Whom to call.
     pub contact: String,
     /// Passphrase of the root key.
@@ -204,8 +208,8 @@ pub fn init(dir: &Path, options: &InitOptions) -> Result<Initialised, InitError>
         endpoints: vec![options.endpoint.clone()],
         log_url: options.log_url.clone(),
         territories: options.territories.clone(),
-        offices: options.territories.iter().map(|t| format!("{t}*")).collect(),
-        competences: vec!["customs".into()],
+        offices: options.offices.clone(),
+        competences: options.competences.clone(),
         contact: options.contact.clone(),
     });
     let envelope = Envelope::sign(PAYLOAD_TYPE, &payload, &[&root]);

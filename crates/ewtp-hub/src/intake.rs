@@ -1,5 +1,6 @@
 //! Intake: from a submission to a draft. Parses once, collects every violation, resolves the route, and claims the LRN.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use ewtp_log::hash::sha256;
@@ -9,9 +10,9 @@ use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::{Message as _, v1};
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::act::{self, Act, Untimely};
-use ewtp_trade::case::goods_released;
+use ewtp_trade::case::{adoption, goods_released};
 use ewtp_trade::finding::{Say, finding};
-use ewtp_trade::scope::shows_statement;
+use ewtp_trade::route::{self, Resolved};
 use ewtp_trade::{CheckedFiling, check_filing, mrn};
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
@@ -19,7 +20,9 @@ use sha2::Sha256;
 use crate::casebook::Viewer;
 use crate::clock::{new_id, random};
 use crate::committer::Submitter;
-use crate::draft::{Draft, DraftError, FilingAt, LrnClaim, NewStatement, WorkPlan};
+use crate::connect::{self, Said};
+use crate::directory::speaker;
+use crate::draft::{Draft, DraftError, FilingAt, LateEntry, LrnClaim, NewStatement, WorkPlan};
 use crate::shared::Shared;
 use crate::standing;
 
@@ -47,10 +50,11 @@ pub enum Pace {
 }
 
 /// Where a filing goes.
+#[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) audience: Vec<HubId>,
     pub(crate) assessed_by: String,
-    pub(crate) not_connected: bool,
+    pub(crate) unconnected: Vec<String>,
 }
 
 pub(crate) fn refused(violations: Vec<v1::Finding>, first_receipt: String) -> v1::SubmitResponse {
@@ -91,34 +95,37 @@ pub async fn submit(
     let claim = LrnClaim { key: lrn_key(shared, &account.id, checked.lrn.as_str()), digest };
     let mut violations = standing::unentitled(shared, account, checked.core).await?;
     violations.extend(misplaced(shared, &checked));
-    if !violations.is_empty() {
+    let resolved = route(shared, &checked).map_err(|unresolved| violations.extend(unresolved));
+    let (Ok(resolved), true) = (resolved, violations.is_empty()) else {
         // What was logged while the mandate was in force keeps its answer.
-        let first = first_answer(shared, &checked, &claim).await?;
+        let first = first_answer(shared, checked.lrn.as_str(), &claim).await?;
         return Ok(first.unwrap_or_else(|| refused(violations, String::new())));
-    }
+    };
     for _ in 0..REPLANS_MAX {
         let code = &request.one_time_code;
         let joined = match joined(shared, &account.id, &checked, code).await? {
             Ok(joined) => joined,
             Err(violations) => {
-                let first = first_answer(shared, &checked, &claim).await?;
+                let first = first_answer(shared, checked.lrn.as_str(), &claim).await?;
                 return Ok(first.unwrap_or_else(|| refused(violations, String::new())));
             }
         };
         let note = request.filer_note.clone();
-        let mut route = route(shared, &checked);
-        if checked.kind == v1::FilingType::Import {
-            // Who declared the goods on their way hears what becomes of them.
-            route.audience = shared.filing_shown_to(&joined.hubs, checked.core);
-        }
-        let (draft, accepted) =
+        let mut route = resolved.clone();
+        // Who had a part in the case so far hears what becomes of it: on an import filing who declared the goods on their way,
+        // on a changed route who was on the old one.
+        route.audience.extend(shared.filing_shown_to(&joined.hubs, checked.core));
+        route.audience.sort();
+        route.audience.dedup();
+        let (mut draft, accepted) =
             plan(shared, &account.id, &checked, &joined, route, claim.clone(), note)?;
+        draft.late = joined.told_late(shared, &draft.statements).await?;
         match enqueue(&shared.accounts, draft, pace).await {
             // The case moved between reading and logging: it is read and planned again.
             Err(DraftError::CaseMoved { .. }) => {}
             // What is logged already needs no room in the queue.
             Err(busy @ DraftError::Busy { .. }) => {
-                return first_answer(shared, &checked, &claim).await?.ok_or(busy.into());
+                return first_answer(shared, checked.lrn.as_str(), &claim).await?.ok_or(busy.into());
             }
             outcome => return conclude(shared, &checked, accepted, outcome).await,
         }
@@ -145,7 +152,9 @@ pub(crate) async fn conclude(
                 v1::Accepted { log_index, commitment: commitment.0.to_vec(), ..accepted };
             Ok(v1::SubmitResponse { result: Some(v1::submit_response::Result::Accepted(accepted)) })
         }
-        Err(DraftError::LrnTaken { index, same }) => repeated(shared, checked, index, same).await,
+        Err(DraftError::LrnTaken { index, same }) => {
+            repeated(shared, checked.lrn.as_str(), index, same).await
+        }
         Err(e) => Err(e.into()),
     }
 }
@@ -178,19 +187,19 @@ pub(crate) fn lrn_key(shared: &Shared, account: &str, lrn: &str) -> [u8; 32] {
 /// don't get that far.
 pub(crate) async fn first_answer(
     shared: &Arc<Shared>,
-    checked: &CheckedFiling<'_>,
+    lrn: &str,
     claim: &LrnClaim,
 ) -> Result<Option<v1::SubmitResponse>, IntakeError> {
     match Views(&*shared.store).lrn(&claim.key, &claim.digest).await? {
         None => Ok(None),
-        Some((index, same)) => repeated(shared, checked, index, same).await.map(Some),
+        Some((index, same)) => repeated(shared, lrn, index, same).await.map(Some),
     }
 }
 
 /// The same bytes again get the first answer; other bytes are refused with the first one's receipt.
 async fn repeated(
     shared: &Arc<Shared>,
-    checked: &CheckedFiling<'_>,
+    lrn: &str,
     index: u64,
     same: bool,
 ) -> Result<v1::SubmitResponse, IntakeError> {
@@ -226,7 +235,7 @@ async fn repeated(
         fix: "use a new LRN, or amend the filing whose receipt stands here",
     };
     let receipt = crate::prove::receipt_of_own(shared, index, Viewer::Trader, &[], None).await?;
-    Ok(refused(vec![finding("core.lrn", checked.lrn.as_str(), say)], receipt.unwrap_or_default()))
+    Ok(refused(vec![finding("core.lrn", lrn, say)], receipt.unwrap_or_default()))
 }
 
 /// What only the hub writes, and import filings that belong to another hub.
@@ -241,7 +250,8 @@ fn misplaced(shared: &Shared, checked: &CheckedFiling<'_>) -> Vec<v1::Finding> {
         out.push(finding("core.adopts", &checked.core.adopts, say));
     }
     let (destination, own) = (checked.destination.as_str(), shared.own_descriptor());
-    if checked.kind == v1::FilingType::Import && !own.territories.iter().any(|t| t == destination) {
+    let ours = speaker(&own).speaks_for(destination, route::CUSTOMS);
+    if checked.kind == v1::FilingType::Import && !ours {
         let allowed = own.territories.join(", ");
         let say = Say {
             code: "import-elsewhere",
@@ -260,6 +270,34 @@ pub(crate) struct Joined {
     pub(crate) revision: Option<(String, u64)>,
     /// The other hubs that have a part in the case.
     pub(crate) hubs: Vec<HubId>,
+    /// What this hub said in the case so far.
+    pub(crate) said: Vec<Said>,
+}
+
+impl Joined {
+    fn of(shared: &Shared, case: &CaseRecord, before: Option<FilingRecord>) -> Self {
+        Self {
+            before,
+            revision: Some((case.case_id.clone(), case.revision)),
+            hubs: shared.hubs_of(case),
+            said: connect::said(shared, case),
+        }
+    }
+
+    /// What a hub has to know that the case has not told so far: everything that was said in it.
+    async fn told_late(
+        &self,
+        shared: &Shared,
+        new: &[NewStatement],
+    ) -> Result<Vec<LateEntry>, StoreError> {
+        let audience = new.iter().flat_map(|s| &s.audience);
+        let newcomers = audience.filter(|h| !self.hubs.contains(h)).collect::<BTreeSet<_>>();
+        let mut late = Vec::new();
+        for newcomer in newcomers {
+            late.extend(connect::told_late(shared, &self.said, newcomer).await?);
+        }
+        Ok(late)
+    }
 }
 
 /// The case that a filing joins and the version before it: a filing of the same account, or, shown by the case's one-time code,
@@ -301,7 +339,6 @@ async fn joined(
         };
         return refuse("core.completes", &core.completes, say);
     }
-    let revision = Some((case.case_id.clone(), case.revision));
     if core.filing_id.is_empty() {
         if goods_released(&case) {
             let say = Say {
@@ -311,7 +348,7 @@ async fn joined(
             };
             return refuse("core.case_id", &core.case_id, say);
         }
-        return Ok(Ok(Joined { before: None, revision, hubs: shared.hubs_of(&case) }));
+        return Ok(Ok(Joined::of(shared, &case, None)));
     }
     let same = |f: &&FilingRecord| {
         f.filing_id == core.filing_id && f.r#type == core.r#type && f.account == account
@@ -328,16 +365,15 @@ async fn joined(
     if let Err(untimely) = act::check(&case, shared.identity.hub.as_str(), act) {
         return Ok(Err(vec![untimely_finding("core.filing_id", &core.filing_id, &untimely)]));
     }
-    let to = route(shared, checked).assessed_by;
-    if !before.assessed_by.is_empty() && before.assessed_by != to {
+    if adoption(&case, &before).is_some() && before.country_of_destination != core.country_of_destination {
         let say = Say {
             code: "destination-changed",
-            allowed: &before.assessed_by,
-            fix: "withdraw this filing and file for the new destination: what was decided belongs to the old one",
+            allowed: &before.country_of_destination,
+            fix: "ask the declarant at the destination to withdraw the import filing first",
         };
         return refuse("core.country_of_destination", &core.country_of_destination, say);
     }
-    Ok(Ok(Joined { before: Some(before), revision, hubs: shared.hubs_of(&case) }))
+    Ok(Ok(Joined::of(shared, &case, Some(before))))
 }
 
 /// A finding from an act that can't be logged now.
@@ -363,26 +399,24 @@ fn one_time_code(shared: &Shared, filing_id: &str) -> String {
     key.iter().take(16).map(|b| char::from(symbols[usize::from(b & 31)])).collect()
 }
 
-/// The audience follows from the route: the hub of the destination, bounded by its data scope.
-fn route(shared: &Shared, checked: &CheckedFiling<'_>) -> Route {
-    let me = shared.identity.hub.to_string();
+/// The audience follows from the route, bounded by each hub's data scope: whom a filing may not be shown to is not connected.
+fn route(shared: &Shared, checked: &CheckedFiling<'_>) -> Result<Route, Vec<v1::Finding>> {
     let own = shared.own_descriptor();
-    let home = own.territories.iter().any(|t| t == checked.destination.as_str());
     let directory = shared.directory.load();
-    let peer = directory.peer_for(checked.destination.as_str()).filter(|_| !home);
-    let shown = peer.filter(|p| {
-        p.record.scope.as_ref().is_some_and(|s| shows_statement(s, "filing", Some(checked.core)))
-    });
-    let audience = shown.map(|p| p.hub.clone()).into_iter().collect();
-    match checked.kind {
-        v1::FilingType::Export => Route { audience, assessed_by: me, not_connected: false },
-        _ if home => Route { audience: Vec::new(), assessed_by: me, not_connected: false },
-        _ => Route {
-            assessed_by: shown.map(|p| p.hub.to_string()).unwrap_or_default(),
-            not_connected: shown.is_none(),
-            audience,
-        },
+    let Resolved { mut assessed_by, audience, unconnected } =
+        route::resolve(checked.core, &speaker(&own), &directory.speakers())?;
+    let mut unconnected: Vec<String> = unconnected.into_iter().collect();
+    let hubs: Vec<HubId> = audience.iter().filter_map(|h| h.parse().ok()).collect();
+    let audience = shared.filing_shown_to(&hubs, checked.core);
+    let shown = |hub: &str| hub == own.hub.as_str() || audience.iter().any(|h| h.as_str() == hub);
+    if !shown(&assessed_by) {
+        let country = route::assessing_country(checked.core).unwrap_or_default().to_owned();
+        if !unconnected.contains(&country) {
+            unconnected.push(country);
+        }
+        assessed_by.clear();
     }
+    Ok(Route { audience, assessed_by, unconnected })
 }
 
 pub(crate) fn plan(
@@ -410,6 +444,10 @@ pub(crate) fn plan(
         core.adopts.clone_from(&before.adopts);
     }
     core.mrn_external = !core.mrn.is_empty();
+    // An amendment keeps the number that the filing was registered under.
+    if let Some(before) = before.filter(|_| core.mrn.is_empty()) {
+        core.mrn.clone_from(&before.mrn);
+    }
     if core.mrn.is_empty() {
         let (year, _) = shared.today();
         core.mrn = mrn::make(year, country, random()?);
@@ -447,7 +485,7 @@ pub(crate) fn plan(
     statement.audience.clone_from(&route.audience);
     statement.account = account.to_owned();
     statement.warnings.clone_from(&checked.warnings);
-    statement.not_connected = route.not_connected;
+    statement.unconnected.clone_from(&route.unconnected);
     let mut draft = Draft {
         statements: vec![statement],
         lrn: Some(claim),

@@ -36,6 +36,8 @@ pub mod acts;
 pub mod casebook;
 mod clearance_terms;
 pub mod client;
+mod connect;
+pub mod draws;
 pub mod hub;
 mod peers;
 mod services;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{self, DialError};
 use crate::committer::heard;
-use crate::directory::Peer;
+use crate::directory::{Peer, speaker};
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, PagePlan, WorkPlan};
 use crate::page_wire;
 use crate::shared::Shared;
@@ -229,7 +229,7 @@ async fn draft_of(
         directory: &directory,
         peer,
         me: &shared.identity.hub,
-        territories: &own.territories,
+        own: speaker(&own),
         lists: &shared.lists,
         store: &*shared.store,
     };

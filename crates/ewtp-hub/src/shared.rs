@@ -100,7 +100,8 @@ impl Shared {
         directory.active_peer(hub).filter(shown).map(|p| p.hub.clone()).into_iter().collect()
     }
 
-    /// The other hubs of a case: those that filed in it, assess something of it, or were told of a filing.
+    /// The other hubs of a case: those that filed in it, assess something of it, were told of a filing, or have an office on its
+    /// route.
     #[must_use]
     pub fn hubs_of(&self, case: &CaseRecord) -> Vec<HubId> {
         let directory = self.directory.load();
@@ -114,6 +115,15 @@ impl Shared {
             .flat_map(of)
             .filter_map(|h| directory.active_peer(h).map(|p| p.hub.clone()))
             .collect();
+        // What was filed here went to them; what another hub filed goes to them from there, and what is said here of it also.
+        let elsewhere = |f: &&FilingRecord| {
+            f.stands.as_ref().is_some_and(|s| s.hub != self.identity.hub.as_str())
+        };
+        let offices = case.filings.iter().filter(elsewhere).flat_map(|f| &f.offices);
+        for office in offices {
+            let has = |p: &&Arc<crate::directory::Peer>| p.speaker().has_office(office);
+            hubs.extend(directory.peers.values().filter(|p| p.is_active()).find(has).map(|p| p.hub.clone()));
+        }
         hubs.sort();
         hubs.dedup();
         hubs

@@ -1,6 +1,8 @@
 //! Who may see and say what: accounts, the parties that are registered with them, and mandates.
 
-use ewtp_proto::store::v1::CaseRecord;
+use std::collections::HashSet;
+
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views, Whose};
 use ewtp_trade::finding::{Say, finding};
@@ -23,7 +25,7 @@ pub async fn whose(shared: &Shared, account: &v1::AccountRecord) -> Result<Whose
     if has_role(account, AGENCY_ROLES) {
         return Ok(Whose::All);
     }
-    let mut parties = account.registered_ids.clone();
+    let mut parties: HashSet<String> = account.registered_ids.iter().cloned().collect();
     let (views, now_ms) = (Views(&*shared.store), shared.clock.now_ms());
     let mut after = String::new();
     loop {
@@ -33,7 +35,7 @@ pub async fn whose(shared: &Shared, account: &v1::AccountRecord) -> Result<Whose
             after.clone_from(&core.principal_id);
             let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
             if Mandate::parse(&core).is_ok_and(|m| m.in_force(at_ms)) {
-                parties.push(core.principal_id);
+                parties.insert(core.principal_id);
             }
         }
         if !more {
@@ -136,6 +138,21 @@ pub async fn may_file_for(
     let mandate = Views(&*shared.store).mandate(&account.id, party).await?.and_then(|m| m.core);
     let at_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);
     Ok(mandate.is_some_and(|core| Mandate::parse(&core).is_ok_and(|m| m.allows(kind, at_ms))))
+}
+
+/// The same for a filing that was logged: who filed it may go on with it as long as it may file for these parties.
+///
+/// # Errors
+/// Reading.
+pub async fn no_longer_entitled(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    filing: &FilingRecord,
+) -> Result<Vec<v1::Finding>, StoreError> {
+    let at = filing.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
+    let statement = Views(&*shared.store).statement(&at).await?;
+    let core = statement.and_then(|s| s.part::<v1::FilingCore>("core")).unwrap_or_default();
+    unentitled(shared, account, &core).await
 }
 
 /// Parties in whose name an account files without being entitled: declarant (else exporter), and agent.

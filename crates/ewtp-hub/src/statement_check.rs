@@ -10,6 +10,8 @@ use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::CodeLists;
 use ewtp_trade::case::hub;
 use ewtp_trade::finding::{Say, finding};
+use ewtp_trade::route::{CUSTOMS, Speaker, assessing_country};
+use ewtp_trade::selector;
 
 use crate::directory::{Directory, Peer};
 
@@ -63,8 +65,8 @@ pub struct Judge<'a> {
     pub peer: &'a Peer,
     /// Own id.
     pub me: &'a HubId,
-    /// Territories that this hub speaks for.
-    pub territories: &'a [String],
+    /// What this hub speaks for.
+    pub own: Speaker<'a>,
     /// Code lists, for warnings.
     pub lists: &'a CodeLists,
     /// Who speaks for what.
@@ -75,6 +77,9 @@ pub struct Judge<'a> {
 
 /// Characters of an id behind its hub.
 const ID_SYMBOLS: usize = 13;
+/// Most statements of a peer about one case, filings and acknowledgements left out.
+const SAID_MAX: usize = 1000;
+const FULL: &str = "fewer than 1000 statements of one hub about a case";
 /// Most reasons kept of one statement.
 const REASONS_MAX: usize = 32;
 /// Code of a statement whose identity was used before; it is not answered, so that nobody makes us answer twice.
@@ -176,6 +181,13 @@ impl Judge<'_> {
                     self.of_case(&core.case_id, pending, &mut reasons).await?;
                 }
             }
+            "route" => {
+                if let Some(core) = content.core::<v1::RouteCore>(&mut reasons) {
+                    let (case, filing) = (&core.case_id, &core.filing_id);
+                    self.about(case, filing, Assessor::Filer, pending, &mut reasons).await?;
+                    self.found_later(&core, &mut reasons);
+                }
+            }
             "info-answer" => {
                 if let Some(core) = content.core::<v1::InfoAnswerCore>(&mut reasons) {
                     self.about(
@@ -195,14 +207,17 @@ impl Judge<'_> {
                 }
             }
             "event" => {
-                if let Some(core) = content.core::<v1::EventCore>(&mut reasons)
-                    && let Some(v1::event_selector::By::CaseId(id)) =
-                        core.selector.and_then(|s| s.by)
-                {
-                    self.of_case(&id, pending, &mut reasons).await?;
+                if let Some(core) = content.core::<v1::EventCore>(&mut reasons) {
+                    let selector = core.selector.unwrap_or_default();
+                    match &selector.by {
+                        Some(v1::event_selector::By::CaseId(id)) => {
+                            self.of_case(id, pending, &mut reasons).await?;
+                        }
+                        _ => reasons.0.extend(selector::check(&selector).err()),
+                    }
                 }
             }
-            "account" | "peer" | "ruleset" | "mandate" => {
+            "account" | "peer" | "ruleset" | "mandate" | "draw-key" => {
                 reasons.add(
                     "kind-internal",
                     "id",
@@ -238,9 +253,15 @@ impl Judge<'_> {
     /// An acknowledgement is about something that this hub said to that very peer.
     async fn ack(&self, core: &v1::AckCore, reasons: &mut Reasons) -> Result<(), StoreError> {
         let own = Views(self.store).own(core.log_index).await?;
-        let ours = own.is_some_and(|s| s.commitment().0.as_slice() == core.commitment);
+        let own = own.filter(|s| s.commitment().0.as_slice() == core.commitment);
         let index = core.log_index.to_string();
+        let ours = own.is_some();
         reasons.unless(ours, "ack", "core.commitment", &index, "a statement of this hub's log");
+        let Some(own) = own else { return Ok(()) };
+        let kind = Header::parse(&own.header).map(|h| h.id.kind).unwrap_or_default();
+        let about = crate::casebook::case_id_of(&kind, &own.parts).unwrap_or_default();
+        let same = about == core.case_id;
+        reasons.unless(same, "ack", "core.case_id", &core.case_id, "the case of that statement");
         Ok(())
     }
 
@@ -329,11 +350,7 @@ impl Judge<'_> {
                 &core.filing_id,
                 "a filing of the hub that says it",
             );
-            let joins = may_open
-                || case.filings.iter().any(|f| {
-                    let peer = self.peer.hub.as_str();
-                    hub(f.stands.as_ref()) == peer || f.assessed_by == peer
-                });
+            let joins = may_open || case.filings.iter().any(|f| self.has_part(f));
             reasons.unless(
                 joins,
                 "rights",
@@ -365,9 +382,10 @@ impl Judge<'_> {
         };
         verdict.warnings = ewtp_trade::check::warnings_of(&filing, self.lists);
         verdict.warnings.truncate(ewtp_trade::check::ITEMS_MAX);
-        let ours = self.territories.contains(&core.country_of_destination);
-        if core.r#type() == v1::FilingType::Advance && ours && core.assessed_by == self.me.as_str()
-        {
+        let told_before = matches!(core.r#type(), v1::FilingType::Advance | v1::FilingType::Transit);
+        let by_me = core.assessed_by.is_empty() || core.assessed_by == self.me.as_str();
+        // One that was logged before this hub joined names nobody; a route says so in its wake.
+        if told_before && by_me && self.is_ours(assessing_country(&core).unwrap_or_default()) {
             verdict.said = Said::Filing(Box::new(core));
         } else {
             verdict.said = Said::Noted(Box::new(core));
@@ -377,21 +395,64 @@ impl Judge<'_> {
 
     /// Who assesses a filing follows from what it is and where the goods go; a hub can't give that to itself.
     fn assessor(&self, core: &v1::FilingCore, reasons: &mut Reasons) {
-        let (peer, me) = (self.peer.hub.as_str(), self.me.as_str());
+        let peer = self.peer.hub.as_str();
         let destination = core.country_of_destination.as_str();
-        let ours = self.territories.iter().any(|t| t == destination);
+        let country = assessing_country(core).unwrap_or_default();
         let by = core.assessed_by.as_str();
         let holds = match core.r#type() {
             v1::FilingType::Export => by == peer,
             v1::FilingType::Import => by == peer && self.peer.speaks_for(destination),
-            _ if ours => by == me,
-            _ => match self.directory.peer_for(destination) {
-                Some(known) => by.is_empty() || by == known.hub.as_str(),
-                None => by != me,
-            },
+            // Logged before its country had a hub that was known there.
+            _ => by.is_empty() || self.assesses(country, by),
         };
         let allowed = "the hub that speaks for the country concerned";
         reasons.unless(holds, "assessor", "core.assessed_by", by, allowed);
+    }
+
+    fn is_ours(&self, country: &str) -> bool {
+        self.own.speaks_for(country, CUSTOMS)
+    }
+
+    /// Whether a hub is the one that assesses filings for a country, as far as this hub knows.
+    fn assesses(&self, country: &str, by: &str) -> bool {
+        if self.is_ours(country) {
+            return by == self.me.as_str();
+        }
+        match self.directory.peer_for(country) {
+            Some(known) => by == known.hub.as_str(),
+            None => by != self.me.as_str(),
+        }
+    }
+
+    /// Who was found for a filing later is the hub of that country.
+    fn found_later(&self, core: &v1::RouteCore, reasons: &mut Reasons) {
+        let by = core.assessed_by.as_str();
+        let holds = by.is_empty() || self.assesses(&core.country, by);
+        let allowed = "the hub that speaks for the country";
+        reasons.unless(holds, "assessor", "core.assessed_by", by, allowed);
+    }
+
+    /// Whether the peer has a part in a filing: it filed it, assesses it, or has an office on its route.
+    fn has_part(&self, filing: &FilingRecord) -> bool {
+        let peer = self.peer.hub.as_str();
+        hub(filing.stands.as_ref()) == peer
+            || filing.assessed_by == peer
+            || filing.offices.iter().any(|o| self.peer.speaker().has_office(o))
+    }
+
+    /// No peer fills a case without end: what it says past this is not honoured.
+    fn is_full(&self, case: &CaseRecord) -> bool {
+        let peer = self.peer.hub.as_str();
+        let events = case.events.iter().map(|e| &e.stands);
+        let decisions = case.decisions.iter().map(|d| &d.stands);
+        let requests = case.requests.iter().map(|r| &r.stands);
+        let answers = case.answers.iter().map(|a| &a.stands);
+        let outcomes = case.outcomes.iter().map(|o| &o.stands);
+        let adoptions = case.adoptions.iter().map(|a| &a.stands);
+        let routes = case.routes.iter().map(|r| &r.stands);
+        let said = events.chain(decisions).chain(requests).chain(answers).chain(outcomes);
+        let said = said.chain(adoptions).chain(routes);
+        said.filter(|s| hub(s.as_ref()) == peer).count() >= SAID_MAX
     }
 
     /// Checks that a statement is about a case that this hub knows, and that the peer has a part in it; a case of a third hub
@@ -413,9 +474,9 @@ impl Judge<'_> {
             return Ok(());
         };
         let peer = self.peer.hub.as_str();
-        let part = |f: &FilingRecord| hub(f.stands.as_ref()) == peer || f.assessed_by == peer;
-        let may = self.is_of_third(case_id) || case.filings.iter().any(part);
+        let may = self.is_of_third(case_id) || case.filings.iter().any(|f| self.has_part(f));
         reasons.unless(may, "rights", "hub", peer, "a hub that has a part in the case");
+        reasons.unless(!self.is_full(&case), "too-many", "core.case_id", case_id, FULL);
         Ok(())
     }
 
@@ -458,6 +519,7 @@ impl Judge<'_> {
             reasons.unless(third, "case-unknown", "core.case_id", case_id, allowed);
             return Ok(());
         };
+        reasons.unless(!self.is_full(&case), "too-many", "core.case_id", case_id, FULL);
         let Some(filing) = case.filings.iter().find(|f| f.filing_id == filing_id) else {
             let allowed = "a filing of that case";
             reasons.unless(third, "filing-unknown", "core.filing_id", filing_id, allowed);

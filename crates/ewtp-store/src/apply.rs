@@ -6,11 +6,12 @@ use ewtp_log::statement::{Header, StatementId, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, HeardPage, HeardStatement, LaneAddress, Locator,
-    OwnStatement, RefusalRecord, Stands, StoredMandate, StoredRuleset, WorkItem,
+    OwnStatement, RefusalRecord, SelectingEvent, Stands, StoredDrawKey, StoredMandate, StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 use ewtp_trade::check::{net_mass_sum, value_sums};
-use ewtp_trade::record::{Fact, fact, put};
+use ewtp_trade::record::{Fact, event, fact, put};
+use ewtp_trade::selector;
 
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE};
@@ -33,6 +34,8 @@ struct Said<'a> {
     account: &'a str,
     /// Peers that it is said to, of own statements.
     audience: &'a [LaneAddress],
+    /// Countries without a hub, of own filings.
+    unconnected: &'a [String],
 }
 
 impl Said<'_> {
@@ -48,8 +51,9 @@ impl Said<'_> {
         let at = self.parts.iter().find(|p| p.name == "core")?;
         let core = open_part("core", self.frame.blob(at)?).ok()?;
         let mut fact = fact(&self.header.id.kind, core, self.account)?;
-        if let Fact::Filing { parties, .. } = &mut fact {
+        if let Fact::Filing { parties, goods, .. } = &mut fact {
             **parties = self.part("parties").unwrap_or_default();
+            **goods = self.part("goods").unwrap_or_default();
         }
         Some(fact)
     }
@@ -118,7 +122,7 @@ impl<C: Cells> Apply<'_, C> {
         Ok(())
     }
 
-    /// Lane entries of this frame, late ones first: they were addressed before the batch's own.
+    /// Lane entries of this frame, by their numbers.
     fn lanes(&mut self, read: &ReadFrame) -> Result<(), C::Error> {
         use std::collections::BTreeMap;
         let mut by_peer: BTreeMap<&str, Vec<(u64, u64, Hash)>> = BTreeMap::new();
@@ -142,7 +146,8 @@ impl<C: Cells> Apply<'_, C> {
                 ));
             }
         }
-        for (peer, entries) in by_peer {
+        for (peer, mut entries) in by_peer {
+            entries.sort_unstable_by_key(|(number, _, _)| *number);
             let Some((first, _, _)) = entries.first().copied() else { continue };
             let leaves: Vec<Hash> =
                 entries.iter().map(|(_, i, c)| lane_leaf(LogIndex(*i), c)).collect();
@@ -171,6 +176,7 @@ impl<C: Cells> Apply<'_, C> {
             warnings: &s.warnings,
             account: &s.account,
             audience: &s.audience,
+            unconnected: &s.unconnected,
         };
         self.statement(&said)
     }
@@ -216,6 +222,7 @@ impl<C: Cells> Apply<'_, C> {
             warnings: &s.warnings,
             account: "",
             audience: &[],
+            unconnected: &[],
         };
         if s.not_honoured.is_empty() {
             self.statement(&said)
@@ -233,6 +240,7 @@ impl<C: Cells> Apply<'_, C> {
             "account" => self.record::<v1::AccountRecord>(said, Kind::Account),
             "peer" => self.record::<v1::PeerRecord>(said, Kind::Peer),
             "mandate" => self.mandate(said),
+            "draw-key" => self.draw_key(said),
             "ruleset" => self.ruleset(said),
             _ => Ok(()), // kinds of later versions are kept and shown as unknown
         }
@@ -251,6 +259,7 @@ impl<C: Cells> Apply<'_, C> {
             case_id: case.case_id.clone(),
             accounts: case.accounts.clone(),
             parties: case.parties.clone(),
+            selector: String::new(),
         });
         self.put(Key::new(Kind::Case).number(case.ordinal).finish(), &case);
     }
@@ -259,6 +268,9 @@ impl<C: Cells> Apply<'_, C> {
     /// with what comes first, and what counts is computed when it is looked at.
     fn fact(&mut self, said: &Said<'_>, fact: Fact) -> Result<(), C::Error> {
         let id = fact.case_id();
+        if let (Fact::Event(core), true) = (&fact, id.is_empty()) {
+            return self.selecting(said, core);
+        }
         if id.is_empty() {
             return Ok(());
         }
@@ -273,33 +285,56 @@ impl<C: Cells> Apply<'_, C> {
             None => self.open_case(said, id),
         };
         let filed = match &fact {
-            Fact::Filing { core, .. } => Some(core.clone()),
+            Fact::Filing { core, goods, .. } => Some((core.clone(), goods.clone())),
+            _ => None,
+        };
+        let routed = match &fact {
+            Fact::Route(core) if said.at.peer.is_empty() => Some(core.clone()),
             _ => None,
         };
         let (accounts, parties) = (case.accounts.len(), case.parties.len());
+        let selectors = case.selectors.len();
         put(&mut case, said.stands(), fact);
+        for selector in &case.selectors[selectors..] {
+            self.index(Kind::Selected, &selector.name, case.ordinal);
+        }
+        for country in said.unconnected {
+            self.index(Kind::Unconnected, country, case.ordinal);
+        }
+        if let Some(core) = routed {
+            let waited = Key::new(Kind::Unconnected).text(&core.country).number(case.ordinal);
+            self.cells.erase(waited.finish());
+            said_to(&mut case, &core.filing_id, said.audience);
+        }
         for account in &case.accounts[accounts..] {
             self.index(Kind::AccountCases, account, case.ordinal);
         }
         for party in &case.parties[parties..] {
             self.index(Kind::PartyCases, party, case.ordinal);
         }
-        if let Some(core) = filed {
-            if let Some(filing) = case.filings.iter_mut().find(|f| f.filing_id == core.filing_id) {
-                for address in said.audience {
-                    if !filing.said_to.contains(&address.peer) {
-                        filing.said_to.push(address.peer.clone());
-                    }
-                }
-            }
+        if let Some((core, goods)) = filed {
+            said_to(&mut case, &core.filing_id, said.audience);
             if case.filings.first().is_some_and(|f| f.filing_id == core.filing_id) {
-                case.summary = Some(summary_of(said, &core, case.created_ms));
+                case.summary = Some(summary_of(said, &core, *goods, case.created_ms));
             }
             if let Some(summary) = &mut case.summary {
                 summary.filings = case.filings.len() as u32;
             }
         }
         self.put_case(case);
+        Ok(())
+    }
+
+    /// An event about many cases is kept once; a case takes it up when it is looked at.
+    fn selecting(&mut self, said: &Said<'_>, core: &v1::EventCore) -> Result<(), C::Error> {
+        let Some(selector) = core.selector.as_ref().and_then(selector::name) else { return Ok(()) };
+        let stands = said.stands();
+        let key = selecting_row(&selector).number(stands.logged_ms).text(&said.hub);
+        let key = key.number(said.log_index);
+        let event = Some(event(stands, core.clone()));
+        self.put(key.finish(), &SelectingEvent { event, selector: selector.clone() });
+        self.counters.selecting += 1;
+        self.changes.push(Change { selector, ..Default::default() });
         Ok(())
     }
 
@@ -331,6 +366,22 @@ impl<C: Cells> Apply<'_, C> {
         let commitment = said.commitment.0.to_vec();
         let log_index = said.log_index;
         self.put(key, &StoredMandate { core: Some(core), version, log_index, commitment });
+        Ok(())
+    }
+
+    fn draw_key(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let (Some(core), true) = (said.part::<v1::DrawKeyCore>("core"), said.at.peer.is_empty())
+        else {
+            return Ok(());
+        };
+        let from_ms = u64::try_from(core.from_ms).unwrap_or_default();
+        let stored = StoredDrawKey {
+            core: Some(core),
+            log_index: said.log_index,
+            commitment: said.commitment.0.to_vec(),
+            logged_ms: said.header.time_ms().unwrap_or_default(),
+        };
+        self.put(Key::new(Kind::DrawKey).number(from_ms).finish(), &stored);
         Ok(())
     }
 
@@ -457,16 +508,26 @@ pub(crate) fn lrn_row(key: &[u8]) -> Vec<u8> {
     Key::new(Kind::Lrn).bytes(short(key)).finish()
 }
 
+/// Events that select by a name, in the order of their logged times.
+pub(crate) fn selecting_row(selector: &str) -> Key {
+    Key::new(Kind::Selecting).text(selector)
+}
+
 /// The half of a digest that rows hold.
 pub(crate) fn short(digest: &[u8]) -> &[u8] {
     digest.get(..16).unwrap_or(digest)
 }
 
 /// The row of a case, from the newest version of its first filing.
-fn summary_of(said: &Said<'_>, core: &v1::FilingCore, created_ms: u64) -> v1::CaseSummary {
+fn summary_of(
+    said: &Said<'_>,
+    core: &v1::FilingCore,
+    goods: v1::FilingGoods,
+    created_ms: u64,
+) -> v1::CaseSummary {
     let mut parts = v1::Filing {
         core: Some(core.clone()),
-        goods: said.part("goods"),
+        goods: said.parts.iter().any(|p| p.name == "goods").then_some(goods),
         value: said.part("value"),
         ..Default::default()
     };
@@ -493,6 +554,16 @@ fn summary_of(said: &Said<'_>, core: &v1::FilingCore, created_ms: u64) -> v1::Ca
         synthesised: core.synthesised.len() as u32,
         created_ms: i64::try_from(created_ms).unwrap_or(i64::MAX),
         ..Default::default()
+    }
+}
+
+/// Notes whom an own filing was said to.
+fn said_to(case: &mut CaseRecord, filing_id: &str, audience: &[LaneAddress]) {
+    let Some(filing) = case.filings.iter_mut().find(|f| f.filing_id == filing_id) else { return };
+    for address in audience {
+        if !filing.said_to.contains(&address.peer) {
+            filing.said_to.push(address.peer.clone());
+        }
     }
 }
 

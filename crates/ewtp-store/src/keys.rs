@@ -28,6 +28,14 @@ pub enum Kind {
     AccountCases = b'a',
     /// Ordinals of the cases that name a party.
     PartyCases = b'p',
+    /// Ordinals of the cases that an event may select by a name.
+    Selected = b's',
+    /// Events that select cases, by name.
+    Selecting = b'e',
+    /// Ordinals of the cases that wait for a country's hub.
+    Unconnected = b'u',
+    /// Digest of a draw key, by the first instant of its period.
+    DrawKey = b'k',
     /// Mandate, by account and principal.
     Mandate = b'm',
     /// Changes from a number on.

@@ -17,6 +17,7 @@ pub mod keys;
 mod packed;
 pub mod planted;
 mod recent;
+mod selected;
 mod sled_state;
 mod state;
 mod steps;
@@ -36,4 +37,4 @@ pub use views::{Statement, Store, Views};
 pub use whose::Whose;
 
 /// Layout of journal and state. A newer one is refused with a clear message; the state of an older one is built anew.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;

@@ -42,6 +42,7 @@ fn layout(kind: u8) -> Layout {
     const ACCOUNT_CASES: u8 = Kind::AccountCases as u8;
     const CASE_ID: u8 = Kind::CaseId as u8;
     const PARTY_CASES: u8 = Kind::PartyCases as u8;
+    const SELECTED: u8 = Kind::Selected as u8;
     const LRN: u8 = Kind::Lrn as u8;
     const IDENTITY: u8 = Kind::Identity as u8;
     const RUN: u8 = Kind::Run as u8;
@@ -50,7 +51,7 @@ fn layout(kind: u8) -> Layout {
     match kind {
         CASE => Layout::Packed(4),
         ACCOUNT_CASES => Layout::Packed(64),
-        CASE_ID | PARTY_CASES | LRN | IDENTITY => Layout::Run,
+        CASE_ID | PARTY_CASES | SELECTED | LRN | IDENTITY => Layout::Run,
         RUN | FILTER | RUNS => Layout::Hidden,
         _ => Layout::Plain,
     }

@@ -9,7 +9,7 @@ use ewtp_log::tree::{Frontier, compact_range, inclusion_plan, join};
 use ewtp_log::{Hash, TreeSize};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
-    OwnStatement, StoredRuleset, WorkItem,
+    OwnStatement, StoredDrawKey, StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 
@@ -150,10 +150,10 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// # Errors
     /// Reading.
     pub async fn case(&self, id: &str) -> Result<Option<CaseRecord>, StoreError> {
-        match self.0.get(&Key::new(Kind::CaseId).text(id).finish()).await? {
-            Some(ordinal) => self.load(Key::new(Kind::Case).bytes(&ordinal).finish()).await,
-            None => Ok(None),
-        }
+        let Some(ordinal) = self.0.get(&Key::new(Kind::CaseId).text(id).finish()).await? else {
+            return Ok(None);
+        };
+        self.whole_case(Key::new(Kind::Case).bytes(&ordinal).finish()).await
     }
 
     /// Changes after a cursor, in order, by their numbers.
@@ -293,6 +293,22 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn rulesets(&self) -> Result<Vec<StoredRuleset>, StoreError> {
         self.load_all(Key::new(Kind::Ruleset)).await
+    }
+
+    /// Digests of draw keys, by period.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn draw_keys(&self) -> Result<Vec<StoredDrawKey>, StoreError> {
+        self.load_all(Key::new(Kind::DrawKey)).await
+    }
+
+    /// The digest of the draw key of the period that begins at an instant.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn draw_key(&self, from_ms: u64) -> Result<Option<StoredDrawKey>, StoreError> {
+        self.load(Key::new(Kind::DrawKey).number(from_ms).finish()).await
     }
 
     /// Receiver's state of a peer's lane.

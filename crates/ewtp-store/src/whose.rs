@@ -1,6 +1,6 @@
 //! Whose cases are meant, and the mandates that say so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use ewtp_proto::store::v1::{CaseRecord, StoredMandate};
 
@@ -18,7 +18,7 @@ pub enum Whose {
         /// Accounts.
         accounts: Vec<String>,
         /// Registered ids.
-        parties: Vec<String>,
+        parties: HashSet<String>,
     },
 }
 
@@ -45,7 +45,7 @@ impl Whose {
             Self::All => true,
             Self::Of { accounts: mine, parties: named } => {
                 mine.iter().any(|a| accounts.contains(a))
-                    || named.iter().any(|p| parties.contains(p))
+                    || parties.iter().any(|p| named.contains(p))
             }
         }
     }
@@ -66,7 +66,11 @@ impl<S: Store + ?Sized> Views<'_, S> {
             let prefix = Key::new(Kind::Case);
             let first = prefix.clone().number(from).finish();
             let rows = self.0.scan(&first, &prefix.end(), limit).await?;
-            return rows.iter().map(|(_, value)| decode(value)).collect();
+            let mut cases = Vec::with_capacity(rows.len());
+            for (_, value) in &rows {
+                cases.push(self.with_selecting(decode(value)?).await?);
+            }
+            return Ok(cases);
         };
         let mut ordinals = BTreeSet::new();
         let accounts = accounts.iter().map(|a| (Kind::AccountCases, a));
@@ -81,7 +85,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
         }
         let mut cases = Vec::with_capacity(ordinals.len());
         for ordinal in ordinals {
-            cases.extend(self.load(Key::new(Kind::Case).number(ordinal).finish()).await?);
+            cases.extend(self.whole_case(Key::new(Kind::Case).number(ordinal).finish()).await?);
         }
         Ok(cases)
     }

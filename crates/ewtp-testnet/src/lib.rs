@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use ewtp_hub::clock::{Clock as _, SystemClock, random};
 use ewtp_hub::init::{Files, InitError, InitOptions, init};
+use ewtp_trade::route::{COMPETENCES, CUSTOMS};
 use ewtp_trust::Chain;
 use ewtp_trust::descriptor::Environment;
 use rustix::process::{Pid, Signal, kill_process};
@@ -110,6 +111,24 @@ impl HubProcess {
         hub: &str,
         passphrase: &str,
     ) -> Result<Self, TestnetError> {
+        let competences = COMPETENCES.iter().map(|c| (*c).to_owned()).collect();
+        Self::init_for(program, dir, hub, passphrase, competences)
+    }
+
+    /// The same for some competences of its territory.
+    ///
+    /// # Errors
+    /// [`TestnetError`].
+    pub fn init_for(
+        program: &Path,
+        dir: &Path,
+        hub: &str,
+        passphrase: &str,
+        competences: Vec<String>,
+    ) -> Result<Self, TestnetError> {
+        let territory: String = hub.chars().take(2).collect();
+        let customs = competences.iter().any(|c| c == CUSTOMS);
+        let offices = customs.then(|| format!("{territory}*")).into_iter().collect();
         let port = free_ports()?;
         let listen = [0, 1, 2].map(|i| SocketAddr::from((Ipv4Addr::LOCALHOST, port + i)));
         let id = hub.parse().map_err(|e: ewtp_log::id::NameError| {
@@ -124,7 +143,9 @@ impl HubProcess {
                 endpoint: format!("127.0.0.1:{port}"),
                 names: vec!["127.0.0.1".into(), "localhost".into()],
                 listen,
-                territories: vec![hub.chars().take(2).collect()],
+                territories: vec![territory],
+                competences,
+                offices,
                 contact: format!("operator@{}.hub.example", hub.to_ascii_lowercase()),
                 passphrase: passphrase.into(),
                 now_ms: SystemClock.now_ms(),

@@ -13,6 +13,8 @@ use v1::{
     FilingType, GoodsState,
 };
 
+use crate::act::may_follow;
+
 /// Effects that exist before adoption: that is pre-clearance.
 pub const ADVANCE_EFFECTS: &[Effect] = &[Effect::Security, Effect::Admissibility];
 /// Effect that the hub of export decides on an export filing.
@@ -312,21 +314,27 @@ pub fn conditions_settled(case: &CaseRecord, decision: &DecisionRecord) -> bool 
     })
 }
 
-/// Whether the goods left the filer's country, as its hub says.
+/// Whether the goods left the filer's country before a decision kept them from it, as its hub says: whatever was said about
+/// this case alone, and what its conveyance did before the decision was logged. An aircraft that departs later may have left
+/// them behind.
 #[must_use]
-pub fn has_departed(case: &CaseRecord, filing: &FilingRecord) -> bool {
+pub fn has_departed(case: &CaseRecord, filing: &FilingRecord, decided_ms: u64) -> bool {
     let left = |e: &EventRecord| {
+        let logged_ms = e.stands.as_ref().map_or(0, |s| s.logged_ms);
         matches!(event_code(e), EventCode::Departed | EventCode::Exited)
             && hub(e.stands.as_ref()) == hub(filing.stands.as_ref())
+            && (!e.selects || logged_ms <= decided_ms)
     };
     case.events.iter().any(left)
 }
 
-/// The goods track on one hub's ground: its newest word.
+/// The goods track on one hub's ground: its words in their order. What was said about many cases at once moves those that it
+/// fits: a container that arrives frees nothing that was seized.
 #[must_use]
 pub fn goods(case: &CaseRecord, on: &str) -> GoodsState {
     let events = case.events.iter().filter(|e| hub(e.stands.as_ref()) == on);
-    let events = events.filter_map(|e| Some((place(e.stands.as_ref()), goods_after(e)?)));
+    let events = events
+        .filter_map(|e| Some((place(e.stands.as_ref()), goods_after(e)?, e.selects.then(|| event_code(e)))));
     let decisions = case.decisions.iter().filter(|d| hub(d.stands.as_ref()) == on);
     let decisions = decisions.filter_map(|d| {
         let state = match code(d) {
@@ -335,9 +343,14 @@ pub fn goods(case: &CaseRecord, on: &str) -> GoodsState {
             DecisionCode::Seize => GoodsState::Seized,
             _ => return None,
         };
-        Some((place(d.stands.as_ref()), state))
+        Some((place(d.stands.as_ref()), state, None))
     });
-    events.chain(decisions).max().map_or(GoodsState::Expected, |(_, state)| state)
+    let mut words: Vec<_> = events.chain(decisions).collect();
+    words.sort_by_key(|(place, state, _)| (*place, *state));
+    words.into_iter().fold(GoodsState::Expected, |now, (_, next, selecting)| match selecting {
+        Some(code) if !may_follow(now, code) => now,
+        _ => next,
+    })
 }
 
 fn goods_after(event: &EventRecord) -> Option<GoodsState> {
@@ -410,8 +423,9 @@ pub fn state(case: &CaseRecord, at_ms: u64) -> CaseState {
     if goods_released(case) {
         return released_state(case);
     }
-    if any(&[DecisionCode::Dnl]) {
-        let left = has_departed(case, filing);
+    let dnl = counting.iter().filter(|d| code(d) == DecisionCode::Dnl);
+    if let Some(said) = dnl.filter_map(|d| d.stands.as_ref()).min_by_key(|s| s.logged_ms) {
+        let left = has_departed(case, filing, said.logged_ms);
         return if left { CaseState::ControlOnArrival } else { CaseState::DoNotLoad };
     }
     if against(&[DecisionCode::Refuse, DecisionCode::Seize]) {

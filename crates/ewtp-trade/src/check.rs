@@ -12,6 +12,7 @@ use crate::finding::{Findings, Say};
 use crate::lists::{CodeLists, ListKind, Listed};
 use crate::mrn::{MrnVerdict, judge};
 use crate::quantity::{ExactSum, Money, QuantityError, parse_decimal};
+use crate::route::crosses_one_territory;
 
 /// Most items in a filing.
 pub const ITEMS_MAX: usize = 999;
@@ -98,6 +99,7 @@ impl Check<'_> {
             (true, _) => Column::Partial,
             (false, FilingType::Export) => Column::Export,
             (false, FilingType::Import) => Column::Import,
+            (false, FilingType::Transit) => Column::Transit,
             (false, _) => Column::Advance,
         }
     }
@@ -146,12 +148,11 @@ impl Check<'_> {
 
     fn identity(&mut self) {
         let core = self.core;
-        let kind_ok = !matches!(core.r#type(), FilingType::Unspecified | FilingType::Transit);
-        if core.r#type != 0 && !kind_ok {
+        if core.r#type != 0 && core.r#type() == FilingType::Unspecified {
             let say = Say {
                 code: "filing-type",
-                allowed: "FILING_TYPE_EXPORT, FILING_TYPE_ADVANCE or FILING_TYPE_IMPORT",
-                fix: "transit filings are not taken yet",
+                allowed: "FILING_TYPE_EXPORT, FILING_TYPE_ADVANCE, FILING_TYPE_TRANSIT or FILING_TYPE_IMPORT",
+                fix: "say what the filing is for",
             };
             self.out.violation("core.type", core.r#type().as_str_name(), say);
         }
@@ -279,6 +280,19 @@ impl Check<'_> {
         for (i, value) in core.offices.iter().enumerate() {
             self.optional(&format!("core.offices[{i}]"), value, office_syntax, office);
         }
+        let transit = core.r#type() == FilingType::Transit;
+        if transit && !core.offices.is_empty() && !crosses_one_territory(core) {
+            let say = Say {
+                code: "transit-office",
+                allowed: "offices of one territory between export and destination",
+                fix: "file one transit filing for each territory that the goods cross",
+            };
+            self.out.violation("core.offices", &core.offices.join(" "), say);
+        }
+        if let Some(goods) = &self.filing.goods {
+            let limit = &goods.transit_time_limit;
+            self.optional("goods.transit_time_limit", limit, day_syntax, day);
+        }
     }
 
     fn locode(&mut self, path: &str, value: &str) {
@@ -317,7 +331,8 @@ impl Check<'_> {
         ];
         for (path, len) in lengths {
             // An absent part says nothing here: whether it is mandatory is the table's business.
-            if let Some(len) = len.filter(|l| *l != core.items.len() && (*l != 0 || !core.partial))
+            let may_lack_items = core.partial || core.r#type() == FilingType::Transit;
+            if let Some(len) = len.filter(|l| *l != core.items.len() && (*l != 0 || !may_lack_items))
             {
                 let say = Say {
                     code: "items-differ",
@@ -460,6 +475,8 @@ impl Check<'_> {
         let total = value.invoice_total.as_ref();
         self.money("value.invoice_total", total, Declared::Total);
         self.money("value.freight", value.freight.as_ref(), Declared::Total);
+        let guarantee = value.guarantee.as_ref().and_then(|g| g.amount.as_ref());
+        self.money("value.guarantee.amount", guarantee, Declared::Total);
         for (i, item) in value.items.iter().enumerate() {
             self.money(&format!("value.items[{i}].value"), item.value.as_ref(), Declared::Price);
         }

@@ -9,6 +9,7 @@
 
 pub mod act;
 pub mod case;
+pub mod changes;
 pub mod check;
 pub mod codes;
 pub mod elements;
@@ -19,7 +20,9 @@ pub mod mrn;
 pub mod quantity;
 pub mod record;
 pub mod release;
+pub mod route;
 pub mod scope;
+pub mod selector;
 
 pub use check::{CheckedFiling, check_filing};
 pub use codes::{Country, Lrn};

@@ -5,11 +5,13 @@
 
 use ewtp_proto::store::v1::{
     AdoptionRecord, AnswerRecord, CaseRecord, DecisionRecord, EventRecord, FilingRecord,
-    InvalidationRecord, OutcomeRecord, RequestRecord, Stands,
+    InvalidationRecord, OutcomeRecord, RequestRecord, RouteRecord, Stands,
 };
 use ewtp_proto::{Message, v1};
 
+use crate::case::{hub, place};
 use crate::codes::party_id_syntax;
+use crate::selector;
 
 /// Most parties by which a case is found.
 const PARTIES_MAX: usize = 64;
@@ -25,6 +27,8 @@ pub enum Fact {
         account: String,
         /// Who is named beside the core, as far as the hub holds it.
         parties: Box<v1::FilingParties>,
+        /// The goods, as far as the hub holds them.
+        goods: Box<v1::FilingGoods>,
     },
     /// A decision.
     Decision(Box<v1::DecisionCore>),
@@ -40,6 +44,8 @@ pub enum Fact {
     Adoption(Box<v1::AdoptionCore>),
     /// What became of a condition.
     Outcome(Box<v1::ConditionOutcomeCore>),
+    /// A hub that was found for a filing later.
+    Route(Box<v1::RouteCore>),
 }
 
 impl Fact {
@@ -54,6 +60,7 @@ impl Fact {
             Self::Invalidation(core) => &core.case_id,
             Self::Adoption(core) => &core.case_id,
             Self::Outcome(core) => &core.case_id,
+            Self::Route(core) => &core.case_id,
             Self::Event(core) => match core.selector.as_ref().and_then(|s| s.by.as_ref()) {
                 Some(v1::event_selector::By::CaseId(id)) => id,
                 _ => "",
@@ -65,7 +72,12 @@ impl Fact {
 /// Puts a statement into the record of its case.
 pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
     match fact {
-        Fact::Filing { core, account, parties } => filing(case, stands, *core, account, &parties),
+        Fact::Filing { core, account, parties, goods } => {
+            for name in selector::names(&core, &goods) {
+                selector::note(case, name, stands.logged_ms);
+            }
+            filing(case, stands, *core, account, &parties);
+        }
         Fact::Decision(core) => case.decisions.push(DecisionRecord {
             stands: Some(stands),
             filing_id: core.filing_id,
@@ -85,13 +97,7 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
         Fact::Answer(core) => {
             case.answers.push(AnswerRecord { stands: Some(stands), request: core.request });
         }
-        Fact::Event(core) => case.events.push(EventRecord {
-            stands: Some(stands),
-            code: core.code,
-            filing_id: core.filing_id,
-            filing_version: core.filing_version,
-            request: core.request,
-        }),
+        Fact::Event(core) => case.events.push(event(stands, *core)),
         Fact::Invalidation(core) => {
             case.invalidations
                 .push(InvalidationRecord { stands: Some(stands), filing_id: core.filing_id });
@@ -108,6 +114,45 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
             condition_id: core.condition_id,
             outcome: core.outcome,
         }),
+        Fact::Route(core) => {
+            case.routes.push(RouteRecord {
+                stands: Some(stands),
+                filing_id: core.filing_id,
+                filing_version: core.filing_version,
+                assessed_by: core.assessed_by,
+            });
+            assessors_found_later(case);
+        }
+    }
+}
+
+/// An event as records hold it.
+#[must_use]
+pub fn event(stands: Stands, core: v1::EventCore) -> EventRecord {
+    EventRecord {
+        stands: Some(stands),
+        code: core.code,
+        filing_id: core.filing_id,
+        filing_version: core.filing_version,
+        request: core.request,
+        selects: core.selector.as_ref().is_some_and(|s| selector::name(s).is_some()),
+        carrier_id: core.carrier_id,
+    }
+}
+
+/// Who assesses a version follows from the newest route that its hub said about it, if it named nobody itself.
+fn assessors_found_later(case: &mut CaseRecord) {
+    for filing in &mut case.filings {
+        let about = |r: &&RouteRecord| {
+            r.filing_id == filing.filing_id
+                && r.filing_version == filing.version
+                && hub(r.stands.as_ref()) == hub(filing.stands.as_ref())
+                && !r.assessed_by.is_empty()
+        };
+        let newest = case.routes.iter().filter(about).max_by_key(|r| place(r.stands.as_ref()));
+        if let Some(route) = newest {
+            filing.assessed_by.clone_from(&route.assessed_by);
+        }
     }
 }
 
@@ -123,7 +168,9 @@ fn filing(
     let others = [&parties.represented, &parties.liable, &parties.seller, &parties.buyer];
     let others: Vec<String> = others.into_iter().map(id).collect();
     let named = [&core.declarant_id, &core.agent_id, &core.exporter_id, &core.importer_id];
-    for id in named.into_iter().chain([&carrier_id]).chain(&others) {
+    // Who holds the fiscal reference may adopt, and so finds the case.
+    let found_by = [&carrier_id, &parties.fiscal_reference];
+    for id in named.into_iter().chain(found_by).chain(&others) {
         let known = case.parties.contains(id) || case.parties.len() >= PARTIES_MAX;
         if party_id_syntax(id) && !known {
             case.parties.push(id.clone());
@@ -156,11 +203,21 @@ fn filing(
         account,
         carrier_id,
         said_to: before.as_ref().map(|b| b.said_to.clone()).unwrap_or_default(),
+        earlier: before.as_deref().map(earlier).unwrap_or_default(),
+        offices: core.offices,
+        fiscal_reference: parties.fiscal_reference.clone(),
+        country_of_destination: core.country_of_destination,
     };
     match before {
         Some(before) => *before = record,
         None => case.filings.push(record),
     }
+    assessors_found_later(case);
+}
+
+/// Where the versions before the next one stand.
+fn earlier(before: &FilingRecord) -> Vec<Stands> {
+    before.earlier.iter().chain(&before.stands).cloned().collect()
 }
 
 /// Reads part `core` of a statement of a kind that belongs to cases; `None` for other kinds and what doesn't decode.
@@ -170,9 +227,12 @@ pub fn fact(kind: &str, core: &[u8], account: &str) -> Option<Fact> {
         M::decode(core).ok().map(Box::new)
     }
     Some(match kind {
-        "filing" => {
-            Fact::Filing { core: read(core)?, account: account.to_owned(), parties: Box::default() }
-        }
+        "filing" => Fact::Filing {
+            core: read(core)?,
+            account: account.to_owned(),
+            parties: Box::default(),
+            goods: Box::default(),
+        },
         "decision" => Fact::Decision(read(core)?),
         "info-request" => Fact::Request(read(core)?),
         "info-answer" => Fact::Answer(read(core)?),
@@ -180,6 +240,7 @@ pub fn fact(kind: &str, core: &[u8], account: &str) -> Option<Fact> {
         "invalidation" => Fact::Invalidation(read(core)?),
         "adoption" => Fact::Adoption(read(core)?),
         "condition-outcome" => Fact::Outcome(read(core)?),
+        "route" => Fact::Route(read(core)?),
         _ => return None,
     })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::args_acts::{Adopt, DeskCommand, Event, MandateCommand, Withdraw};
+use crate::args_acts::{Adopt, DeskCommand, MandateCommand, ReportedEvent, Withdraw};
 
 /// Operators and traders at an eWTP hub.
 #[derive(Parser)]
@@ -50,7 +50,7 @@ pub(crate) enum Command {
     /// Withdraw a filing.
     Invalidate(Withdraw),
     /// Report an event, as carrier or declarant.
-    Event(Event),
+    Event(ReportedEvent),
     /// Mandates: who files for whom.
     #[command(subcommand)]
     Mandate(MandateCommand),
@@ -63,6 +63,9 @@ pub(crate) enum Command {
     /// The hub's log.
     #[command(subcommand)]
     Log(LogCommand),
+    /// What auditors of the agency check.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// A stopped hub's store.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -70,6 +73,12 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Measure hubs on this machine, beside what the machine can do at all.
     Bench(Bench),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Random draws: of each period that is over, whether they are those of the key whose digest was logged before.
+    Draws,
 }
 
 #[derive(Subcommand)]
@@ -117,6 +126,13 @@ pub(crate) struct HubInit {
     /// Territories that it speaks for; the hub's country if none is given.
     #[arg(long)]
     pub(crate) territory: Vec<String>,
+    /// Competences that it has there; a single window has all.
+    #[arg(long, value_delimiter = ',', default_value = "customs,plant-health,health,tax")]
+    pub(crate) competence: Vec<String>,
+    /// Offices that are its own: a code such as BE101000, or its beginning and `*`; all of its territories if none is given
+    /// and it has the competence customs.
+    #[arg(long)]
+    pub(crate) office: Vec<String>,
     /// Whom others call.
     #[arg(long, default_value = "")]
     pub(crate) contact: String,

@@ -58,7 +58,7 @@ pub(crate) enum EventArg {
 
 #[derive(Args)]
 pub(crate) struct Event {
-    /// Case id, or an LRN.
+    /// Case id or LRN; or what many cases name: conveyance=KL566/2026-11-30, document=…, receptacle=… or container=…
     pub(crate) case: String,
     /// What happened.
     #[arg(value_enum)]
@@ -66,6 +66,15 @@ pub(crate) struct Event {
     /// Office where it happened, such as BE101000.
     #[arg(long)]
     pub(crate) office: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct ReportedEvent {
+    #[command(flatten)]
+    pub(crate) event: Event,
+    /// Idempotency key: repeat it only to send the same report again.
+    #[arg(long)]
+    pub(crate) key: Option<String>,
 }
 
 #[derive(Subcommand)]

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Desk(command) => commands::desk::run(command, &cli.profile, &out),
         Command::Receipt(command) => commands::receipt::run(command, &cli.profile, &out),
         Command::Log(command) => commands::log::run(&command, &cli.profile, &out),
+        Command::Audit(command) => commands::audit::run(&command, &cli.profile, &out),
         Command::Store(command) => commands::store::run(&command, &out),
         Command::Demo(command) => demo::run(&command, &out),
         Command::Bench(command) => bench::run(&command, &out),

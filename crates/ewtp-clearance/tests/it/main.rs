@@ -1,6 +1,8 @@
 //! Rulesets: what is refused at publication, what the shipped ones decide, and that it is always the same.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod draws;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -59,7 +61,7 @@ fn filing(hs: &str, description: &str, usd: &str) -> v1::Filing {
 }
 
 fn run(facts: &Facts, public: &Ruleset, confidential: Option<&Ruleset>) -> Outcome {
-    decide(Input { kind: FilingType::Advance, adopted: false, facts, public, confidential })
+    decide(Input { kind: FilingType::Advance, adopted: false, facts, public, confidential, draw: None })
 }
 
 fn decided(outcome: Outcome) -> BTreeMap<i32, Decided> {
@@ -265,6 +267,7 @@ fn reasons_are_rendered_in_the_readers_language() {
     let ruleset = shipped("be-advance");
     let none = BTreeMap::new();
     assert!(ruleset.render("EXPLOSIVES", &none, &["fr"]).starts_with("Les explosifs"));
+    assert!(ruleset.render("EXPLOSIVES", &none, &["fr-BE"]).starts_with("Les explosifs"));
     assert!(ruleset.render("EXPLOSIVES", &none, &["zh"]).contains("爆炸物"));
     assert!(
         ruleset.render("EXPLOSIVES", &none, &["sw"]).starts_with("Explosives"),

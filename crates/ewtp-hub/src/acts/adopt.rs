@@ -45,17 +45,22 @@ pub async fn adopt(
         // A case that one may not see and none at all look the same.
         return no("case_id", &request.case_id, UNKNOWN);
     }
+    let added = request.filing.clone().unwrap_or_default();
+    let lrn = added.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
+    let key = lrn_key(shared, &account.id, &lrn);
+    let claim = LrnClaim { key, digest: sha256(&[&request.encode_to_vec()]).0 };
+    // The same again is answered as it was then, whatever the advance filing says by now.
+    if let Some(first) = first_answer(shared, &lrn, &claim).await? {
+        return Ok(first);
+    }
     let stands = advance.stands.clone().unwrap_or_default();
     let held = views.statement(&stands.at.clone().unwrap_or_default()).await?;
     let held = held.map(|s| filing_of(&s)).unwrap_or_default();
-    let added = request.filing.clone().unwrap_or_default();
     let merged = merge(held, added, &advance.filing_id);
     let checked = match check_filing(&merged, &shared.lists) {
         Ok(checked) => checked,
         Err(violations) => return Ok(refused(violations, String::new())),
     };
-    let key = lrn_key(shared, &account.id, checked.lrn.as_str());
-    let claim = LrnClaim { key, digest: sha256(&[&request.encode_to_vec()]).0 };
     let unentitled = standing::unentitled(shared, account, checked.core).await?;
     let version = request.filing_version;
     let now = Act::Adopt { filing: &advance.filing_id, version };
@@ -64,18 +69,16 @@ pub async fn adopt(
         Ok(()) => unentitled,
     };
     if !refusal.is_empty() {
-        let first = first_answer(shared, &checked, &claim).await?;
-        return Ok(first.unwrap_or_else(|| refused(refusal, String::new())));
+        return Ok(refused(refusal, String::new()));
     }
     let route = Route {
         audience: shared.filing_shown_to(&shared.hubs_of(case), checked.core),
         assessed_by: shared.identity.hub.to_string(),
-        not_connected: false,
+        unconnected: Vec::new(),
     };
     let joined = Joined {
-        before: None,
         revision: Some((case.case_id.clone(), case.revision)),
-        hubs: Vec::new(),
+        ..Joined::default()
     };
     let (mut draft, accepted) =
         plan(shared, &account.id, &checked, &joined, route, claim.clone(), String::new())?;
@@ -83,7 +86,7 @@ pub async fn adopt(
     draft.statements.push(adoption);
     match shared.accounts.try_submit(draft).await {
         Err(busy @ DraftError::Busy { .. }) => {
-            first_answer(shared, &checked, &claim).await?.ok_or(busy.into())
+            first_answer(shared, &lrn, &claim).await?.ok_or(busy.into())
         }
         outcome => conclude(shared, &checked, accepted, outcome).await,
     }
@@ -95,7 +98,8 @@ const UNKNOWN: Say<'static> = Say {
     fix: "ask the exporter for the one-time code of the advance filing",
 };
 
-/// The right to adopt: the importer that the filing names, its representative, or who was given the code.
+/// The right to adopt: the importer that the filing names, the holder of its fiscal reference, who represents one of them, or
+/// who was given the code.
 async fn may_adopt(
     shared: &Shared,
     account: &v1::AccountRecord,
@@ -105,9 +109,14 @@ async fn may_adopt(
     if shows_code(advance, code) {
         return Ok(true);
     }
-    let importer = advance.importer_id.as_str();
-    Ok(!importer.is_empty()
-        && standing::may_file_for(shared, account, importer, FilingType::Import).await?)
+    // The holder of the fiscal reference owes the tax of what is sold under it (IOSS).
+    for party in [advance.importer_id.as_str(), advance.fiscal_reference.as_str()] {
+        let named = !party.is_empty();
+        if named && standing::may_file_for(shared, account, party, FilingType::Import).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The import filing: parts that the adopter hands in, else those of the advance filing; and a core in which the adopter's

@@ -1,13 +1,13 @@
 //! Answers to information requests: each question once, by who filed.
 
 use ewtp_log::Hash;
-use ewtp_proto::store::v1::{AnswerRecord, FilingRecord, RequestRecord};
+use ewtp_proto::store::v1::{AnswerRecord, CaseRecord, FilingRecord, RequestRecord};
 use ewtp_proto::v1;
-use ewtp_store::Views;
+use ewtp_store::{StoreError, Views};
 use ewtp_trade::case;
 use ewtp_trade::finding::Say;
 
-use super::{Done, log, refuse, unknown_case};
+use super::{Done, log, refuse, refused, stands_at, unknown_case};
 use crate::draft::{Draft, NewStatement};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
@@ -32,6 +32,9 @@ pub async fn answer(
     };
     let asked = |r: &&RequestRecord| commitment_of(r) == request.request;
     let open = case.requests.iter().find(asked);
+    if let Some(done) = said_before(shared, account, &case, open, &request.answers).await? {
+        return Ok(done);
+    }
     let Some(open) = open.filter(|r| case::answer(&case, r).is_none()) else {
         let say = Say {
             code: "request-closed",
@@ -47,7 +50,13 @@ pub async fn answer(
     let mine = |f: &FilingRecord| {
         case::hub(f.stands.as_ref()) == shared.identity.hub.as_str() && f.account == account.id
     };
-    if !case::filing(&case, &open.filing_id).is_some_and(mine) {
+    let filing = case::filing(&case, &open.filing_id).filter(|f| mine(f));
+    if let Some(filing) = filing {
+        let unentitled = standing::no_longer_entitled(shared, account, filing).await?;
+        if !unentitled.is_empty() {
+            return Ok(refused(unentitled));
+        }
+    } else {
         let say = Say {
             code: "rights",
             allowed: "a question about a filing of this account",
@@ -120,6 +129,26 @@ pub async fn answer(
         draft.makes.push(made);
     }
     log(shared, draft).await
+}
+
+/// Where the same answer of the same account stands already.
+async fn said_before(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    case: &CaseRecord,
+    asked: Option<&RequestRecord>,
+    answers: &[v1::Answer],
+) -> Result<Option<Done>, StoreError> {
+    let given = asked.and_then(|r| case::answer(case, r)).and_then(|a| a.stands.as_ref());
+    let Some(stands) = given.filter(|s| s.hub == shared.identity.hub.as_str()) else {
+        return Ok(None);
+    };
+    let at = stands.at.clone().unwrap_or_default();
+    let Some(statement) = Views(&*shared.store).statement(&at).await? else { return Ok(None) };
+    let said = statement.part::<v1::InfoAnswerTrader>("trader").unwrap_or_default();
+    let by = statement.part::<v1::FilingInternal>("internal").unwrap_or_default();
+    let same = said.answers == answers && by.account == account.id;
+    Ok(same.then(|| stands_at(stands)))
 }
 
 fn commitment_of(request: &RequestRecord) -> &[u8] {

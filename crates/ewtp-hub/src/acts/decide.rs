@@ -303,7 +303,8 @@ pub async fn ask(
         statements: vec![statement],
         revisions: vec![(case.case_id.clone(), case.revision)],
         lrn: Some(claim),
-        consumes: open.into_iter().map(|w| w.id).collect(),
+        // An earlier question keeps its deadline.
+        consumes: open.into_iter().filter(|w| w.waits_until_ms == 0).map(|w| w.id).collect(),
         makes: vec![waiting],
         ..Draft::default()
     };

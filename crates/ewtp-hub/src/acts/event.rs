@@ -1,18 +1,23 @@
 //! Events on this hub's ground: reported by carriers and declarants, recorded by officers and the agency's systems.
 
+use std::collections::BTreeSet;
+
+use ewtp_log::HubId;
 use ewtp_proto::store::v1::CaseRecord;
-use ewtp_proto::v1;
+use ewtp_proto::{Message, v1};
+use ewtp_store::Views;
 use ewtp_trade::act::Act;
 use ewtp_trade::case;
 use ewtp_trade::codes::office_syntax;
 use ewtp_trade::finding::Say;
+use ewtp_trade::selector;
 use v1::EventCode;
+use v1::event_selector::By;
 
-use super::{Done, begin, log, refuse, unknown_case, untimely};
+use super::{Done, begin, claim, first_answer, log, refuse, refused, untimely};
 use crate::draft::{Draft, LrnClaim, NewStatement};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
-use crate::standing;
 
 /// Furthest into the future that an event may have happened by its reporter's clock, milliseconds.
 const AHEAD_MS: u64 = 5 * 60_000;
@@ -23,6 +28,8 @@ struct Told<'a> {
     time_ms: i64,
     office: &'a str,
     note: &'a str,
+    /// Carrier whose cases alone a selector moves; empty for the agency's own word.
+    carrier: &'a str,
 }
 
 /// A carrier or declarant reports an event.
@@ -34,20 +41,45 @@ pub async fn report(
     account: &v1::AccountRecord,
     request: &v1::ReportEventRequest,
 ) -> Result<Done, IntakeError> {
-    let Some(case) = standing::case_of(shared, account, &request.case_id).await? else {
-        return Ok(unknown_case(&request.case_id));
-    };
     let (code, office) = (request.code(), request.office.as_str());
+    let mut told = Told { code, time_ms: request.time_ms, office, note: "", carrier: "" };
+    let key = &request.idempotency_key;
+    if let Some(selector) = &request.selector {
+        // A carrier speaks for its own cases, under the first of its ids.
+        let Some(carrier) = account.registered_ids.first().filter(|_| by_carriers(code)) else {
+            return Ok(refuse("code", code.as_str_name(), RIGHTS));
+        };
+        told.carrier = carrier;
+        return many(shared, account, (&request.case_id, selector), &told, (key, request)).await;
+    }
+    let (case, claim) = match begin(shared, account, &request.case_id, key, request).await? {
+        Ok(begun) => begun,
+        Err(done) => return Ok(done),
+    };
     if !may_report(shared, account, &case, code).await? {
+        return Ok(refuse("code", code.as_str_name(), RIGHTS));
+    }
+    let stopped = case::state(&case, shared.clock.now_ms()) == v1::CaseState::DoNotLoad;
+    if code == EventCode::Departed && stopped {
         let say = Say {
-            code: "rights",
-            allowed: "departed and incident: the carrier; arrived and presented: the carrier or who is declarant at this hub",
-            fix: "have it reported by them, or recorded by an officer: ewtp desk event",
+            code: "do-not-load",
+            allowed: "departure of goods that may be loaded",
+            fix: "goods that left all the same are recorded by the exit office: ewtp desk event",
         };
         return Ok(refuse("code", code.as_str_name(), say));
     }
-    let told = Told { code, time_ms: request.time_ms, office, note: "" };
-    say(shared, account, &case, &told, None).await
+    one(shared, account, &case, &told, claim).await
+}
+
+const RIGHTS: Say<'static> = Say {
+    code: "rights",
+    allowed: "departed and incident: the carrier; arrived and presented: the carrier or who is declarant at this hub",
+    fix: "have it reported by them, or recorded by an officer: ewtp desk event",
+};
+
+const fn by_carriers(code: EventCode) -> bool {
+    use EventCode::{Arrived, Departed, Incident, Presented};
+    matches!(code, Departed | Incident | Arrived | Presented)
 }
 
 async fn may_report(
@@ -81,22 +113,20 @@ pub async fn record(
     request: &v1::RecordEventRequest,
 ) -> Result<Done, IntakeError> {
     let key = &request.idempotency_key;
+    let (code, office) = (request.code(), request.office.as_str());
+    let told = Told { code, time_ms: request.time_ms, office, note: &request.note, carrier: "" };
+    if let Some(selector) = &request.selector {
+        return many(shared, account, (&request.case_id, selector), &told, (key, request)).await;
+    }
     let (case, claim) = match begin(shared, account, &request.case_id, key, request).await? {
         Ok(begun) => begun,
         Err(done) => return Ok(done),
     };
-    let (code, office) = (request.code(), request.office.as_str());
-    let told = Told { code, time_ms: request.time_ms, office, note: &request.note };
-    say(shared, account, &case, &told, Some(claim)).await
+    one(shared, account, &case, &told, claim).await
 }
 
-async fn say(
-    shared: &Shared,
-    account: &v1::AccountRecord,
-    case: &CaseRecord,
-    told: &Told<'_>,
-    claim: Option<LrnClaim>,
-) -> Result<Done, IntakeError> {
+/// When it happened, if what was told can be true.
+fn time_of(shared: &Shared, told: &Told<'_>) -> Result<u64, Done> {
     let now_ms = shared.clock.now_ms();
     let time_ms = match told.time_ms {
         0 => now_ms,
@@ -108,7 +138,7 @@ async fn say(
             allowed: "Unix milliseconds of what has happened, or 0 for now",
             fix: "report events once they happened",
         };
-        return Ok(refuse("time_ms", &told.time_ms.to_string(), say));
+        return Err(refuse("time_ms", &told.time_ms.to_string(), say));
     }
     if !told.office.is_empty() && !office_syntax(told.office) {
         let say = Say {
@@ -116,40 +146,157 @@ async fn say(
             allowed: "a country code and 6 characters, such as BE101000",
             fix: "leave it empty or give the office where it happened",
         };
-        return Ok(refuse("office", told.office, say));
+        return Err(refuse("office", told.office, say));
     }
+    Ok(time_ms)
+}
+
+/// An event about one case.
+async fn one(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    case: &CaseRecord,
+    told: &Told<'_>,
+    claim: LrnClaim,
+) -> Result<Done, IntakeError> {
+    let time_ms = match time_of(shared, told) {
+        Ok(time_ms) => time_ms,
+        Err(done) => return Ok(done),
+    };
     let act = Act::Happen { code: told.code };
     if let Some(done) = untimely(shared, case, "code", told.code.as_str_name(), act) {
         return Ok(done);
     }
     let leading = case::leading_filing(case);
-    let by = v1::event_selector::By::CaseId(case.case_id.clone());
     let core = v1::EventCore {
-        code: told.code as i32,
-        selector: Some(v1::EventSelector { by: Some(by) }),
-        time_ms: i64::try_from(time_ms).unwrap_or(i64::MAX),
+        selector: Some(v1::EventSelector { by: Some(By::CaseId(case.case_id.clone())) }),
         filing_id: leading.map(|f| f.filing_id.clone()).unwrap_or_default(),
         filing_version: leading.map_or(0, |f| f.version),
-        office: told.office.to_owned(),
-        ..Default::default()
+        ..core(told, time_ms)
     };
+    let mut statement = statement(shared, account, told, &core)?;
+    statement.audience = shared.shown_to(&shared.hubs_of(case), "event");
+    let draft = Draft {
+        statements: vec![statement],
+        revisions: vec![(case.case_id.clone(), case.revision)],
+        lrn: Some(claim),
+        ..Draft::default()
+    };
+    log(shared, draft).await
+}
+
+/// An event about all cases that name something: one statement, however many they are.
+async fn many(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    (case_id, selector): (&str, &v1::EventSelector),
+    told: &Told<'_>,
+    (key, request): (&str, &impl Message),
+) -> Result<Done, IntakeError> {
+    let name = match selector::check(selector) {
+        Ok(name) if case_id.is_empty() => name,
+        Ok(_) => return Ok(refuse("case_id", case_id, ONE_OR_MANY)),
+        Err(violation) => return Ok(refused(vec![violation])),
+    };
+    let claim = match claim(shared, account, key, request) {
+        Ok(claim) => claim,
+        Err(done) => return Ok(done),
+    };
+    if let Some(first) = first_answer(shared, &claim).await? {
+        return Ok(first);
+    }
+    let time_ms = match time_of(shared, told) {
+        Ok(time_ms) => time_ms,
+        Err(done) => return Ok(done),
+    };
+    if !selects(told.code) {
+        let say = Say {
+            code: "event",
+            allowed: "departed, incident, arrived, presented, inspected, held, exited",
+            fix: "what ends a consignment's way is said case by case",
+        };
+        return Ok(refuse("code", told.code.as_str_name(), say));
+    }
+    let Some(hubs) = told_to(shared, &name, told.carrier).await? else {
+        let say = Say {
+            code: "selects-nothing",
+            allowed: "what filings of this hub's cases name",
+            fix: "compare it with the filings; a conveyance with its day: KL566/2026-11-30",
+        };
+        return Ok(refuse("selector", &name, say));
+    };
+    let core = v1::EventCore { selector: Some(selector.clone()), ..core(told, time_ms) };
+    let mut statement = statement(shared, account, told, &core)?;
+    statement.audience = shared.shown_to(&hubs, "event");
+    let draft =
+        Draft { statements: vec![statement], lrn: Some(claim), ..Draft::default() };
+    log(shared, draft).await
+}
+
+const ONE_OR_MANY: Say<'static> =
+    Say { code: "selector", allowed: "a case or a selector", fix: "leave one of the two out" };
+
+const fn selects(code: EventCode) -> bool {
+    use EventCode::{Arrived, Departed, Exited, Held, Incident, Inspected, Presented};
+    matches!(code, Arrived | Departed | Exited | Held | Incident | Inspected | Presented)
+}
+
+/// Cases that are read at once.
+const PAGE: usize = 512;
+
+/// The hubs of all cases that a name selects; `None` where it selects no case.
+async fn told_to(
+    shared: &Shared,
+    name: &str,
+    carrier: &str,
+) -> Result<Option<Vec<HubId>>, IntakeError> {
+    let views = Views(&*shared.store);
+    let all = shared.directory.load().peers.values().filter(|p| p.is_active()).count();
+    let (mut hubs, mut any, mut from) = (BTreeSet::new(), false, 0);
+    loop {
+        let cases = views.selected(name, from, PAGE).await?;
+        let more = cases.len() == PAGE;
+        for case in cases {
+            from = case.ordinal + 1;
+            let carries =
+                carrier.is_empty() || case.filings.iter().any(|f| f.carrier_id == carrier);
+            if carries {
+                any = true;
+                hubs.extend(shared.hubs_of(&case));
+            }
+        }
+        // Nobody can be added any more once all peers are in it.
+        if !more || hubs.len() == all {
+            return Ok(any.then(|| hubs.into_iter().collect()));
+        }
+    }
+}
+
+fn core(told: &Told<'_>, time_ms: u64) -> v1::EventCore {
+    v1::EventCore {
+        code: told.code as i32,
+        time_ms: i64::try_from(time_ms).unwrap_or(i64::MAX),
+        office: told.office.to_owned(),
+        carrier_id: told.carrier.to_owned(),
+        ..Default::default()
+    }
+}
+
+fn statement(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    told: &Told<'_>,
+    core: &v1::EventCore,
+) -> Result<NewStatement, getrandom::Error> {
     let internal = v1::FilingInternal {
         account: account.id.clone(),
         filer_note: told.note.to_owned(),
         ..Default::default()
     };
     let id = crate::clock::new_id(shared.identity.hub.as_str())?;
-    let mut statement = NewStatement::new("event", &id, 1)?
-        .part("core", &core)?
+    NewStatement::new("event", &id, 1)?
+        .part("core", core)?
         .part("trader", &v1::EventTrader::default())?
         .part("authority", &v1::DecisionAuthority::default())?
-        .part("internal", &internal)?;
-    statement.audience = shared.shown_to(&shared.hubs_of(case), "event");
-    let draft = Draft {
-        statements: vec![statement],
-        revisions: vec![(case.case_id.clone(), case.revision)],
-        lrn: claim,
-        ..Draft::default()
-    };
-    log(shared, draft).await
+        .part("internal", &internal)
 }

@@ -53,6 +53,14 @@ pub async fn put(
     // Two acts at once must not become one version.
     let turn = std::sync::Arc::clone(&shared.acts).lock_owned().await;
     let before = Views(&*shared.store).mandate(&core.account, &core.principal_id).await?;
+    if let Some(same) = before.as_ref().filter(|b| b.core.as_ref() == Some(&core)) {
+        // Said again by who doesn't know what became of it: nothing changes.
+        return Ok(Done::Logged(v1::StatementRef {
+            hub: shared.identity.hub.to_string(),
+            commitment: same.commitment.clone(),
+            log_index: same.log_index,
+        }));
+    }
     let number = before.map_or(1, |b| b.version + 1);
     let pair = [core.account.as_bytes(), &[0], core.principal_id.as_bytes()];
     let internal = v1::FilingInternal { account: account.id.clone(), ..Default::default() };

@@ -1,12 +1,14 @@
 //! Withdrawal of a filing by who filed it.
 
 use ewtp_log::Hash;
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::v1;
+use ewtp_store::{StoreError, Views};
 use ewtp_trade::act::Act;
 use ewtp_trade::case;
 use ewtp_trade::finding::Say;
 
-use super::{Done, is_code, log, refuse, unknown_case, untimely};
+use super::{Done, is_code, log, refuse, refused, stands_at, unknown_case, untimely};
 use crate::draft::{Draft, NewStatement};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
@@ -41,6 +43,13 @@ pub async fn withdraw(
         };
         return Ok(refuse("filing_id", &request.filing_id, say));
     };
+    let unentitled = standing::no_longer_entitled(shared, account, filing).await?;
+    if !unentitled.is_empty() {
+        return Ok(refused(unentitled));
+    }
+    if let Some(done) = said_before(shared, &case, filing, &request.reason).await? {
+        return Ok(done);
+    }
     let act = Act::Invalidate { filing: &filing.filing_id };
     if let Some(done) = untimely(shared, &case, "filing_id", &request.filing_id, act) {
         return Ok(done);
@@ -66,4 +75,24 @@ pub async fn withdraw(
         ..Draft::default()
     };
     log(shared, draft).await
+}
+
+/// Where the same withdrawal stands already: who asks again, not knowing what became of it, is told.
+async fn said_before(
+    shared: &Shared,
+    case: &CaseRecord,
+    filing: &FilingRecord,
+    reason: &str,
+) -> Result<Option<Done>, StoreError> {
+    let me = shared.identity.hub.as_str();
+    let of_it = case.invalidations.iter().filter(|i| i.filing_id == filing.filing_id);
+    for stands in of_it.filter_map(|i| i.stands.as_ref()).filter(|s| s.hub == me) {
+        let at = stands.at.clone().unwrap_or_default();
+        let statement = Views(&*shared.store).statement(&at).await?;
+        let core = statement.and_then(|s| s.part::<v1::InvalidationCore>("core"));
+        if core.is_some_and(|c| c.reason == reason && c.filing_version == filing.version) {
+            return Ok(Some(stands_at(stands)));
+        }
+    }
+    Ok(None)
 }

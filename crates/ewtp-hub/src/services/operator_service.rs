@@ -8,6 +8,7 @@ use ewtp_log::Hash;
 use ewtp_proto::v1;
 use ewtp_proto::v1::operator_service_server::OperatorService;
 use ewtp_store::Views;
+use ewtp_trade::route::overlap;
 use ewtp_trade::scope;
 use ewtp_trust::Chain;
 use ewtp_trust::descriptor::Environment;
@@ -16,8 +17,9 @@ use tonic::{Request, Response, Status};
 
 use super::{account, status};
 use crate::clock::random;
-use crate::directory::has_role;
+use crate::directory::{Peer, has_role, speaker};
 use crate::draft::{Draft, NewStatement};
+use crate::draws;
 use crate::shared::Shared;
 
 pub(super) struct Operator {
@@ -31,6 +33,15 @@ impl Operator {
             Ok(account)
         } else {
             Err(Status::permission_denied("this call needs the role operator"))
+        }
+    }
+
+    fn auditor<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let account = account(&self.shared, request)?;
+        if has_role(&account, &[v1::Role::Auditor]) {
+            Ok(())
+        } else {
+            Err(Status::permission_denied("this call needs the role auditor"))
         }
     }
 
@@ -196,13 +207,15 @@ impl OperatorService for Operator {
         }
         let act = Arc::clone(&self.shared.acts).lock_owned().await;
         let directory = self.shared.directory.load_full();
-        let others =
-            directory.peers.values().filter(|p| p.hub != *chain.hub()).map(|p| p.chain.newest());
+        let there = |p: &&Arc<Peer>| {
+            p.hub != *chain.hub() && p.record.state() != v1::PeerState::Removed
+        };
+        let others = directory.peers.values().filter(there).map(|p| p.chain.newest());
         let taken = others
             .chain([&own])
-            .find(|d| d.territories.iter().any(|t| newest.territories.contains(t)));
-        if let Some(other) = taken {
-            let message = format!("{} speaks for the same territory already", other.hub);
+            .find_map(|d| Some((&d.hub, overlap(&speaker(d), &speaker(newest))?)));
+        if let Some((other, both)) = taken {
+            let message = format!("{other} speaks for {both} already; nothing has two hubs");
             return Err(status::field("descriptors", message));
         }
         let others =
@@ -371,6 +384,39 @@ impl OperatorService for Operator {
         let all = Views(&*self.shared.store).rulesets().await.map_err(|e| status::store(&e))?;
         let rulesets = all.into_iter().filter_map(|r| r.core).collect();
         Ok(Response::new(v1::ListRulesetsResponse { rulesets }))
+    }
+
+    async fn list_draw_periods(
+        &self,
+        request: Request<v1::ListDrawPeriodsRequest>,
+    ) -> Result<Response<v1::ListDrawPeriodsResponse>, Status> {
+        self.auditor(&request)?;
+        let periods = draws::periods(&self.shared).await.map_err(|e| status::store(&e))?;
+        Ok(Response::new(v1::ListDrawPeriodsResponse { periods }))
+    }
+
+    async fn list_draws(
+        &self,
+        request: Request<v1::ListDrawsRequest>,
+    ) -> Result<Response<v1::ListDrawsResponse>, Status> {
+        self.auditor(&request)?;
+        let request = request.into_inner();
+        let from = u64::try_from(request.from_ms)
+            .map_err(|_| status::field("from_ms", "take it from ListDrawPeriods".into()))?;
+        let case = match request.page_token.as_str() {
+            "" => 0,
+            token => token.parse().map_err(|_| {
+                status::field("page_token", "take it from the last response".into())
+            })?,
+        };
+        let page = draws::list(&self.shared, from, case).await.map_err(|e| status::store(&e))?;
+        let (draws, next) = page.ok_or_else(|| {
+            Status::failed_precondition(
+                "no period of draws begins then, or it is not over; see ListDrawPeriods",
+            )
+        })?;
+        let next_page_token = next.map(|n| n.to_string()).unwrap_or_default();
+        Ok(Response::new(v1::ListDrawsResponse { draws, next_page_token }))
     }
 }
 

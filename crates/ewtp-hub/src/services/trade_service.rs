@@ -404,7 +404,7 @@ impl Trade {
         at: &ewtp_proto::store::v1::Locator,
     ) -> Result<bool, Status> {
         let is_it = |f: &&ewtp_proto::store::v1::FilingRecord| {
-            f.stands.as_ref().is_some_and(|s| s.commitment == commitment)
+            f.stands.iter().chain(&f.earlier).any(|s| s.commitment == commitment)
         };
         let Some(filing) = record.filings.iter().find(is_it) else { return Ok(true) };
         let statement = Views(&*self.shared.store).statement(at).await;
@@ -449,7 +449,12 @@ fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<ewtp_proto::store::v
     let adoptions = record.adoptions.iter().map(|a| &a.stands);
     let invalidations = record.invalidations.iter().map(|i| &i.stands);
     let outcomes = record.outcomes.iter().map(|o| &o.stands);
-    let filed = filings.chain(adoptions).chain(invalidations);
+    let earlier = record.filings.iter().flat_map(|f| &f.earlier).find(|s| s.commitment == commitment);
+    if let Some(earlier) = earlier {
+        return earlier.at.clone();
+    }
+    let routes = record.routes.iter().map(|r| &r.stands);
+    let filed = filings.chain(adoptions).chain(invalidations).chain(routes);
     let mut all =
         filed.chain(decisions).chain(requests).chain(answers).chain(events).chain(outcomes);
     let found = all.find(|s| s.as_ref().is_some_and(|s| s.commitment == commitment))?;

@@ -17,6 +17,8 @@ use crate::shared::Shared;
 
 /// Runs of changes that are read at once.
 const RUNS: usize = 64;
+/// Cases of one event that are read at once.
+const EXPANDED: usize = 256;
 
 /// What a call streams.
 pub(super) type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -27,7 +29,15 @@ pub(super) struct Changes {
     head: Receiver<DurableHead>,
     spki: [u8; 32],
     cursor: u64,
-    waiting: VecDeque<(u64, Change)>,
+    waiting: VecDeque<Waiting>,
+}
+
+/// A change that waits to be shown.
+struct Waiting {
+    number: u64,
+    change: Change,
+    /// Ordinal of the first case that is left to show, of an event about many.
+    from: u64,
 }
 
 /// A change, its number, and who asks, as the directory knows the account at that moment.
@@ -51,15 +61,22 @@ impl Changes {
             let account = self.shared.directory.load().account(&self.spki).cloned();
             let account =
                 account.ok_or_else(|| Status::unauthenticated("the credential was revoked"))?;
-            if let Some((number, change)) = self.waiting.pop_front() {
+            if let Some(waiting) = self.waiting.pop_front() {
+                if !waiting.change.selector.is_empty() {
+                    self.expand(waiting).await?;
+                    continue;
+                }
+                let Waiting { number, change, .. } = waiting;
                 let shared = Arc::clone(&self.shared);
                 return Ok(Some(Changed { shared, account, number, change }));
             }
             self.head.mark_unchanged();
             let changes = Views(&*self.shared.store).changes(self.cursor, RUNS).await;
-            self.waiting.extend(changes.map_err(|e| status::store(&e))?);
-            if let Some((last, _)) = self.waiting.back() {
-                self.cursor = *last;
+            let changes = changes.map_err(|e| status::store(&e))?;
+            let waiting = |(number, change)| Waiting { number, change, from: 0 };
+            self.waiting.extend(changes.into_iter().map(waiting));
+            if let Some(last) = self.waiting.back() {
+                self.cursor = last.number;
                 continue;
             }
             tokio::select! {
@@ -68,6 +85,30 @@ impl Changes {
                 changed = self.head.changed() => if changed.is_err() { return Ok(None) },
             }
         }
+    }
+
+    /// An event about many cases moves each of them: they are shown page by page under the number before it, so that who
+    /// resumes in the middle sees them again and misses none.
+    async fn expand(&mut self, event: Waiting) -> Result<(), Status> {
+        let (number, views) = (event.number, Views(&*self.shared.store));
+        let cases = views.selected(&event.change.selector, event.from, EXPANDED).await;
+        let cases = cases.map_err(|e| status::store(&e))?;
+        let next = cases.last().filter(|_| cases.len() == EXPANDED).map(|c| c.ordinal + 1);
+        if let Some(from) = next {
+            self.waiting.push_front(Waiting { from, ..event });
+        }
+        let last = cases.len().saturating_sub(1);
+        for (i, case) in cases.into_iter().enumerate().rev() {
+            let change = Change {
+                case_id: case.case_id,
+                accounts: case.accounts,
+                parties: case.parties,
+                selector: String::new(),
+            };
+            let number = if next.is_none() && i == last { number } else { number - 1 };
+            self.waiting.push_front(Waiting { number, change, from: 0 });
+        }
+        Ok(())
     }
 
     /// Streams what `show` makes of each change; `None` leaves one out.

@@ -14,6 +14,7 @@ use ewtp_hub::shared::Shared;
 use ewtp_hub::{Config, Hub, Seams};
 use ewtp_store::{Journal, JournaledStore, Packed};
 use ewtp_tls::TlsIdentity;
+use ewtp_trade::route::COMPETENCES;
 use ewtp_trust::Chain;
 use ewtp_trust::descriptor::Environment;
 use tokio::runtime::Runtime;
@@ -66,6 +67,8 @@ impl Home {
                 names: vec!["127.0.0.1".into()],
                 listen,
                 territories: vec![hub.into()],
+                competences: COMPETENCES.iter().map(|c| (*c).to_owned()).collect(),
+                offices: vec![format!("{hub}*")],
                 contact: "operator@hub.example".into(),
                 passphrase: "only a simulation".into(),
                 now_ms: BEGIN_MS - 86_400_000,

@@ -5,4 +5,6 @@ mod cases;
 mod crossings;
 mod filings;
 mod quantities;
+mod routes;
+mod selectors;
 mod world;

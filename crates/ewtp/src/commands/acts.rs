@@ -7,8 +7,9 @@ use ewtp_log::Hash;
 use ewtp_proto::v1;
 use serde_json::json;
 
-use crate::args_acts::{Adopt, Event, EventArg, MandateCommand, Withdraw};
+use crate::args_acts::{Adopt, EventArg, MandateCommand, ReportedEvent, Withdraw};
 use crate::commands::case;
+use crate::commands::desk::key_or_new;
 use crate::commands::declare::{read_document, show_accepted, show_refused};
 use crate::error::CliError;
 use crate::output::Output;
@@ -182,19 +183,42 @@ pub(crate) const fn event_code(what: EventArg) -> v1::EventCode {
     }
 }
 
+/// One case by its id or LRN, or a selector of many as `conveyance=KL566/2026-11-30`.
+pub(crate) async fn one_or_many(
+    session: &Session,
+    named: &str,
+) -> Result<(String, Option<v1::EventSelector>), CliError> {
+    use v1::event_selector::By;
+    let by = match named.split_once('=') {
+        None => return Ok((case::find(session, named).await?.case_id, None)),
+        Some(("conveyance", id)) => By::Conveyance(id.to_owned()),
+        Some(("document", id)) => By::TransportDocument(id.to_owned()),
+        Some(("receptacle", id)) => By::Receptacle(id.to_owned()),
+        Some(("container", id)) => By::Container(id.to_owned()),
+        Some((other, _)) => {
+            let hint = "conveyance=, document=, receptacle= or container=";
+            return Err(CliError::usage(other, "selects nothing", hint));
+        }
+    };
+    Ok((String::new(), Some(v1::EventSelector { by: Some(by) })))
+}
+
 pub(crate) fn event(
-    command: &Event,
+    command: &ReportedEvent,
     profile: &Option<PathBuf>,
     out: &Output,
 ) -> Result<ExitCode, CliError> {
     block_on(async {
         let session = Session::open(profile.as_deref()).await?;
-        let case = case::find(&session, &command.case).await?;
+        let told = &command.event;
+        let (case_id, selector) = one_or_many(&session, &told.case).await?;
         let request = v1::ReportEventRequest {
-            case_id: case.case_id,
-            code: event_code(command.what) as i32,
+            case_id,
+            selector,
+            code: event_code(told.what) as i32,
             time_ms: 0,
-            office: command.office.clone().unwrap_or_default(),
+            office: told.office.clone().unwrap_or_default(),
+            idempotency_key: key_or_new(command.key.as_deref())?,
         };
         let response = session.trade().report_event(request).await?;
         Ok(tell!("event", response, v1::report_event_response::Result, out))

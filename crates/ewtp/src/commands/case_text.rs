@@ -128,6 +128,13 @@ fn show_filing(f: &v1::CaseFiling, out: &Output) {
             item.number, item.commodity_code, item.origin
         ));
     }
+    for c in &f.changes {
+        let side = |text: &str| match text {
+            "" => "nothing".to_owned(),
+            text => format!("{text:?}"),
+        };
+        out.say(&format!("  changed {}: {} to {}", c.path, side(&c.before), side(&c.after)));
+    }
     if !f.withheld_parts.is_empty() {
         out.say(&format!("  parts that this hub doesn't hold: {}", f.withheld_parts.join(", ")));
     }

@@ -7,7 +7,7 @@ use ewtp_proto::v1;
 use serde_json::json;
 
 use crate::args_acts::{Decision, DeskCommand, DeskCommon, Event, OutcomeArg};
-use crate::commands::acts::{event_code, tell};
+use crate::commands::acts::{event_code, one_or_many, tell};
 use crate::commands::case::{self, row_json, state_name};
 use crate::error::CliError;
 use crate::output::Output;
@@ -62,8 +62,13 @@ pub(crate) fn run(
 }
 
 fn key(common: &DeskCommon) -> Result<String, CliError> {
-    if let Some(key) = &common.key {
-        return Ok(key.clone());
+    key_or_new(common.key.as_deref())
+}
+
+/// The key that was given, or one of its own for this act.
+pub(crate) fn key_or_new(given: Option<&str>) -> Result<String, CliError> {
+    if let Some(key) = given {
+        return Ok(key.to_owned());
     }
     let random = ewtp_hub::clock::random::<16>();
     let random = random.map_err(|e| CliError::usage("--key", e.to_string(), "give a key"))?;
@@ -214,9 +219,10 @@ async fn event(
     out: &Output,
 ) -> Result<ExitCode, CliError> {
     let session = Session::open(profile).await?;
-    let case = case::find(&session, &told.case).await?;
+    let (case_id, selector) = one_or_many(&session, &told.case).await?;
     let request = v1::RecordEventRequest {
-        case_id: case.case_id,
+        case_id,
+        selector,
         code: event_code(told.what) as i32,
         time_ms: 0,
         office: told.office.clone().unwrap_or_default(),

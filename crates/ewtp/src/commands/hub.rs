@@ -8,6 +8,7 @@ use ewtp_hub::clock::{Clock as _, SystemClock};
 use ewtp_hub::init::{Files, InitOptions, init};
 use ewtp_log::Hash;
 use ewtp_proto::v1;
+use ewtp_trade::route::{COMPETENCES, CUSTOMS};
 use ewtp_trust::Chain;
 use ewtp_trust::descriptor::Environment;
 use serde_json::json;
@@ -84,6 +85,14 @@ fn init_command(args: &HubInit, out: &Output) -> Result<ExitCode, CliError> {
     } else {
         args.territory.clone()
     };
+    if let Some(unknown) = args.competence.iter().find(|c| !COMPETENCES.contains(&c.as_str())) {
+        return Err(CliError::usage("--competence", unknown, &COMPETENCES.join(", ")));
+    }
+    let all_offices = args.office.is_empty() && args.competence.iter().any(|c| c == CUSTOMS);
+    let offices = match all_offices {
+        true => territories.iter().map(|t| format!("{t}*")).collect(),
+        false => args.office.clone(),
+    };
     // What it serves shows live volumes: outsiders come through a web server, as config/hub.toml says.
     let public = SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), address(2)?.port());
     let listen = [address(0)?, address(1)?, public];
@@ -95,6 +104,8 @@ fn init_command(args: &HubInit, out: &Output) -> Result<ExitCode, CliError> {
         names: vec![args.host.clone(), "localhost".into()],
         listen,
         territories,
+        competences: args.competence.clone(),
+        offices,
         contact: args.contact.clone(),
         passphrase: passphrase(args.passphrase_file.as_deref())?,
         now_ms: SystemClock.now_ms(),
@@ -144,11 +155,13 @@ fn descriptor(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {
             ("origin", chain.origin().map(ToString::to_string).unwrap_or_default()),
             ("endpoints", d.endpoints.join(", ")),
             ("territories", d.territories.join(", ")),
+            ("offices", d.offices.join(", ")),
+            ("competences", d.competences.join(", ")),
             ("tls key", d.tls_pins.iter().map(|p| Hash(*p).to_base64()).collect::<Vec<_>>().join(", ")),
         ],
         &json!({
             "file": path, "hub": d.hub.as_str(), "version": d.version, "fingerprint": chain.fingerprint().to_hex(),
-            "environment": d.environment.to_string(), "endpoints": d.endpoints, "territories": d.territories,
+            "environment": d.environment.to_string(), "endpoints": d.endpoints, "territories": d.territories, "offices": d.offices, "competences": d.competences,
         }),
     );
     Ok(ExitCode::SUCCESS)

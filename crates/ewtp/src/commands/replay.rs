@@ -165,7 +165,9 @@ async fn replay(
     let adopted = filed.is_some_and(|c| !c.adopts.is_empty());
     let whole = core.rulesets.iter().all(|r| !r.confidential) || confidential.is_some();
     let confidential = confidential.as_ref();
-    let outcome = decide(Input { kind, adopted, facts: &facts, public: &public, confidential });
+    let draw = proven.authority.as_ref().and_then(|a| a.draw);
+    let input = Input { kind, adopted, facts: &facts, public: &public, confidential, draw };
+    let outcome = decide(input);
     let Outcome::Decided(all) = outcome else {
         return Ok(Verdict::Differs("the rules now ask or fail".into()));
     };
@@ -176,6 +178,7 @@ async fn replay(
         && again.needed == proven.trader.needed
         && again.rules_fired == proven.trader.rules_fired
         && again.insufficient_scope == core.insufficient_scope
+        && again.conditions == core.conditions
         && again.estimate == proven.trader.estimate;
     let same_code = again.code == core.code();
     let authority = proven.authority.as_ref().is_none_or(|a| {

@@ -162,8 +162,12 @@ async fn record(session: &Session, id: &str, code: EventCode) -> Result<(), CliE
 
 async fn report(session: &Session, id: &str, code: EventCode) -> Result<(), CliError> {
     use v1::report_event_response::Result as Outcome;
-    let request =
-        v1::ReportEventRequest { case_id: id.to_owned(), code: code as i32, ..Default::default() };
+    let request = v1::ReportEventRequest {
+        case_id: id.to_owned(),
+        code: code as i32,
+        idempotency_key: format!("{id}-{}", code as i32),
+        ..Default::default()
+    };
     match session.trade().report_event(request).await?.into_inner().result {
         Some(Outcome::Refused(no)) => Err(refused(&no.violations)),
         _ => Ok(()),

@@ -14,5 +14,6 @@ mod korea;
 mod liar;
 mod life;
 mod observe;
+mod routes;
 mod stage;
 mod stores;

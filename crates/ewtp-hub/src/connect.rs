@@ -1,0 +1,271 @@
+//! A hub joins, or a route changes: what was said before is said to the hub that is new to it, in the order of the log, and a
+//! filing that nobody could assess learns who does from now on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ewtp_log::{Hash, HubId};
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord, Stands};
+use ewtp_proto::v1;
+use ewtp_store::{StoreError, Views};
+use ewtp_trade::case::{hub, is_invalidated};
+use ewtp_trade::route;
+use ewtp_trade::scope::shows_statement;
+use tokio_util::sync::CancellationToken;
+
+use crate::directory::Peer;
+use crate::draft::{Draft, DraftError, LateEntry, NewStatement};
+use crate::shared::Shared;
+
+/// Cases that are read at once.
+const PAGE: usize = 256;
+
+/// Why the task ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error("no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// A statement that this hub said in a case.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    kind: &'static str,
+    stands: Stands,
+}
+
+/// What this hub said in a case, in the order of its log.
+pub(crate) fn said(shared: &Shared, case: &CaseRecord) -> Vec<Said> {
+    fn of<'a, T: 'a>(
+        kind: &'static str,
+        records: &'a [T],
+        stands: impl Fn(&'a T) -> &'a Option<Stands> + 'a,
+    ) -> impl Iterator<Item = Said> + 'a {
+        let said = move |record| Some(Said { kind, stands: stands(record).clone()? });
+        records.iter().filter_map(said)
+    }
+    let earlier = case.filings.iter().flat_map(|f| &f.earlier);
+    let earlier = earlier.map(|stands| Said { kind: "filing", stands: stands.clone() });
+    // An event about many cases is no case's own.
+    let events = case.events.iter().filter(|e| !e.selects).filter_map(|e| e.stands.clone());
+    let events = events.map(|stands| Said { kind: "event", stands });
+    let mut all: Vec<Said> = earlier
+        .chain(of("filing", &case.filings, |f| &f.stands))
+        .chain(of("decision", &case.decisions, |d| &d.stands))
+        .chain(of("info-request", &case.requests, |r| &r.stands))
+        .chain(of("info-answer", &case.answers, |a| &a.stands))
+        .chain(events)
+        .chain(of("adoption", &case.adoptions, |a| &a.stands))
+        .chain(of("invalidation", &case.invalidations, |i| &i.stands))
+        .chain(of("condition-outcome", &case.outcomes, |o| &o.stands))
+        .chain(of("route", &case.routes, |r| &r.stands))
+        .collect();
+    let me = shared.identity.hub.as_str();
+    all.retain(|s| s.stands.hub == me);
+    all.sort_by_key(|s| s.stands.log_index);
+    all
+}
+
+/// These statements for a hub that is new to them, as far as its data scope has their kinds and goods.
+///
+/// # Errors
+/// Reading.
+pub(crate) async fn told_late(
+    shared: &Shared,
+    said: &[Said],
+    to: &HubId,
+) -> Result<Vec<LateEntry>, StoreError> {
+    let directory = shared.directory.load_full();
+    let peer = directory.active_peer(to.as_str());
+    let Some(scope) = peer.and_then(|p| p.record.scope.as_ref()) else { return Ok(Vec::new()) };
+    let mut out = Vec::new();
+    for Said { kind, stands } in said {
+        let at = stands.at.clone().unwrap_or_default();
+        let core: Option<v1::FilingCore> = match *kind {
+            "filing" => {
+                Views(&*shared.store).statement(&at).await?.and_then(|s| s.part("core"))
+            }
+            _ => None,
+        };
+        let commitment = Hash::from_slice(&stands.commitment);
+        if let Some(commitment) = commitment.filter(|_| shows_statement(scope, kind, core.as_ref()))
+        {
+            out.push(LateEntry { index: stands.log_index, commitment, peer: to.clone() });
+        }
+    }
+    Ok(out)
+}
+
+/// Tells hubs that joined, or that may be shown more, what waits for them. Runs until `stop` fires.
+///
+/// # Errors
+/// [`ConnectError`].
+pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), ConnectError> {
+    let mut head = shared.head.clone();
+    let mut told: BTreeMap<HubId, u32> = BTreeMap::new();
+    loop {
+        let directory = shared.directory.load_full();
+        let active = directory.peers.values().filter(|p| p.is_active());
+        let now: BTreeMap<HubId, u32> =
+            active.map(|p| (p.hub.clone(), p.record.version)).collect();
+        if now != told {
+            if !countries(&shared, &stop).await? {
+                return Ok(());
+            }
+            told = now;
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            changed = head.changed() => if changed.is_err() { return Ok(()) },
+        }
+    }
+}
+
+/// Goes through the countries that cases wait for; false if the hub is stopping.
+async fn countries(shared: &Shared, stop: &CancellationToken) -> Result<bool, ConnectError> {
+    let views = Views(&*shared.store);
+    for country in views.countries_waited_for().await? {
+        let directory = shared.directory.load_full();
+        let joined = |p: &&Arc<Peer>| p.is_active() && p.speaker().in_territory(&country);
+        if !directory.peers.values().any(|p| joined(&p)) {
+            continue;
+        }
+        let mut from = 0;
+        loop {
+            let cases = views.unconnected(&country, from, PAGE).await?;
+            let more = cases.len() == PAGE;
+            for case in cases {
+                from = case.ordinal + 1;
+                if stop.is_cancelled() || !connect(shared, &country, &case.case_id).await? {
+                    return Ok(false);
+                }
+            }
+            if !more {
+                break;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Tells what waits in one case, as often as the case moves meanwhile; false if the hub is stopping.
+async fn connect(shared: &Shared, country: &str, id: &str) -> Result<bool, ConnectError> {
+    loop {
+        let Some(case) = Views(&*shared.store).case(id).await? else { return Ok(true) };
+        let draft = draft(shared, country, &case).await?;
+        if draft.statements.is_empty() {
+            return Ok(true);
+        }
+        match shared.own.submit(draft).await {
+            Ok(_) => return Ok(true),
+            Err(DraftError::CaseMoved { .. }) => {}
+            Err(DraftError::InDoubt) => return Ok(false),
+            Err(error) => {
+                tracing::warn!(case = id, country, %error, "a case could not be told to the hub that joined");
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// What was said in a case for the hubs of a country that are new to it, and the routes of its filings.
+async fn draft(
+    shared: &Shared,
+    country: &str,
+    case: &CaseRecord,
+) -> Result<Draft, ConnectError> {
+    let mut draft = Draft {
+        revisions: vec![(case.case_id.clone(), case.revision)],
+        ..Draft::default()
+    };
+    let me = shared.identity.hub.as_str();
+    let mut hubs = shared.hubs_of(case);
+    let before = hubs.clone();
+    let own = case.filings.iter().filter(|f| hub(f.stands.as_ref()) == me);
+    for filing in own.filter(|f| !is_invalidated(case, f)) {
+        let Some((core, assessed_by, shown)) = newly(shared, country, filing).await? else {
+            continue;
+        };
+        hubs.extend(shown);
+        draft.statements.push(statement(case, filing, &core, country, assessed_by)?);
+    }
+    hubs.sort();
+    hubs.dedup();
+    for statement in &mut draft.statements {
+        statement.audience = shared.shown_to(&hubs, "route");
+    }
+    if !draft.statements.is_empty() {
+        let said = said(shared, case);
+        for newcomer in hubs.iter().filter(|h| !before.contains(h)) {
+            draft.late.extend(told_late(shared, &said, newcomer).await?);
+        }
+    }
+    Ok(draft)
+}
+
+/// Who assesses a filing now that a country has hubs, and which of these see it; `None` where that changes nothing.
+async fn newly(
+    shared: &Shared,
+    country: &str,
+    filing: &FilingRecord,
+) -> Result<Option<(v1::FilingCore, String, Vec<HubId>)>, StoreError> {
+    let at = filing.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
+    let statement = Views(&*shared.store).statement(&at).await?;
+    let Some(core) = statement.and_then(|s| s.part::<v1::FilingCore>("core")) else {
+        return Ok(None);
+    };
+    let directory = shared.directory.load_full();
+    let there: Vec<HubId> = directory
+        .peers
+        .values()
+        .filter(|p| p.is_active() && p.speaker().in_territory(country))
+        .filter(|p| {
+            let speaker = p.speaker();
+            speaker.speaks_for(country, route::CUSTOMS)
+                || core.offices.iter().any(|o| speaker.has_office(o))
+        })
+        .map(|p| p.hub.clone())
+        .collect();
+    let shown = shared.filing_shown_to(&there, &core);
+    let assesses = route::assessing_country(&core) == Some(country);
+    let customs = shown.iter().find(|h| {
+        directory.active_peer(h.as_str()).is_some_and(|p| p.speaks_for(country))
+    });
+    let assessed_by = match customs {
+        Some(hub) if assesses && filing.assessed_by.is_empty() => hub.to_string(),
+        _ => String::new(),
+    };
+    let new_to_it = shown.iter().any(|h| !filing.said_to.iter().any(|s| s == h.as_str()));
+    Ok((new_to_it || !assessed_by.is_empty()).then_some((core, assessed_by, shown)))
+}
+
+fn statement(
+    case: &CaseRecord,
+    filing: &FilingRecord,
+    core: &v1::FilingCore,
+    country: &str,
+    assessed_by: String,
+) -> Result<NewStatement, getrandom::Error> {
+    let filed = filing.stands.as_ref().map(|s| s.commitment.clone()).unwrap_or_default();
+    let number = case.routes.iter().filter(|r| r.filing_id == filing.filing_id).count() as u64 + 1;
+    let route = v1::RouteCore {
+        case_id: case.case_id.clone(),
+        filing_id: core.filing_id.clone(),
+        filing_version: core.version,
+        filing: filed.clone(),
+        country: country.to_owned(),
+        assessed_by,
+    };
+    let mut statement =
+        NewStatement::new("route", &filing.filing_id, number)?
+            .part("core", &route)?
+            .part("authority", &v1::DecisionAuthority::default())?
+            .part("internal", &v1::DecisionInternal::default())?;
+    statement.refs.extend(Hash::from_slice(&filed));
+    Ok(statement)
+}

@@ -1,0 +1,107 @@
+//! Selectors: one event moves all cases that name a transport document, receptacle, container or conveyance.
+//!
+//! Whether an event covers a case depends on nothing but the statements: on what the case's filings name, on when they were
+//! logged at their hub, and on when the event was logged at its own. So all hubs that hold them agree.
+
+use ewtp_proto::store::v1::{CaseRecord, CaseSelector, SelectingEvent};
+use ewtp_proto::v1;
+use v1::event_selector::By;
+
+use crate::finding::{Say, finding};
+
+/// Longest time between a filing and an event that covers it, milliseconds: containers and flight numbers are used again.
+pub const COVERS_MS: u64 = 60 * 86_400_000;
+/// Most things by which one case is selected.
+pub(crate) const SELECTORS_MAX: usize = 256;
+/// Longest value, characters.
+const VALUE_CHARS_MAX: usize = 64;
+
+/// Name of what a selector selects, e.g. `container MSCU1234565`; `None` for one case, which needs no name.
+#[must_use]
+pub fn name(selector: &v1::EventSelector) -> Option<String> {
+    match selector.by.as_ref()? {
+        By::CaseId(_) => None,
+        By::TransportDocument(id) => Some(format!("document {id}")),
+        By::Receptacle(id) => Some(format!("receptacle {id}")),
+        By::Container(id) => Some(format!("container {id}")),
+        By::Conveyance(id) => Some(format!("conveyance {id}")),
+    }
+}
+
+/// Checks a selector that somebody wrote.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(selector: &v1::EventSelector) -> Result<String, v1::Finding> {
+    let value = match &selector.by {
+        Some(
+            By::TransportDocument(id)
+            | By::Receptacle(id)
+            | By::Container(id)
+            | By::Conveyance(id)
+            | By::CaseId(id),
+        ) => id.as_str(),
+        None => "",
+    };
+    let plain = |c: char| c.is_ascii_graphic() || c == ' ';
+    let holds = (1..=VALUE_CHARS_MAX).contains(&value.len()) && value.chars().all(plain);
+    name(selector).filter(|_| holds).ok_or_else(|| {
+        let say = Say {
+            code: "selector",
+            allowed: "a transport document, receptacle, container or conveyance, 1 to 64 characters",
+            fix: "name it as the filings do; a conveyance with its day: KL566/2026-11-30",
+        };
+        finding("selector", value, say)
+    })
+}
+
+/// The names by which events select a filing.
+pub(crate) fn names(core: &v1::FilingCore, goods: &v1::FilingGoods) -> Vec<String> {
+    let conveyance = match (core.conveyance.as_str(), core.departure_date.as_str()) {
+        ("", _) => String::new(),
+        (conveyance, "") => conveyance.to_owned(),
+        (conveyance, day) => format!("{conveyance}/{day}"),
+    };
+    let named = |kind: &str, id: &str| (!id.is_empty()).then(|| format!("{kind} {id}"));
+    let one = [
+        named("conveyance", &conveyance),
+        named("document", &goods.transport_document),
+        named("document", &goods.master_document),
+        named("receptacle", &goods.receptacle),
+    ];
+    let containers = goods.containers.iter().filter_map(|c| named("container", c));
+    one.into_iter().flatten().chain(containers).collect()
+}
+
+/// Notes what a filing names; the earliest filing counts. A name stays though an amendment drops it: what happened to the goods
+/// under it has happened.
+pub(crate) fn note(case: &mut CaseRecord, name: String, logged_ms: u64) {
+    if let Some(known) = case.selectors.iter_mut().find(|s| s.name == name) {
+        known.since_ms = known.since_ms.min(logged_ms);
+    } else if case.selectors.len() < SELECTORS_MAX {
+        case.selectors.push(CaseSelector { name, since_ms: logged_ms });
+    }
+}
+
+/// Whether an event covers a case.
+#[must_use]
+pub fn covers(case: &CaseRecord, stored: &SelectingEvent) -> bool {
+    let Some(event) = &stored.event else { return false };
+    let logged_ms = event.stands.as_ref().map_or(0, |s| s.logged_ms);
+    let carries = event.carrier_id.is_empty()
+        || case.filings.iter().any(|f| f.carrier_id == event.carrier_id);
+    let in_time = |since_ms: u64| {
+        since_ms <= logged_ms && logged_ms <= since_ms.saturating_add(COVERS_MS)
+    };
+    carries && case.selectors.iter().any(|s| s.name == stored.selector && in_time(s.since_ms))
+}
+
+/// Adds the events that cover a case to its own, as they were never written into its record.
+pub fn join(case: &mut CaseRecord, events: Vec<SelectingEvent>) {
+    for stored in events {
+        if covers(case, &stored) {
+            case.events.extend(stored.event);
+            case.revision += 1;
+        }
+    }
+}
