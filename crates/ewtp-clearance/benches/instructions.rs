@@ -126,7 +126,14 @@ fn decision() {
     let public = Ruleset::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
     let facts = Facts::of_filing(&filing(), NOW_MS, BTreeMap::new());
     let kind = v1::FilingType::Advance;
-    let input = Input { kind, adopted: false, facts: &facts, public: &public, confidential: None, draw: None };
+    let input = Input {
+        kind,
+        adopted: false,
+        facts: &facts,
+        public: &public,
+        confidential: None,
+        draw: None,
+    };
     // The first call builds what all others use.
     black_box(decide(input));
     counted(|| decide(input));

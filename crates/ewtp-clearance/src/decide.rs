@@ -6,9 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, Value};
-use ewtp_proto::v1::{
-    Condition, DecisionCode, DutyEstimate, Effect, FilingType, Question, Reason,
-};
+use ewtp_proto::v1::{Condition, DecisionCode, DutyEstimate, Effect, FilingType, Question, Reason};
 use ewtp_trade::case::effects;
 
 use crate::cost::{STEPS_MAX, steps};

@@ -4,6 +4,7 @@
 pub mod adopt;
 pub mod answer;
 pub mod decide;
+pub mod erase;
 pub mod event;
 pub mod mandate;
 pub mod withdraw;

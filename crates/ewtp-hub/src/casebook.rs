@@ -14,6 +14,7 @@ use ewtp_trade::changes::changes;
 use ewtp_trade::record::fact;
 use ewtp_trade::release::needs;
 
+use crate::attachments;
 use crate::directory::Directory;
 use crate::shared::Shared;
 use crate::standing;
@@ -161,6 +162,7 @@ impl Casebook<'_> {
             }
         }
         self.acts(record, &mut out).await?;
+        out.attachments = attachments::shown(self.shared, self.account, record).await?;
         Ok(out)
     }
 

@@ -16,8 +16,8 @@ use ewtp_log::statement::{Header, STATEMENT_BYTES_MAX, commitment, format_time};
 use ewtp_log::tree::Frontier;
 use ewtp_log::{Checkpoint, Hash, HubId, LogIndex, Origin, TreeSize};
 use ewtp_proto::store::v1::{
-    BlobRef, Frame, HeardStatement, LaneAddress, LateAddress, Locator, LogHead, OwnStatement, SlotState,
-    WorkItem,
+    BlobRef, Frame, HeardStatement, LaneAddress, LateAddress, Locator, LogHead, OwnStatement,
+    SlotState, WorkItem,
 };
 use ewtp_store::planted::{self, Bug};
 use ewtp_store::{Store, StoreError, Views};

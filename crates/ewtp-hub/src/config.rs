@@ -95,6 +95,8 @@ pub struct Limits {
     pub filings_burst: u32,
     /// Log entries per day and account; appending is irrevocable.
     pub daily_log_budget: u64,
+    /// MiB of attachments per day and account.
+    pub daily_attachment_mib: u64,
     /// Statements in one batch.
     pub batch: usize,
     /// KiB of applied changes that wait in memory before they settle in the state; after a crash they are applied again.
@@ -117,6 +119,7 @@ impl Default for Limits {
             filings_per_second: 20_000,
             filings_burst: 40_000,
             daily_log_budget: 5_000_000,
+            daily_attachment_mib: 10_240,
             batch: 512,
             settle_kib: ewtp_store::SETTLE_BYTES >> 10,
             linger_ms: 5,

@@ -86,9 +86,7 @@ pub(crate) async fn told_late(
     for Said { kind, stands } in said {
         let at = stands.at.clone().unwrap_or_default();
         let core: Option<v1::FilingCore> = match *kind {
-            "filing" => {
-                Views(&*shared.store).statement(&at).await?.and_then(|s| s.part("core"))
-            }
+            "filing" => Views(&*shared.store).statement(&at).await?.and_then(|s| s.part("core")),
             _ => None,
         };
         let commitment = Hash::from_slice(&stands.commitment);
@@ -110,8 +108,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
     loop {
         let directory = shared.directory.load_full();
         let active = directory.peers.values().filter(|p| p.is_active());
-        let now: BTreeMap<HubId, u32> =
-            active.map(|p| (p.hub.clone(), p.record.version)).collect();
+        let now: BTreeMap<HubId, u32> = active.map(|p| (p.hub.clone(), p.record.version)).collect();
         if now != told {
             if !countries(&shared, &stop).await? {
                 return Ok(());
@@ -174,15 +171,9 @@ async fn connect(shared: &Shared, country: &str, id: &str) -> Result<bool, Conne
 }
 
 /// What was said in a case for the hubs of a country that are new to it, and the routes of its filings.
-async fn draft(
-    shared: &Shared,
-    country: &str,
-    case: &CaseRecord,
-) -> Result<Draft, ConnectError> {
-    let mut draft = Draft {
-        revisions: vec![(case.case_id.clone(), case.revision)],
-        ..Draft::default()
-    };
+async fn draft(shared: &Shared, country: &str, case: &CaseRecord) -> Result<Draft, ConnectError> {
+    let mut draft =
+        Draft { revisions: vec![(case.case_id.clone(), case.revision)], ..Draft::default() };
     let me = shared.identity.hub.as_str();
     let mut hubs = shared.hubs_of(case);
     let before = hubs.clone();
@@ -233,9 +224,9 @@ async fn newly(
         .collect();
     let shown = shared.filing_shown_to(&there, &core);
     let assesses = route::assessing_country(&core) == Some(country);
-    let customs = shown.iter().find(|h| {
-        directory.active_peer(h.as_str()).is_some_and(|p| p.speaks_for(country))
-    });
+    let customs = shown
+        .iter()
+        .find(|h| directory.active_peer(h.as_str()).is_some_and(|p| p.speaks_for(country)));
     let assessed_by = match customs {
         Some(hub) if assesses && filing.assessed_by.is_empty() => hub.to_string(),
         _ => String::new(),
@@ -261,11 +252,10 @@ fn statement(
         country: country.to_owned(),
         assessed_by,
     };
-    let mut statement =
-        NewStatement::new("route", &filing.filing_id, number)?
-            .part("core", &route)?
-            .part("authority", &v1::DecisionAuthority::default())?
-            .part("internal", &v1::DecisionInternal::default())?;
+    let mut statement = NewStatement::new("route", &filing.filing_id, number)?
+        .part("core", &route)?
+        .part("authority", &v1::DecisionAuthority::default())?
+        .part("internal", &v1::DecisionInternal::default())?;
     statement.refs.extend(Hash::from_slice(&filed));
     Ok(statement)
 }

@@ -17,8 +17,8 @@ use ewtp_trade::case::{
 use tokio_util::sync::CancellationToken;
 
 use crate::casebook::filing_of;
-use crate::draws;
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, WorkPlan};
+use crate::draws;
 use crate::shared::Shared;
 
 /// How often deadlines are looked at while nothing happens.
@@ -202,7 +202,12 @@ async fn answers(
 async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     let mut draft = Draft { consumes: vec![item.id.clone()], ..Draft::default() };
     let Some(dossier) = dossier(shared, item).await? else { return Ok(draft) };
-    if dossier.case.filings.iter().any(|f| f.filing_id == item.filing_id && open_request(&dossier.case, f)) {
+    if dossier
+        .case
+        .filings
+        .iter()
+        .any(|f| f.filing_id == item.filing_id && open_request(&dossier.case, f))
+    {
         // An officer asked as well: that question's own work goes on when it is answered, or overdue.
         return Ok(draft);
     }
@@ -355,6 +360,7 @@ fn decision(
         estimate: decided.estimate,
         rules_fired: decided.rules_fired,
         facts: facts.to_json(),
+        attachments: Vec::new(),
     };
     let authority = v1::DecisionAuthority {
         reasons: decided.authority_reasons,

@@ -95,9 +95,8 @@ pub async fn periods(shared: &Shared) -> Result<Vec<v1::DrawPeriod>, StoreError>
 
 /// Whether nothing more is drawn with a key: neither by the clock nor, should that have gone back, by the log.
 fn is_over(shared: &Shared, stored: &StoredDrawKey) -> bool {
-    let until = stored.core.as_ref().map_or(u64::MAX, |c| {
-        u64::try_from(c.until_ms).unwrap_or(u64::MAX)
-    });
+    let until =
+        stored.core.as_ref().map_or(u64::MAX, |c| u64::try_from(c.until_ms).unwrap_or(u64::MAX));
     until <= shared.clock.now_ms()
 }
 

@@ -17,6 +17,7 @@ use ewtp_tls::{TlsIdentity, server_config};
 use ewtp_trust::{Chain, ChainError};
 use tokio_util::sync::CancellationToken;
 
+use crate::attachment_files::AttachmentFiles;
 use crate::clock::{Clock, SystemClock};
 use crate::committer::{Committer, LogIdentity};
 use crate::config::{Config, ConfigError};
@@ -28,7 +29,7 @@ use crate::listener::{Connections, Listener};
 use crate::network::{Network, Socket, Tcp};
 use crate::shared::Shared;
 use crate::tasks::{TaskEnded, Tasks};
-use crate::{connect, desk, peers, public, services};
+use crate::{attachments, connect, desk, peers, public, services};
 
 /// Why a hub didn't start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +189,7 @@ impl Hub {
                 limits.filings_burst,
                 limits.daily_log_budget,
             ),
+            attachments: AttachmentFiles::new(files.attachments(), limits.daily_attachment_mib),
             identity,
             store,
             clock,
@@ -216,6 +218,7 @@ impl Hub {
             config,
         });
         check_clock(&shared);
+        attachments::sweep(&shared).await?;
         let stop_commit = CancellationToken::new();
         let mut commit = Tasks::new(stop_commit.clone());
         let (all, draining) = (stop.clone(), stop_commit.clone());

@@ -69,6 +69,11 @@ impl Files {
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
     }
+    /// Attachments, by digest.
+    #[must_use]
+    pub fn attachments(&self) -> PathBuf {
+        self.0.join("attachments")
+    }
     /// Journal and state.
     #[must_use]
     pub fn store(&self) -> PathBuf {

@@ -17,6 +17,7 @@ use ewtp_trade::{CheckedFiling, check_filing, mrn};
 use hmac::{Hmac, KeyInit, Mac as _};
 use sha2::Sha256;
 
+use crate::attachments::missing;
 use crate::casebook::Viewer;
 use crate::clock::{new_id, random};
 use crate::committer::Submitter;
@@ -95,6 +96,9 @@ pub async fn submit(
     let claim = LrnClaim { key: lrn_key(shared, &account.id, checked.lrn.as_str()), digest };
     let mut violations = standing::unentitled(shared, account, checked.core).await?;
     violations.extend(misplaced(shared, &checked));
+    if let Some(goods) = filing.goods.as_ref().filter(|g| !g.attachments.is_empty()) {
+        violations.extend(missing(shared, "goods.attachments", &goods.attachments).await?);
+    }
     let resolved = route(shared, &checked).map_err(|unresolved| violations.extend(unresolved));
     let (Ok(resolved), true) = (resolved, violations.is_empty()) else {
         // What was logged while the mandate was in force keeps its answer.
@@ -125,7 +129,9 @@ pub async fn submit(
             Err(DraftError::CaseMoved { .. }) => {}
             // What is logged already needs no room in the queue.
             Err(busy @ DraftError::Busy { .. }) => {
-                return first_answer(shared, checked.lrn.as_str(), &claim).await?.ok_or(busy.into());
+                return first_answer(shared, checked.lrn.as_str(), &claim)
+                    .await?
+                    .ok_or(busy.into());
             }
             outcome => return conclude(shared, &checked, accepted, outcome).await,
         }
@@ -365,7 +371,9 @@ async fn joined(
     if let Err(untimely) = act::check(&case, shared.identity.hub.as_str(), act) {
         return Ok(Err(vec![untimely_finding("core.filing_id", &core.filing_id, &untimely)]));
     }
-    if adoption(&case, &before).is_some() && before.country_of_destination != core.country_of_destination {
+    if adoption(&case, &before).is_some()
+        && before.country_of_destination != core.country_of_destination
+    {
         let say = Say {
             code: "destination-changed",
             allowed: &before.country_of_destination,

@@ -33,6 +33,8 @@ pub mod statement_check;
 pub mod tasks;
 
 pub mod acts;
+pub mod attachment_files;
+pub mod attachments;
 pub mod casebook;
 mod clearance_terms;
 pub mod client;

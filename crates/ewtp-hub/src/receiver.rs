@@ -184,8 +184,11 @@ async fn on_page(
     };
     compare_clocks(shared, peer, &page);
     let statements = page.entries.len();
-    let draft = draft_of(shared, peer, state, &next, page).await?;
+    let (draft, erased) = draft_of(shared, peer, state, &next, page).await?;
     shared.own.submit(draft).await?;
+    for digest in erased {
+        crate::attachments::forget(shared, &digest).await;
+    }
     *state = next;
     progress.cursor.store(state.cursor, Ordering::Relaxed);
     progress.owed.store(state.lane_size - state.cursor, Ordering::Relaxed);
@@ -214,14 +217,15 @@ fn compare_clocks(shared: &Shared, peer: &Peer, page: &Page) {
     shared.warn(&format!("clock of {}", peer.hub), far.then_some(text));
 }
 
-/// The frame that a page becomes: statements with their verdicts, acknowledgements of those not honoured, and work.
+/// The frame that a page becomes: statements with their verdicts, acknowledgements of those not honoured, and work; and the
+/// attachments to be erased once it is durable.
 async fn draft_of(
     shared: &Shared,
     peer: &Peer,
     before: &LaneState,
     after: &LaneState,
     page: Page,
-) -> Result<Draft, StreamEnded> {
+) -> Result<(Draft, Vec<[u8; 32]>), StreamEnded> {
     let generation = peer.chain.origin().map_or(1, |o| o.generation());
     let own = shared.own_descriptor();
     let directory = shared.directory.load_full();
@@ -237,9 +241,13 @@ async fn draft_of(
     let mut draft = Draft::default();
     let (mut statements, mut blobs) = (Vec::new(), Vec::new());
     let mut pending = Pending::default();
+    let mut erased = Vec::new();
     for (number, entry) in (page.first.0..).zip(page.entries) {
         let verdict = judge.judge(&entry, &mut pending).await?;
         work(shared, peer, LaneNumber(number), generation, &verdict, &mut draft).await?;
+        if let Meaning::Erasure(digest) = verdict.said {
+            erased.push(digest);
+        }
         if !verdict.not_honoured.is_empty() {
             acknowledge(peer, &entry, &verdict, &mut draft)?;
         }
@@ -276,7 +284,7 @@ async fn draft_of(
         },
         blobs,
     }));
-    Ok(draft)
+    Ok((draft, erased))
 }
 
 async fn work(
@@ -288,7 +296,7 @@ async fn work(
     draft: &mut Draft,
 ) -> Result<(), StoreError> {
     match &verdict.said {
-        Meaning::Nothing | Meaning::Noted(_) => {}
+        Meaning::Nothing | Meaning::Noted(_) | Meaning::Erasure(_) => {}
         Meaning::Filing(core) => {
             let at = Locator { peer: peer.hub.to_string(), generation, number: number.0 };
             draft.makes.push(WorkPlan::first(core, FilingAt::Known(at)));

@@ -3,6 +3,7 @@
 mod desk_service;
 mod federation_service;
 mod operator_service;
+mod pieces;
 mod status;
 mod trade_service;
 mod watch;

@@ -17,6 +17,7 @@ use ewtp_trust::{Chain, Descriptor};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::attachment_files::AttachmentFiles;
 use crate::clock::Clock;
 use crate::committer::{DurableHead, LogIdentity, Submitter};
 use crate::config::Config;
@@ -55,6 +56,8 @@ pub struct Shared {
     pub lrn_key: zeroize::Zeroizing<[u8; 32]>,
     /// Rates and budgets.
     pub limits: AccountLimits,
+    /// Attachments beside the log.
+    pub attachments: AttachmentFiles,
     /// Pages verified since start.
     pub pages_verified: AtomicU64,
     /// Serving.
@@ -122,7 +125,9 @@ impl Shared {
         let offices = case.filings.iter().filter(elsewhere).flat_map(|f| &f.offices);
         for office in offices {
             let has = |p: &&Arc<crate::directory::Peer>| p.speaker().has_office(office);
-            hubs.extend(directory.peers.values().filter(|p| p.is_active()).find(has).map(|p| p.hub.clone()));
+            hubs.extend(
+                directory.peers.values().filter(|p| p.is_active()).find(has).map(|p| p.hub.clone()),
+            );
         }
         hubs.sort();
         hubs.dedup();

@@ -13,6 +13,7 @@ use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::route::{CUSTOMS, Speaker, assessing_country};
 use ewtp_trade::selector;
 
+use crate::attachments::cited;
 use crate::directory::{Directory, Peer};
 
 /// What a statement turned out to be.
@@ -38,6 +39,8 @@ pub enum Said {
     Noted(Box<v1::FilingCore>),
     /// An answer to a request of ours.
     Answer(v1::InfoAnswerCore),
+    /// An attachment whose bytes have to go.
+    Erasure([u8; 32]),
 }
 
 /// What earlier entries of the same page did, before the store knows of it.
@@ -186,6 +189,12 @@ impl Judge<'_> {
                     let (case, filing) = (&core.case_id, &core.filing_id);
                     self.about(case, filing, Assessor::Filer, pending, &mut reasons).await?;
                     self.found_later(&core, &mut reasons);
+                }
+            }
+            "erasure" => {
+                if let Some(core) = content.core::<v1::ErasureCore>(&mut reasons) {
+                    self.of_case(&core.case_id, pending, &mut reasons).await?;
+                    verdict.said = self.erasure(&core, &mut reasons).await?;
                 }
             }
             "info-answer" => {
@@ -382,7 +391,8 @@ impl Judge<'_> {
         };
         verdict.warnings = ewtp_trade::check::warnings_of(&filing, self.lists);
         verdict.warnings.truncate(ewtp_trade::check::ITEMS_MAX);
-        let told_before = matches!(core.r#type(), v1::FilingType::Advance | v1::FilingType::Transit);
+        let told_before =
+            matches!(core.r#type(), v1::FilingType::Advance | v1::FilingType::Transit);
         let by_me = core.assessed_by.is_empty() || core.assessed_by == self.me.as_str();
         // One that was logged before this hub joined names nobody; a route says so in its wake.
         if told_before && by_me && self.is_ours(assessing_country(&core).unwrap_or_default()) {
@@ -407,6 +417,28 @@ impl Judge<'_> {
         };
         let allowed = "the hub that speaks for the country concerned";
         reasons.unless(holds, "assessor", "core.assessed_by", by, allowed);
+    }
+
+    /// Who was given an attachment erases it: the hub whose statement cites it.
+    async fn erasure(
+        &self,
+        core: &v1::ErasureCore,
+        reasons: &mut Reasons,
+    ) -> Result<Said, StoreError> {
+        let Ok(digest) = <[u8; 32]>::try_from(core.digest.as_slice()) else {
+            reasons.add("digest", "core.digest", "", "32 bytes");
+            return Ok(Said::Nothing);
+        };
+        if let Some(case) = Views(self.store).case(&core.case_id).await? {
+            let cited = cited(self.store, &case).await?;
+            let theirs = |c: &crate::attachments::Cited| {
+                c.reference.digest == core.digest && c.stands.hub == self.peer.hub.as_str()
+            };
+            let allowed = "an attachment that the hub's own statement cites";
+            let ours = cited.iter().any(|c| c.reference.digest == core.digest && !theirs(c));
+            reasons.unless(!ours, "rights", "core.digest", "", allowed);
+        }
+        Ok(Said::Erasure(digest))
     }
 
     fn is_ours(&self, country: &str) -> bool {

@@ -6,7 +6,8 @@ use ewtp_log::statement::{Header, StatementId, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, HeardPage, HeardStatement, LaneAddress, Locator,
-    OwnStatement, RefusalRecord, SelectingEvent, Stands, StoredDrawKey, StoredMandate, StoredRuleset, WorkItem,
+    OwnStatement, RefusalRecord, SelectingEvent, Stands, StoredDrawKey, StoredMandate,
+    StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 use ewtp_trade::check::{net_mass_sum, value_sums};
@@ -292,6 +293,9 @@ impl<C: Cells> Apply<'_, C> {
             Fact::Route(core) if said.at.peer.is_empty() => Some(core.clone()),
             _ => None,
         };
+        if let Fact::Erasure(core) = &fact {
+            self.cells.write(Key::new(Kind::Erased).bytes(&core.digest).finish(), Vec::new());
+        }
         let (accounts, parties) = (case.accounts.len(), case.parties.len());
         let selectors = case.selectors.len();
         put(&mut case, said.stands(), fact);

@@ -34,6 +34,8 @@ pub enum Kind {
     Selecting = b'e',
     /// Ordinals of the cases that wait for a country's hub.
     Unconnected = b'u',
+    /// Digests of attachments that were erased.
+    Erased = b'x',
     /// Digest of a draw key, by the first instant of its period.
     DrawKey = b'k',
     /// Mandate, by account and principal.

@@ -295,6 +295,24 @@ impl<S: Store + ?Sized> Views<'_, S> {
         self.load_all(Key::new(Kind::Ruleset)).await
     }
 
+    /// Digests of attachments that were erased.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn erased(&self) -> Result<Vec<[u8; 32]>, StoreError> {
+        let prefix = Key::new(Kind::Erased);
+        let rows = self.0.scan(&prefix.clone().finish(), &prefix.end(), usize::MAX).await?;
+        Ok(rows.iter().filter_map(|(key, _)| key.get(1..)?.try_into().ok()).collect())
+    }
+
+    /// Whether an attachment was erased.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn is_erased(&self, digest: &[u8; 32]) -> Result<bool, StoreError> {
+        Ok(self.0.get(&Key::new(Kind::Erased).bytes(digest).finish()).await?.is_some())
+    }
+
     /// Digests of draw keys, by period.
     ///
     /// # Errors

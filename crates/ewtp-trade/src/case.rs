@@ -333,8 +333,9 @@ pub fn has_departed(case: &CaseRecord, filing: &FilingRecord, decided_ms: u64) -
 #[must_use]
 pub fn goods(case: &CaseRecord, on: &str) -> GoodsState {
     let events = case.events.iter().filter(|e| hub(e.stands.as_ref()) == on);
-    let events = events
-        .filter_map(|e| Some((place(e.stands.as_ref()), goods_after(e)?, e.selects.then(|| event_code(e)))));
+    let events = events.filter_map(|e| {
+        Some((place(e.stands.as_ref()), goods_after(e)?, e.selects.then(|| event_code(e))))
+    });
     let decisions = case.decisions.iter().filter(|d| hub(d.stands.as_ref()) == on);
     let decisions = decisions.filter_map(|d| {
         let state = match code(d) {

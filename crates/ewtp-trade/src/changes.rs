@@ -6,8 +6,14 @@ use serde_json::Value;
 use crate::elements::wco_path;
 
 /// Set by the hub or different in every version: no change of what is declared.
-const NOT_DECLARED: &[&str] =
-    &["core.version", "core.function", "core.lrn", "core.code_digest", "core.assessed_by", "signature"];
+const NOT_DECLARED: &[&str] = &[
+    "core.version",
+    "core.function",
+    "core.lrn",
+    "core.code_digest",
+    "core.assessed_by",
+    "signature",
+];
 /// Most changes that are listed: more than that is another filing.
 const CHANGES_MAX: usize = 1000;
 

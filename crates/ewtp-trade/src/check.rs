@@ -3,6 +3,7 @@
 use ewtp_proto::v1;
 use v1::{ConsignmentCategory as Category, FilingFunction, FilingType};
 
+use crate::attachment;
 use crate::codes::{
     Country, INCOTERMS, Lrn, TRANSPORT_MODES, day_syntax, hs_syntax, locode_syntax, office_syntax,
     party_id_syntax, ucr_syntax,
@@ -290,6 +291,8 @@ impl Check<'_> {
             self.out.violation("core.offices", &core.offices.join(" "), say);
         }
         if let Some(goods) = &self.filing.goods {
+            let cited = attachment::check("goods.attachments", &goods.attachments);
+            self.out.violations.extend(cited);
             let limit = &goods.transit_time_limit;
             self.optional("goods.transit_time_limit", limit, day_syntax, day);
         }
@@ -332,7 +335,8 @@ impl Check<'_> {
         for (path, len) in lengths {
             // An absent part says nothing here: whether it is mandatory is the table's business.
             let may_lack_items = core.partial || core.r#type() == FilingType::Transit;
-            if let Some(len) = len.filter(|l| *l != core.items.len() && (*l != 0 || !may_lack_items))
+            if let Some(len) =
+                len.filter(|l| *l != core.items.len() && (*l != 0 || !may_lack_items))
             {
                 let say = Say {
                     code: "items-differ",

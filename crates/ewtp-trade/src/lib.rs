@@ -8,6 +8,7 @@
 //! Invariant: pure, and parse once: what stands in a typed field has been checked, and nothing here is ever a float.
 
 pub mod act;
+pub mod attachment;
 pub mod case;
 pub mod changes;
 pub mod check;

@@ -4,8 +4,8 @@
 //! from the statements' places in the logs of those who said them (`case`), never from the order of arrival.
 
 use ewtp_proto::store::v1::{
-    AdoptionRecord, AnswerRecord, CaseRecord, DecisionRecord, EventRecord, FilingRecord,
-    InvalidationRecord, OutcomeRecord, RequestRecord, RouteRecord, Stands,
+    AdoptionRecord, AnswerRecord, CaseRecord, DecisionRecord, ErasureRecord, EventRecord,
+    FilingRecord, InvalidationRecord, OutcomeRecord, RequestRecord, RouteRecord, Stands,
 };
 use ewtp_proto::{Message, v1};
 
@@ -44,6 +44,8 @@ pub enum Fact {
     Adoption(Box<v1::AdoptionCore>),
     /// What became of a condition.
     Outcome(Box<v1::ConditionOutcomeCore>),
+    /// An attachment that was erased.
+    Erasure(Box<v1::ErasureCore>),
     /// A hub that was found for a filing later.
     Route(Box<v1::RouteCore>),
 }
@@ -61,6 +63,7 @@ impl Fact {
             Self::Adoption(core) => &core.case_id,
             Self::Outcome(core) => &core.case_id,
             Self::Route(core) => &core.case_id,
+            Self::Erasure(core) => &core.case_id,
             Self::Event(core) => match core.selector.as_ref().and_then(|s| s.by.as_ref()) {
                 Some(v1::event_selector::By::CaseId(id)) => id,
                 _ => "",
@@ -113,6 +116,11 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
             decision: core.decision,
             condition_id: core.condition_id,
             outcome: core.outcome,
+        }),
+        Fact::Erasure(core) => case.erasures.push(ErasureRecord {
+            stands: Some(stands),
+            digest: core.digest,
+            reason: core.reason,
         }),
         Fact::Route(core) => {
             case.routes.push(RouteRecord {
@@ -241,6 +249,7 @@ pub fn fact(kind: &str, core: &[u8], account: &str) -> Option<Fact> {
         "adoption" => Fact::Adoption(read(core)?),
         "condition-outcome" => Fact::Outcome(read(core)?),
         "route" => Fact::Route(read(core)?),
+        "erasure" => Fact::Erasure(read(core)?),
         _ => return None,
     })
 }

@@ -90,9 +90,8 @@ pub fn covers(case: &CaseRecord, stored: &SelectingEvent) -> bool {
     let logged_ms = event.stands.as_ref().map_or(0, |s| s.logged_ms);
     let carries = event.carrier_id.is_empty()
         || case.filings.iter().any(|f| f.carrier_id == event.carrier_id);
-    let in_time = |since_ms: u64| {
-        since_ms <= logged_ms && logged_ms <= since_ms.saturating_add(COVERS_MS)
-    };
+    let in_time =
+        |since_ms: u64| since_ms <= logged_ms && logged_ms <= since_ms.saturating_add(COVERS_MS);
     carries && case.selectors.iter().any(|s| s.name == stored.selector && in_time(s.since_ms))
 }
 

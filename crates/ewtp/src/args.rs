@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// The desk of officers.
     #[command(subcommand)]
     Desk(DeskCommand),
+    /// Attachments: upload, fetch, erase.
+    #[command(subcommand)]
+    Attachment(AttachmentCommand),
     /// Receipts: export and verify offline.
     #[command(subcommand)]
     Receipt(ReceiptCommand),
@@ -73,6 +76,39 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Measure hubs on this machine, beside what the machine can do at all.
     Bench(Bench),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AttachmentCommand {
+    /// Upload a document and print the reference by which a filing or an answer cites it; goes on where an interrupted upload
+    /// ended.
+    Upload {
+        /// PDF, JPEG or PNG of at most 10 MiB.
+        file: PathBuf,
+        /// File with the reference of an upload that was interrupted, as printed with --json; it is written there first.
+        #[arg(long)]
+        reference: Option<PathBuf>,
+    },
+    /// Fetch an attachment that a case cites; goes on where an interrupted fetch ended.
+    Get {
+        /// Case id, or an LRN.
+        case: String,
+        /// Digest, hex; the first characters are enough.
+        digest: String,
+        /// Where to write it.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Erase an attachment that this hub was given, here and where it was shown (officers).
+    Erase {
+        /// Case id, or an LRN.
+        case: String,
+        /// Digest, hex; the first characters are enough.
+        digest: String,
+        /// Rule or order, as a code such as RETENTION-7Y.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -258,6 +294,8 @@ pub(crate) enum RulesetCommand {
 pub(crate) enum FilingKind {
     Export,
     Advance,
+    Transit,
+    Import,
 }
 
 #[derive(Args)]
@@ -267,6 +305,9 @@ pub(crate) struct Declare {
     /// Which filings to send; both if absent.
     #[arg(long, value_enum)]
     pub(crate) only: Option<FilingKind>,
+    /// Document to attach: uploaded and cited; may be repeated.
+    #[arg(long)]
+    pub(crate) attach: Vec<PathBuf>,
 }
 
 #[derive(Args)]
@@ -325,6 +366,9 @@ pub(crate) enum CaseCommand {
         /// CODE=TEXT, once per question.
         #[arg(required = true)]
         answers: Vec<String>,
+        /// Document to attach: uploaded and cited; may be repeated.
+        #[arg(long)]
+        attach: Vec<PathBuf>,
     },
     /// Decide again here, from receipts, and compare.
     Replay {

@@ -57,6 +57,7 @@ pub(crate) enum EventArg {
 }
 
 #[derive(Args)]
+#[group(skip)]
 pub(crate) struct Event {
     /// Case id or LRN; or what many cases name: conveyance=KL566/2026-11-30, document=…, receptacle=… or container=…
     pub(crate) case: String,

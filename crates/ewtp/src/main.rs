@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Event(command) => commands::acts::event(&command, &cli.profile, &out),
         Command::Mandate(command) => commands::acts::mandate(command, &cli.profile, &out),
         Command::Desk(command) => commands::desk::run(command, &cli.profile, &out),
+        Command::Attachment(command) => commands::attachment::run(command, &cli.profile, &out),
         Command::Receipt(command) => commands::receipt::run(command, &cli.profile, &out),
         Command::Log(command) => commands::log::run(&command, &cli.profile, &out),
         Command::Audit(command) => commands::audit::run(&command, &cli.profile, &out),

@@ -61,7 +61,14 @@ fn filing(hs: &str, description: &str, usd: &str) -> v1::Filing {
 }
 
 fn run(facts: &Facts, public: &Ruleset, confidential: Option<&Ruleset>) -> Outcome {
-    decide(Input { kind: FilingType::Advance, adopted: false, facts, public, confidential, draw: None })
+    decide(Input {
+        kind: FilingType::Advance,
+        adopted: false,
+        facts,
+        public,
+        confidential,
+        draw: None,
+    })
 }
 
 fn decided(outcome: Outcome) -> BTreeMap<i32, Decided> {

@@ -76,10 +76,8 @@ pub async fn adopt(
         assessed_by: shared.identity.hub.to_string(),
         unconnected: Vec::new(),
     };
-    let joined = Joined {
-        revision: Some((case.case_id.clone(), case.revision)),
-        ..Joined::default()
-    };
+    let joined =
+        Joined { revision: Some((case.case_id.clone(), case.revision)), ..Joined::default() };
     let (mut draft, accepted) =
         plan(shared, &account.id, &checked, &joined, route, claim.clone(), String::new())?;
     let adoption = adoption(shared, account, case, advance, &accepted, &checked.core.declarant_id)?;

@@ -8,6 +8,7 @@ use ewtp_trade::case;
 use ewtp_trade::finding::Say;
 
 use super::{Done, log, refuse, refused, stands_at, unknown_case};
+use crate::attachments::missing;
 use crate::draft::{Draft, NewStatement};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
@@ -32,7 +33,7 @@ pub async fn answer(
     };
     let asked = |r: &&RequestRecord| commitment_of(r) == request.request;
     let open = case.requests.iter().find(asked);
-    if let Some(done) = said_before(shared, account, &case, open, &request.answers).await? {
+    if let Some(done) = said_before(shared, account, &case, open, &request).await? {
         return Ok(done);
     }
     let Some(open) = open.filter(|r| case::answer(&case, r).is_none()) else {
@@ -99,6 +100,10 @@ pub async fn answer(
             return refuse(&format!("answers.{}", question.code), "", say);
         }
     }
+    let missing = missing(shared, "attachments", &request.attachments).await?;
+    if !missing.is_empty() {
+        return Ok(refused(missing));
+    }
     let core = v1::InfoAnswerCore {
         case_id: case.case_id.clone(),
         filing_id: open.filing_id.clone(),
@@ -109,7 +114,10 @@ pub async fn answer(
     let number = case.answers.iter().filter(mine).count() as u64 + 1;
     let mut statement = NewStatement::new("info-answer", &open.filing_id, number)?
         .part("core", &core)?
-        .part("trader", &v1::InfoAnswerTrader { answers: request.answers })?
+        .part(
+            "trader",
+            &v1::InfoAnswerTrader { answers: request.answers, attachments: request.attachments },
+        )?
         .part("authority", &v1::DecisionAuthority::default())?
         .part(
             "internal",
@@ -137,7 +145,7 @@ async fn said_before(
     account: &v1::AccountRecord,
     case: &CaseRecord,
     asked: Option<&RequestRecord>,
-    answers: &[v1::Answer],
+    request: &v1::AnswerInformationRequestRequest,
 ) -> Result<Option<Done>, StoreError> {
     let given = asked.and_then(|r| case::answer(case, r)).and_then(|a| a.stands.as_ref());
     let Some(stands) = given.filter(|s| s.hub == shared.identity.hub.as_str()) else {
@@ -147,7 +155,9 @@ async fn said_before(
     let Some(statement) = Views(&*shared.store).statement(&at).await? else { return Ok(None) };
     let said = statement.part::<v1::InfoAnswerTrader>("trader").unwrap_or_default();
     let by = statement.part::<v1::FilingInternal>("internal").unwrap_or_default();
-    let same = said.answers == answers && by.account == account.id;
+    let same = said.answers == request.answers
+        && said.attachments == request.attachments
+        && by.account == account.id;
     Ok(same.then(|| stands_at(stands)))
 }
 

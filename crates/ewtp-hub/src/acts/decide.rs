@@ -11,6 +11,7 @@ use ewtp_trade::finding::Say;
 use v1::{ConditionOutcome, DecisionCode, DecisionSource, Effect};
 
 use super::{Done, begin, log, refuse, unknown_case, untimely};
+use crate::attachments::cited;
 use crate::clearance_terms::Terms;
 use crate::desk::{follow_up, number, superseded};
 use crate::directory::has_role;
@@ -62,7 +63,11 @@ pub async fn decide(
         };
         return Ok(refuse("valid_until_ms", &request.valid_until_ms.to_string(), say));
     }
-    let statement = decision(shared, account, &case, filing, request)?;
+    let seen = match seen(shared, &case, &request.attachments).await? {
+        Ok(seen) => seen,
+        Err(done) => return Ok(done),
+    };
+    let statement = decision(shared, account, &case, filing, request, seen)?;
     let mut draft = Draft {
         statements: vec![statement],
         revisions: vec![(case.case_id.clone(), case.revision)],
@@ -71,6 +76,32 @@ pub async fn decide(
     };
     take_over(shared, &case, filing, request.effect(), &mut draft).await?;
     log(shared, draft).await
+}
+
+/// The attachments that a decision was made on: what the case cites.
+async fn seen(
+    shared: &Shared,
+    case: &CaseRecord,
+    digests: &[Vec<u8>],
+) -> Result<Result<Vec<v1::AttachmentReference>, Done>, IntakeError> {
+    if digests.is_empty() {
+        return Ok(Ok(Vec::new()));
+    }
+    let all = cited(&*shared.store, case).await?;
+    let mut out = Vec::new();
+    for digest in digests.iter().take(LIST_MAX) {
+        let Some(found) = all.iter().find(|c| c.reference.digest == *digest) else {
+            let say = Say {
+                code: "attachment-unknown",
+                allowed: "digests of attachments that the case cites",
+                fix: "show the case: ewtp case show",
+            };
+            let shown = Hash::from_slice(digest).map(Hash::to_hex).unwrap_or_default();
+            return Ok(Err(refuse("attachments", &shown, say)));
+        };
+        out.push(found.reference.clone());
+    }
+    Ok(Ok(out))
 }
 
 fn refused_lists(request: &v1::DecideRequest) -> Option<Done> {
@@ -121,6 +152,7 @@ fn decision(
     case: &CaseRecord,
     filing: &FilingRecord,
     request: &v1::DecideRequest,
+    attachments: Vec<v1::AttachmentReference>,
 ) -> Result<NewStatement, getrandom::Error> {
     let me = shared.identity.hub.as_str();
     let now_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);
@@ -161,6 +193,7 @@ fn decision(
     let trader = v1::DecisionTrader {
         reasons: terms.named(&request.reasons),
         needed: terms.named(&request.needed),
+        attachments,
         ..Default::default()
     };
     let authority = v1::DecisionAuthority {

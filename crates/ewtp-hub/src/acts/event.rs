@@ -228,8 +228,7 @@ async fn many(
     let core = v1::EventCore { selector: Some(selector.clone()), ..core(told, time_ms) };
     let mut statement = statement(shared, account, told, &core)?;
     statement.audience = shared.shown_to(&hubs, "event");
-    let draft =
-        Draft { statements: vec![statement], lrn: Some(claim), ..Draft::default() };
+    let draft = Draft { statements: vec![statement], lrn: Some(claim), ..Draft::default() };
     log(shared, draft).await
 }
 

@@ -183,6 +183,19 @@ impl DeskService for Desk {
             acts::replanned(|| acts::event::record(&self.shared, &account, request.get_ref()));
         answer!(done, RecordEventResponse, v1::record_event_response::Result)
     }
+
+    async fn erase_attachment(
+        &self,
+        request: Request<v1::EraseAttachmentRequest>,
+    ) -> Result<Response<v1::EraseAttachmentResponse>, Status> {
+        let account = self.acts(&request)?;
+        if !has_role(&account, &[v1::Role::Officer]) {
+            return Err(Status::permission_denied("erasing needs the role officer"));
+        }
+        let done =
+            acts::replanned(|| acts::erase::erase(&self.shared, &account, request.get_ref()));
+        answer!(done, EraseAttachmentResponse, v1::erase_attachment_response::Result)
+    }
 }
 
 /// A case that this hub assesses, with its open work.

@@ -9,11 +9,13 @@ use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_server::FederationService;
 use ewtp_proto::v1::subscribe_response::Message;
 use ewtp_trade::scope::shows_part;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::pieces::file_pieces;
 use super::{caller, status};
+use crate::attachments::of_parts;
 use crate::committer::DurableHead;
 use crate::directory::Peer;
 use crate::lane_server::{LaneServer, Position};
@@ -90,17 +92,21 @@ impl Lane {
     }
 }
 
+/// What a peer asked for and may have.
+enum Asked {
+    /// The blob of a part.
+    Part(Vec<u8>),
+    /// An attachment, by digest, with its size.
+    File([u8; 32], u64),
+}
+
 /// Bytes of one message of a fetched part.
 const CHUNK_BYTES: usize = 64 << 10;
 
 impl Federation {
     /// The blob of a part that a statement in the peer's own lane names and its scope shows. Anything else is not found: the
     /// answer doesn't tell what exists.
-    async fn part_for(
-        &self,
-        peer: &Peer,
-        request: &v1::FetchPartRequest,
-    ) -> Result<Vec<u8>, Status> {
+    async fn part_for(&self, peer: &Peer, request: &v1::FetchPartRequest) -> Result<Asked, Status> {
         let missing =
             || Status::not_found("your lane holds no such part, or your scope does not show it");
         let views = ewtp_store::Views(&*self.shared.store);
@@ -114,10 +120,19 @@ impl Federation {
             return Err(missing());
         }
         let scope = peer.record.scope.clone().unwrap_or_default();
-        let named = statement.parts.into_iter().find(|(name, blob)| {
-            shows_part(&scope, name) && part_digest(name, blob).0.as_slice() == request.digest
-        });
-        named.map(|(_, blob)| blob).ok_or_else(missing)
+        // What the scope doesn't show cites nothing either.
+        let mut shown = statement.clone();
+        shown.parts.retain(|(name, _)| shows_part(&scope, name));
+        let named = |(name, blob): &&(String, Vec<u8>)| {
+            part_digest(name, blob).0.as_slice() == request.digest
+        };
+        if let Some((_, blob)) = shown.parts.iter().find(named) {
+            return Ok(Asked::Part(blob.clone()));
+        }
+        let cited = of_parts(&shown).into_iter().find(|a| a.digest == request.digest);
+        let digest = cited.and_then(|a| a.digest.try_into().ok()).ok_or_else(missing)?;
+        let held = self.shared.attachments.held(&digest).await;
+        if held.complete { Ok(Asked::File(digest, held.bytes)) } else { Err(missing()) }
     }
 }
 
@@ -203,7 +218,16 @@ impl FederationService for Federation {
     ) -> Result<Response<Self::FetchPartStream>, Status> {
         let peer = peer(&self.shared, &request)?;
         let request = request.into_inner();
-        let blob = self.part_for(&peer, &request).await?;
+        let blob = match self.part_for(&peer, &request).await? {
+            Asked::Part(blob) => blob,
+            Asked::File(digest, total) => {
+                let pieces = file_pieces(&self.shared, digest, request.offset);
+                let piece = move |piece: Result<Vec<u8>, Status>| {
+                    piece.map(|chunk| v1::FetchPartResponse { chunk, total })
+                };
+                return Ok(Response::new(Box::pin(pieces.map(piece))));
+            }
+        };
         let total = blob.len() as u64;
         let offset = usize::try_from(request.offset).unwrap_or(usize::MAX);
         if offset > blob.len() {

@@ -207,9 +207,8 @@ impl OperatorService for Operator {
         }
         let act = Arc::clone(&self.shared.acts).lock_owned().await;
         let directory = self.shared.directory.load_full();
-        let there = |p: &&Arc<Peer>| {
-            p.hub != *chain.hub() && p.record.state() != v1::PeerState::Removed
-        };
+        let there =
+            |p: &&Arc<Peer>| p.hub != *chain.hub() && p.record.state() != v1::PeerState::Removed;
         let others = directory.peers.values().filter(there).map(|p| p.chain.newest());
         let taken = others
             .chain([&own])

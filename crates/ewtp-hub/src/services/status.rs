@@ -6,6 +6,8 @@ use ewtp_store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::attachment_files::AttachmentError;
+use crate::attachments::FetchError;
 use crate::committer::BUSY_RETRY;
 use crate::draft::DraftError;
 use crate::intake::IntakeError;
@@ -52,6 +54,29 @@ pub(super) fn limit(error: OverLimit) -> Status {
             details.add_quota_failure_violation("account", "daily_log_budget");
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }
+    }
+}
+
+pub(super) fn attachment(error: &AttachmentError) -> Status {
+    let message = error.to_string();
+    match error {
+        AttachmentError::Reference(_) | AttachmentError::TooMuch | AttachmentError::Digest => {
+            Status::invalid_argument(message)
+        }
+        AttachmentError::Offset { .. } => Status::out_of_range(message),
+        AttachmentError::Busy => Status::aborted(message),
+        AttachmentError::Daily { .. } => Status::resource_exhausted(message),
+        AttachmentError::Io { .. } => {
+            tracing::error!(%error, "an attachment could not be written or read");
+            Status::internal("the hub can't use its files; its operator has to look")
+        }
+    }
+}
+
+pub(super) fn fetch(error: &FetchError) -> Status {
+    match error {
+        FetchError::Files(e) => attachment(e),
+        _ => Status::unavailable(error.to_string()),
     }
 }
 

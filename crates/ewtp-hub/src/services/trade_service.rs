@@ -6,13 +6,16 @@ use ewtp_proto::store::v1::CaseRecord;
 use ewtp_proto::v1;
 use ewtp_proto::v1::trade_service_server::TradeService;
 use ewtp_store::{Views, Whose};
+use ewtp_trade::attachment;
 use ewtp_trade::case::hub;
 use futures_util::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::pieces::file_pieces;
 use super::watch::{Changed, Changes, Responses};
 use super::{account, status};
 use crate::acts::{self, Done};
+use crate::attachments;
 use crate::casebook::{Casebook, Viewer, summary};
 use crate::directory::{AGENCY_ROLES, has_role};
 use crate::intake::{self, Pace};
@@ -43,10 +46,6 @@ fn may_file(account: &v1::AccountRecord) -> Result<(), Status> {
     }
 }
 
-fn later(what: &str) -> Status {
-    Status::unimplemented(format!("{what} is laid out in ewtp/1 and not offered by this version"))
-}
-
 fn languages<T>(request: &Request<T>) -> Vec<String> {
     let header =
         request.metadata().get("accept-language").and_then(|v| v.to_str().ok()).unwrap_or("en");
@@ -75,6 +74,7 @@ impl Trade {
 impl TradeService for Trade {
     type SubmitStreamStream = Responses<v1::SubmitStreamResponse>;
     type WatchCasesStream = Responses<v1::WatchCasesResponse>;
+    type FetchAttachmentStream = Responses<v1::FetchAttachmentResponse>;
 
     async fn submit(
         &self,
@@ -388,9 +388,69 @@ impl TradeService for Trade {
 
     async fn upload_attachment(
         &self,
-        _: Request<Streaming<v1::UploadAttachmentRequest>>,
+        request: Request<Streaming<v1::UploadAttachmentRequest>>,
     ) -> Result<Response<v1::UploadAttachmentResponse>, Status> {
-        Err(later("UploadAttachment"))
+        let account = self.filer(&request)?;
+        let mut pieces = request.into_inner();
+        let first = pieces.message().await?.unwrap_or_default();
+        let reference = first.attachment.clone().unwrap_or_default();
+        if let Some(wrong) = attachment::check_one("attachment", &reference) {
+            return Err(status::field(&wrong.path, ewtp_trade::finding::line(&wrong)));
+        }
+        let digest: [u8; 32] = reference.digest.as_slice().try_into().unwrap_or_default();
+        let erased = Views(&*self.shared.store).is_erased(&digest).await;
+        if erased.map_err(|e| status::store(&e))? {
+            return Err(Status::failed_precondition(
+                "it was erased; seal it anew with another salt",
+            ));
+        }
+        let files = &self.shared.attachments;
+        let writing = files.write(digest).map_err(|e| status::attachment(&e))?;
+        let mut piece = Some(first);
+        while let Some(next) = piece {
+            if !next.chunk.is_empty() {
+                let now_ms = self.shared.clock.now_ms();
+                let taken = files.take(&account.id, now_ms, next.chunk.len());
+                taken.map_err(|e| status::attachment(&e))?;
+                let added = writing.append(reference.size, next.offset, &next.chunk).await;
+                added.map_err(|e| status::attachment(&e))?;
+            }
+            piece = pieces.message().await?;
+        }
+        let held = writing.finish(&reference).await.map_err(|e| status::attachment(&e))?;
+        let response = v1::UploadAttachmentResponse { held: held.bytes, complete: held.complete };
+        Ok(Response::new(response))
+    }
+
+    async fn fetch_attachment(
+        &self,
+        request: Request<v1::FetchAttachmentRequest>,
+    ) -> Result<Response<Self::FetchAttachmentStream>, Status> {
+        let account = account(&self.shared, &request)?;
+        let request = request.into_inner();
+        let record = self.record(&account, &request.case_id).await?;
+        if let Some(reason) = attachments::erased(&record, &request.digest) {
+            return Err(Status::failed_precondition(format!("it was erased: {reason}")));
+        }
+        let missing = || Status::not_found("the case cites no such attachment that you may see");
+        let all = attachments::cited(&*self.shared.store, &record).await;
+        let mut all = all.map_err(|e| status::store(&e))?.into_iter();
+        let cited = all.find(|c| c.reference.digest == request.digest).ok_or_else(missing)?;
+        let seen = attachments::may_fetch(&self.shared, &account, &cited).await;
+        if !seen.map_err(|e| status::store(&e))? {
+            return Err(missing());
+        }
+        let digest = request.digest.as_slice().try_into().map_err(|_| missing())?;
+        if !self.shared.attachments.held(&digest).await.complete {
+            let got = attachments::acquire(&self.shared, &cited, digest).await;
+            got.map_err(|e| status::fetch(&e))?;
+        }
+        let total = cited.reference.size;
+        let pieces = file_pieces(&self.shared, digest, request.offset);
+        let piece = move |piece: Result<Vec<u8>, Status>| {
+            piece.map(|chunk| v1::FetchAttachmentResponse { chunk, total })
+        };
+        Ok(Response::new(Box::pin(pieces.map(piece))))
     }
 }
 
@@ -449,7 +509,8 @@ fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<ewtp_proto::store::v
     let adoptions = record.adoptions.iter().map(|a| &a.stands);
     let invalidations = record.invalidations.iter().map(|i| &i.stands);
     let outcomes = record.outcomes.iter().map(|o| &o.stands);
-    let earlier = record.filings.iter().flat_map(|f| &f.earlier).find(|s| s.commitment == commitment);
+    let earlier =
+        record.filings.iter().flat_map(|f| &f.earlier).find(|s| s.commitment == commitment);
     if let Some(earlier) = earlier {
         return earlier.at.clone();
     }

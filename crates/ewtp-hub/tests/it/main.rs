@@ -217,6 +217,7 @@ async fn a_draft_whose_work_is_gone_is_dropped_and_a_statement_that_is_too_large
     assert_eq!(rig.accounts.submit(moved).await, refused);
     let huge = v1::InfoAnswerTrader {
         answers: vec![v1::Answer { code: "Q".into(), value: "x".repeat(300 << 10) }],
+        ..Default::default()
     };
     let statement = NewStatement::new("x-test", "S", 1).unwrap().part("core", &huge).unwrap();
     let draft = Draft { statements: vec![statement], ..Draft::default() };

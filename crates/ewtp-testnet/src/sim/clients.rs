@@ -296,6 +296,7 @@ impl Platform {
             answers: questions
                 .map(|q| v1::Answer { code: q.code.clone(), value: "a thing".into() })
                 .collect(),
+            attachments: Vec::new(),
         };
         let answered = self
             .door

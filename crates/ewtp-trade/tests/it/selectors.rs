@@ -161,7 +161,9 @@ fn an_amendment_shows_what_it_changed_and_nothing_else() {
     after.value = Some(v1::FilingValue { terms: "DAP".into(), ..Default::default() });
     let said: Vec<(String, String, String)> =
         changes(&before, &after).into_iter().map(|c| (c.path, c.before, c.after)).collect();
-    let row = |path: &str, before: &str, after: &str| (path.to_owned(), before.to_owned(), after.to_owned());
+    let row = |path: &str, before: &str, after: &str| {
+        (path.to_owned(), before.to_owned(), after.to_owned())
+    };
     assert_eq!(
         said,
         [

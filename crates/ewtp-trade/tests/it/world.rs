@@ -135,7 +135,12 @@ pub(crate) fn advance(version: u32, partial: bool) -> Fact {
         partial,
         ..Default::default()
     };
-    Fact::Filing { core: Box::new(core), account: String::new(), parties: Box::default(), goods: Box::default() }
+    Fact::Filing {
+        core: Box::new(core),
+        account: String::new(),
+        parties: Box::default(),
+        goods: Box::default(),
+    }
 }
 
 pub(crate) fn import(id: &str, version: u32) -> Fact {
@@ -148,7 +153,12 @@ pub(crate) fn import(id: &str, version: u32) -> Fact {
         version,
         ..Default::default()
     };
-    Fact::Filing { core: Box::new(core), account: String::new(), parties: Box::default(), goods: Box::default() }
+    Fact::Filing {
+        core: Box::new(core),
+        account: String::new(),
+        parties: Box::default(),
+        goods: Box::default(),
+    }
 }
 
 pub(crate) fn decision(

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::args_acts::{Adopt, EventArg, MandateCommand, ReportedEvent, Withdraw};
 use crate::commands::case;
-use crate::commands::desk::key_or_new;
 use crate::commands::declare::{read_document, show_accepted, show_refused};
+use crate::commands::desk::key_or_new;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};

@@ -64,10 +64,16 @@ fn verdict(found: &Found) -> (&'static str, String) {
         return ("wrong", problem.clone());
     }
     match found.wrong.as_slice() {
-        [] => ("right", format!("{} decisions, each with the draw that the key gives", found.decisions)),
+        [] => (
+            "right",
+            format!("{} decisions, each with the draw that the key gives", found.decisions),
+        ),
         wrong => {
             let cases: Vec<&str> = wrong.iter().map(|d| d.case_id.as_str()).take(10).collect();
-            ("wrong", format!("{} of {} decisions: {}", wrong.len(), found.decisions, cases.join(", ")))
+            (
+                "wrong",
+                format!("{} of {} decisions: {}", wrong.len(), found.decisions, cases.join(", ")),
+            )
         }
     }
 }

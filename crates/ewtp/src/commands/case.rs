@@ -8,7 +8,7 @@ use ewtp_proto::v1;
 use serde_json::{Value, json};
 
 use crate::args::CaseCommand;
-use crate::commands::{case_text, replay};
+use crate::commands::{attachment, case_text, replay};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -34,7 +34,9 @@ pub(crate) fn run(
             }
             CaseCommand::Show { case } => show(profile, &case, out).await,
             CaseCommand::Watch { cursor, count } => watch(profile, cursor, count, out).await,
-            CaseCommand::Answer { case, answers } => answer(profile, &case, &answers, out).await,
+            CaseCommand::Answer { case, answers, attach } => {
+                answer(profile, &case, &answers, &attach, out).await
+            }
             CaseCommand::Replay { case } => replay::run(profile, &case, out).await,
         }
     })
@@ -215,6 +217,7 @@ async fn answer(
     profile: Option<&Path>,
     name: &str,
     answers: &[String],
+    attach: &[PathBuf],
     out: &Output,
 ) -> Result<ExitCode, CliError> {
     use v1::answer_information_request_response::Result as Outcome;
@@ -231,10 +234,16 @@ async fn answer(
     let answers = answers.iter().map(|a| {
         parse(a).ok_or_else(|| CliError::usage(a, "not CODE=TEXT", "see: ewtp case show"))
     });
+    let answers = answers.collect::<Result<_, _>>()?;
+    let mut attachments = Vec::new();
+    for file in attach {
+        attachments.push(attachment::upload(&session, file, None).await?);
+    }
     let request = v1::AnswerInformationRequestRequest {
         case_id: case.case_id,
         request: statement.commitment,
-        answers: answers.collect::<Result<_, _>>()?,
+        answers,
+        attachments,
     };
     match session.trade().answer_information_request(request).await?.into_inner().result {
         Some(Outcome::Logged(at)) => {

@@ -1,5 +1,6 @@
 //! A case as people read it.
 
+use ewtp_log::Hash;
 use ewtp_proto::v1;
 
 use crate::commands::case::{code_name, effect_name, instant, money, state_name};
@@ -34,6 +35,20 @@ pub(crate) fn show(case: &v1::Case, out: &Output) {
         let office =
             if core.office.is_empty() { String::new() } else { format!(" at {}", core.office) };
         out.say(&format!("event {name}, said by {hub}{office}, {}", instant(core.time_ms)));
+    }
+    for a in &case.attachments {
+        let one = a.attachment.clone().unwrap_or_default();
+        let digest = Hash::from_slice(&one.digest).map(Hash::to_hex).unwrap_or_default();
+        let state = match (a.erased.as_str(), a.held) {
+            ("", true) => "held here".to_owned(),
+            ("", false) => "at the hub that was given it".to_owned(),
+            (reason, _) => format!("erased: {reason}"),
+        };
+        let from = at(a.cited_by.as_ref());
+        out.say(&format!(
+            "attachment {digest}, {}, {} bytes, cited by {from}, {state}",
+            one.media_type, one.size
+        ));
     }
     for leg in &case.goods {
         out.say(&format!(

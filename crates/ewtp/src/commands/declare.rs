@@ -8,6 +8,7 @@ use serde_json::json;
 use v1::submit_response::Result as Outcome;
 
 use crate::args::{Declare, FilingKind};
+use crate::commands::attachment;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -17,20 +18,28 @@ pub(crate) fn run(
     profile: &Option<PathBuf>,
     out: &Output,
 ) -> Result<ExitCode, CliError> {
-    let document = read_document(&command.document)?;
+    let mut document = read_document(&command.document)?;
     block_on(async {
         let session = Session::open(profile.as_deref()).await?;
         let mut case_id = document.core.as_ref().map(|c| c.case_id.clone()).unwrap_or_default();
         let (mut lines, mut good) = (Vec::new(), true);
-        for kind in [FilingKind::Export, FilingKind::Advance] {
-            if command.only.is_some_and(|only| only != kind) {
-                continue;
-            }
+        for file in &command.attach {
+            let reference = attachment::upload(&session, file, None).await?;
+            document.goods.get_or_insert_default().attachments.push(reference);
+        }
+        let both = [FilingKind::Export, FilingKind::Advance];
+        let kinds = command.only.map_or(both.to_vec(), |only| vec![only]);
+        for kind in kinds {
             let filing = filing_of(&document, kind, &case_id, command.only.is_some());
             let lrn = filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
             let request = v1::SubmitRequest { filing: Some(filing), ..Default::default() };
             let response = session.trade().submit(request).await?.into_inner();
-            let name = if kind == FilingKind::Export { "export" } else { "advance" };
+            let name = match kind {
+                FilingKind::Export => "export",
+                FilingKind::Advance => "advance",
+                FilingKind::Transit => "transit",
+                FilingKind::Import => "import",
+            };
             match response.result {
                 Some(Outcome::Accepted(accepted)) => {
                     case_id.clone_from(&accepted.case_id);
@@ -72,12 +81,14 @@ fn filing_of(document: &v1::Filing, kind: FilingKind, case_id: &str, alone: bool
     let (kind, suffix) = match kind {
         FilingKind::Export => (v1::FilingType::Export, "/E"),
         FilingKind::Advance => (v1::FilingType::Advance, "/A"),
+        FilingKind::Transit => (v1::FilingType::Transit, ""),
+        FilingKind::Import => (v1::FilingType::Import, ""),
     };
     core.r#type = kind as i32;
     if !alone {
         core.lrn.push_str(suffix);
     }
-    core.case_id = case_id.to_owned();
+    case_id.clone_into(&mut core.case_id);
     if core.function == 0 {
         core.function = v1::FilingFunction::Original as i32;
     }

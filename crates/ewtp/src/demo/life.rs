@@ -236,7 +236,9 @@ async fn withdrawn(cast: &Cast, score: &mut Score, out: &Output) -> Result<(), C
     wait_for(&cast.platform, &accepted.case_id, CaseState::Invalidated).await?;
     wait_for(&cast.officer, &accepted.case_id, CaseState::Invalidated).await?;
     score.invalidated += 1;
-    out.say("  COOP-0008: cleared, then withdrawn by its filer (ORDER-CANCELLED), known at both hubs");
+    out.say(
+        "  COOP-0008: cleared, then withdrawn by its filer (ORDER-CANCELLED), known at both hubs",
+    );
     Ok(())
 }
 

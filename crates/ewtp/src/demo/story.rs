@@ -212,6 +212,7 @@ async fn asked(
         case_id: accepted.case_id.clone(),
         request: request.statement.unwrap_or_default().commitment,
         answers: vec![v1::Answer { code: question.code, value: text.into() }],
+        ..Default::default()
     };
     platform.trade().answer_information_request(answer).await?;
     out.say(&format!("  the filer answers: {text}"));

@@ -11,7 +11,7 @@ const CANARY_NOTE: &str = "canary-of-the-filer-9f31";
 const CANARY_AUTHORITY: &str = "canary-of-the-authority-27aa";
 
 /// Every file below a directory, searched for a text.
-fn holds(dir: &Path, needle: &str) -> bool {
+pub(crate) fn holds(dir: &Path, needle: &str) -> bool {
     std::fs::read_dir(dir).unwrap().any(|entry| {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -65,6 +65,57 @@ async fn nothing_outside_the_scope_reaches_the_peers_directory() {
     );
     for canary in [CANARY_VALUE, CANARY_NOTE, CANARY_AUTHORITY] {
         assert!(!holds(&sg.process.dir, canary), "{canary} reached the peer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_and_goods_outside_the_scope_never_reach_the_peer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ke, mut be) = (Hub::start(dir.path(), "KE"), Hub::start(dir.path(), "BE"));
+    be.add_peer(&ke, "full");
+    be.publish("be-advance");
+    ke.add_account("platform", "platform");
+    ke.add_account("officer", "officer");
+    // Coffee and what is decided about it, nothing else: no events, no watches, no questions.
+    let kinds = ["filing", "decision", "ack", "route"].map(str::to_owned).to_vec();
+    let scope = v1::DataScope {
+        name: "coffee".into(),
+        parts: ["core", "parties", "goods", "value"].map(str::to_owned).to_vec(),
+        kinds,
+        hs_prefixes: vec!["0901".into()],
+        legal_basis: "coffee pilot".into(),
+    };
+    let text = std::fs::read_to_string(be.process.descriptor()).unwrap();
+    let request = v1::AddPeerRequest {
+        descriptors: text.lines().map(str::to_owned).collect(),
+        fingerprint: be.process.chain.fingerprint().0.to_vec(),
+        scope: Some(scope),
+    };
+    ke.operator().await.add_peer(request).await.unwrap();
+    let mut trade = ke.trade("platform").await;
+    let mut watches = advance("CANARY-W", "KE", "BE");
+    watches.core.as_mut().unwrap().items[0].commodity_code = "910111".into();
+    watches.core.as_mut().unwrap().exporter_name = "Canary Watchmakers".into();
+    let watches = file(&mut trade, watches).await;
+    assert!(watches.audience.is_empty(), "not connected, as far as these goods go");
+    let coffee = file(&mut trade, advance("CANARY-C", "KE", "BE")).await;
+    let ke_ = &ke;
+    until("the coffee to be cleared", || async move {
+        let cases = all_cases(&mut ke_.trade("operator").await).await;
+        cases.into_iter().find(|c| c.lrn == "CANARY-C" && c.state() == v1::CaseState::Cleared)
+    })
+    .await;
+    ke.json("officer", &["desk", "event", &coffee.case_id, "departed", "--office", "KE777777"]);
+    let last = file(&mut trade, advance("CANARY-L", "KE", "BE")).await.case_id;
+    until("what was said after the event", || async {
+        let request = v1::GetCaseRequest { case_id: last.clone() };
+        be.trade("operator").await.get_case(request).await.ok()
+    })
+    .await;
+    be.process.stop().unwrap();
+    for canary in ["Canary Watchmakers", "KE777777"] {
+        assert!(holds(&ke.process.dir, canary), "the search finds what is there");
+        assert!(!holds(&be.process.dir, canary), "{canary} reached the peer");
     }
 }
 

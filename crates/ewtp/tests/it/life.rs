@@ -369,6 +369,7 @@ async fn an_officer_asks_and_takes_over_what_the_rules_would_have_decided() {
         case_id: filed.case_id.clone(),
         request: asked.info_requests[0].statement.as_ref().unwrap().commitment.clone(),
         answers: vec![v1::Answer { code: "FARM".into(), value: "Gatura, plot 7".into() }],
+        ..Default::default()
     };
     ke.trade("platform").await.answer_information_request(answer).await.unwrap();
     let answered = both(&ke, &be, &filed.case_id, CaseState::Pending).await;

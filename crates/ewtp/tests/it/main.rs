@@ -7,6 +7,7 @@
 
 mod abuse;
 mod demo;
+mod desk;
 mod federation;
 mod journey;
 mod kill;
@@ -14,6 +15,7 @@ mod korea;
 mod liar;
 mod life;
 mod observe;
+mod papers;
 mod routes;
 mod stage;
 mod stores;

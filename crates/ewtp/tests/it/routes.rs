@@ -153,7 +153,8 @@ async fn goods_that_need_another_agency_reach_it_and_unknown_competences_are_ref
         let competences = competences.iter().map(|c| (*c).to_owned()).collect();
         let (program, home) = (Path::new(EWTP), dir.path().join(id));
         let mut process =
-            HubProcess::init_for(program, &home, id, "a passphrase for tests", competences).unwrap();
+            HubProcess::init_for(program, &home, id, "a passphrase for tests", competences)
+                .unwrap();
         process.start().unwrap();
         let hub = Hub { process };
         hub.save_profile("operator");
@@ -186,7 +187,10 @@ async fn goods_that_need_another_agency_reach_it_and_unknown_competences_are_ref
     let args = ["peer", "add", &descriptor, "--fingerprint", &fingerprint, "--scope", "full"];
     let refused = ke.run("operator", &args);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && told.contains("BE speaks for tax in BE already"), "{told}");
+    assert!(
+        !refused.status.success() && told.contains("BE speaks for tax in BE already"),
+        "{told}"
+    );
 }
 
 /// Cases of one flight; enough that watchers expand its event in several pages.
@@ -226,7 +230,8 @@ async fn one_event_moves_every_case_of_a_flight_and_watchers_miss_none_over_rest
     }
     let cleared = || async {
         let cases = all_cases(&mut be.trade("operator").await).await;
-        (cases.iter().filter(|c| c.state() == CaseState::Cleared).count() == FLOWN + 1).then_some(())
+        (cases.iter().filter(|c| c.state() == CaseState::Cleared).count() == FLOWN + 1)
+            .then_some(())
     };
     until("all to be cleared", cleared).await;
     // Watchers of both sides have seen everything so far.
