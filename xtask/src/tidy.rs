@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "ewtp-hub",
     "ewtpd",
     "ewtp-testnet",
+    "ewtp-risk-engine",
     "ewtp",
 ];
 

@@ -71,9 +71,10 @@ pub async fn dial_over(
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(KEEPALIVE)
-        .http2_adaptive_window(true)
+        // Adaptive windows would make both the same: a stream that its caller doesn't read would then hold up every other
+        // call of the connection, such as those that a watcher makes about what it sees.
         .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(8 << 20);
+        .initial_connection_window_size(32 << 20);
     let (network, target) = (Arc::clone(network), address.to_owned());
     let connector = tower::service_fn(move |_: Uri| {
         let (tls, name, target) = (tls.clone(), name.clone(), target.clone());

@@ -55,3 +55,13 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_of_the_command_line_is_consistent() {
+        crate::args::Cli::command().debug_assert();
+    }
+}

@@ -27,6 +27,11 @@ impl Session {
         Ok(Self { channel, languages: profile.languages })
     }
 
+    /// The connection, for clients that bring their own stubs.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     pub(crate) fn trade(&self) -> TradeServiceClient<Channel> {
         TradeServiceClient::new(self.channel.clone()).max_decoding_message_size(RESPONSE_BYTES_MAX)
     }

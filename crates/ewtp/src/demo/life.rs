@@ -35,7 +35,9 @@ pub(crate) async fn play(stage: &Stage, score: &mut Score, out: &Output) -> Resu
     conditional(&cast, score, out).await?;
     amended(&cast, score, out).await?;
     withdrawn(&cast, score, out).await?;
-    not_connected(&cast, score, out).await
+    not_connected(&cast, score, out).await?;
+    two_cooperatives(stage, &cast, out).await?;
+    risk_engine(stage, &cast, out).await
 }
 
 fn coffee(lrn: &str, destination: &'static str, kilograms: &'static str) -> Goods {
@@ -115,14 +117,18 @@ async fn released(cast: &Cast, score: &mut Score, out: &Output) -> Result<(), Cl
         "  COOP-0005: cleared; the importer that it names adopts it: import filing {}, typed by nobody twice",
         import.mrn
     ));
-    record(&cast.exit_office, &id, EventCode::Departed).await?;
+    let moved = score.filed + 1; // everything so far flies with it
+    departed(&cast.exit_office).await?;
     report(&cast.importer, &id, EventCode::Presented).await?;
     let ready = until(cast, &id, "everything that release needs", |c| c.needs.is_empty()).await?;
     let release = (Effect::Release, DecisionCode::Release);
     decide(cast, &ready, FilingType::Import, release, Vec::new()).await?;
     wait_for(&cast.platform, &id, CaseState::Released).await?;
     score.released += 1;
-    out.say("    departed (Kenya's exit office), presented (the importer), released (Belgium's officer): Kenya shows it released");
+    out.say(&format!(
+        "    flight KQ100 departs: one statement of Kenya's exit office moves {moved} cases; what must not be loaded stays so"
+    ));
+    out.say("    presented (the importer), released (Belgium's officer): Kenya shows it released");
     Ok(())
 }
 
@@ -146,12 +152,14 @@ async fn until(
     }
 }
 
-async fn record(session: &Session, id: &str, code: EventCode) -> Result<(), CliError> {
+/// The exit office says of a flight that it left.
+async fn departed(session: &Session) -> Result<(), CliError> {
     use v1::record_event_response::Result as Outcome;
+    let by = v1::event_selector::By::Conveyance("KQ100".to_owned());
     let request = v1::RecordEventRequest {
-        case_id: id.to_owned(),
-        code: code as i32,
-        idempotency_key: format!("{id}-{}", code as i32),
+        selector: Some(v1::EventSelector { by: Some(by) }),
+        code: EventCode::Departed as i32,
+        idempotency_key: "KQ100 departed".to_owned(),
         ..Default::default()
     };
     match session.desk().record_event(request).await?.into_inner().result {
@@ -247,5 +255,73 @@ async fn not_connected(cast: &Cast, score: &mut Score, out: &Output) -> Result<(
     wait_for(&cast.platform, &accepted.case_id, CaseState::NotConnected).await?;
     score.not_connected += 1;
     out.say("  COOP-0009: for France, which has no hub yet: accepted, logged, provable, its assessment not connected");
+    Ok(())
+}
+
+/// Registered id of the second cooperative.
+const SECOND: &str = "KEP059876543K";
+
+/// Two cooperatives behind one platform: each sees its own cases with an account of its own, and none of the other's.
+async fn two_cooperatives(stage: &Stage, cast: &Cast, out: &Output) -> Result<(), CliError> {
+    let mandate = v1::MandateCore {
+        principal_id: SECOND.into(),
+        account: "platform".into(),
+        filing_types: vec!["export".into(), "advance".into()],
+        valid_from: "2026-01-01".into(),
+        valid_until: "2099-12-31".into(),
+        time_zone: "Africa/Nairobi".into(),
+        revoked: false,
+    };
+    let request = v1::PutMandateRequest { mandate: Some(mandate) };
+    stage.operator(KE).await?.trade().put_mandate(request).await?;
+    let mut request = advance(&coffee("COOP-0010", "BE", "65"));
+    if let Some(core) = request.filing.as_mut().and_then(|f| f.core.as_mut()) {
+        core.exporter_id = SECOND.into();
+        core.exporter_name = "Kirinyaga Slopes Cooperative".into();
+    }
+    let filed = cast.platform.trade().submit(request).await?.into_inner();
+    let Some(v1::submit_response::Result::Accepted(filed)) = filed.result else {
+        return Err(demo("the second cooperative's filing was refused"));
+    };
+    wait_for(&cast.platform, &filed.case_id, CaseState::Cleared).await?;
+    // An account opened later sees what was filed in its name.
+    let second = stage.open_account(KE, "kirinyaga", v1::Role::Trader, SECOND).await?;
+    let list = v1::ListCasesRequest::default();
+    let theirs = second.trade().list_cases(list).await?.into_inner().cases;
+    let alone = theirs.len() == 1 && theirs.iter().all(|c| c.case_id == filed.case_id);
+    let request = v1::ListCasesRequest { lrn: "COOP-0005".into(), ..Default::default() };
+    let first = cast.platform.trade().list_cases(request).await?.into_inner().cases;
+    let first = first.first().map(|c| c.case_id.clone()).unwrap_or_default();
+    let refused = case(&second, &first).await.is_err();
+    if !alone || !refused {
+        return Err(demo("the second cooperative sees what is not its own"));
+    }
+    out.say("  COOP-0010: of a second cooperative behind the same platform; its own account sees this case and none of the first one's");
+    Ok(())
+}
+
+/// An agency's own system scores what comes in and says its word beside the rules.
+async fn risk_engine(stage: &Stage, cast: &Cast, out: &Output) -> Result<(), CliError> {
+    let model = include_str!("../../../ewtp-risk-engine/model.toml");
+    let model = ewtp_risk_engine::Model::parse(model).map_err(|e| demo(e.to_string()))?;
+    let system = stage.open_account(BE, "risk-engine", v1::Role::System, "").await?;
+    let mut goods = coffee("COOP-0011", "BE", "2");
+    goods.items = vec![("910111", "Wrist watches, gold, on commission", "2", "4100")];
+    let filed = file(&cast.platform, &goods).await?;
+    wait_for(&cast.platform, &filed.case_id, CaseState::Cleared).await?;
+    let engine = ewtp_risk_engine::Engine::open(system.channel(), model, 0).await;
+    let mut engine = engine.map_err(|e| demo(e.to_string()))?;
+    let score = loop {
+        let verdict = engine.next().await.map_err(|e| demo(e.to_string()))?;
+        if let Some((_, score)) = verdict.decided.into_iter().next() {
+            break score;
+        }
+    };
+    wait_for(&cast.platform, &filed.case_id, CaseState::ClearedConditional).await?;
+    out.say(&format!(
+        "  COOP-0011: cleared by the rules; Belgium's risk engine gives it {} points ({}) and wants to see it on arrival",
+        score.points,
+        score.because.join("; ")
+    ));
     Ok(())
 }

@@ -249,6 +249,16 @@ async fn one_event_moves_every_case_of_a_flight_and_watchers_miss_none_over_rest
     let at = record(&ke, departed("KL566/2026-12-01")).await.unwrap();
     assert_eq!(record(&ke, departed("KL566/2026-12-01")).await.unwrap(), at);
     assert_eq!(ke.status().await.said, said + 1, "one statement, however many cases");
+    // A stream that nobody reads holds up no other call of its connection.
+    let channel = ke.channel("platform").await;
+    let unread = v1::WatchCasesRequest { cursor: 0 };
+    let mut shared = v1::trade_service_client::TradeServiceClient::new(channel);
+    let unread = shared.watch_cases(unread).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let request = v1::GetCaseRequest { case_id: other.clone() };
+    let answer = tokio::time::timeout(crate::stage::PATIENCE, shared.get_case(request)).await;
+    assert!(answer.is_ok_and(|a| a.is_ok()));
+    drop(unread);
     // A watcher reads part of it, its hub restarts, and it goes on where it was.
     let mut seen = watch(&ke, last, 100).await;
     let cursor = seen.iter().map(|(_, cursor)| *cursor).max().unwrap();
