@@ -222,7 +222,7 @@ impl Judge<'_> {
                         Some(v1::event_selector::By::CaseId(id)) => {
                             self.of_case(id, pending, &mut reasons).await?;
                         }
-                        _ => reasons.0.extend(selector::check(&selector).err()),
+                        _ => reasons.0.extend(selector::check(&selector).err().map(|e| *e)),
                     }
                 }
             }

@@ -39,6 +39,12 @@ fn compare(path: &str, before: &Value, after: &Value, out: &mut Vec<v1::ElementC
     if before == after || NOT_DECLARED.contains(&path) {
         return;
     }
+    if path.starts_with("goods.attachments[") {
+        // A document came, went or was replaced: its own fields tell nobody more.
+        let (before, after) = (document(before), document(after));
+        out.push(v1::ElementChange { path: path.to_owned(), before, after, ..Default::default() });
+        return;
+    }
     match (before, after) {
         (Value::Object(_) | Value::Null, Value::Object(_) | Value::Null) => {
             let empty = serde_json::Map::new();
@@ -68,6 +74,17 @@ fn compare(path: &str, before: &Value, after: &Value, out: &mut Vec<v1::ElementC
             before: text(before),
             after: text(after),
         }),
+    }
+}
+
+fn document(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        _ => {
+            let digest: String = text(&value["digest"]).chars().take(12).collect();
+            let (media_type, size) = (text(&value["media_type"]), text(&value["size"]));
+            format!("{digest}… ({media_type}, {size} bytes)")
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub fn name(selector: &v1::EventSelector) -> Option<String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(selector: &v1::EventSelector) -> Result<String, v1::Finding> {
+pub fn check(selector: &v1::EventSelector) -> Result<String, Box<v1::Finding>> {
     let value = match &selector.by {
         Some(
             By::TransportDocument(id)
@@ -51,7 +51,7 @@ pub fn check(selector: &v1::EventSelector) -> Result<String, v1::Finding> {
             allowed: "a transport document, receptacle, container or conveyance, 1 to 64 characters",
             fix: "name it as the filings do; a conveyance with its day: KL566/2026-11-30",
         };
-        finding("selector", value, say)
+        Box::new(finding("selector", value, say))
     })
 }
 

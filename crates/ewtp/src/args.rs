@@ -120,7 +120,7 @@ pub(crate) enum AuditCommand {
 #[derive(Subcommand)]
 pub(crate) enum HubCommand {
     /// Make keys, descriptor, first operator and configuration in a new directory.
-    Init(HubInit),
+    Init(Box<HubInit>),
     /// Run the daemon (the same as `ewtpd`).
     Run {
         /// Configuration file.

@@ -140,6 +140,9 @@ pub(crate) struct Decision {
     /// Condition, with CLEAR_CONDITIONAL: its id, which is its reason's code too.
     #[arg(long)]
     pub(crate) condition: Vec<String>,
+    /// Attachment that was looked at: the beginning of its digest, hex; may be repeated.
+    #[arg(long)]
+    pub(crate) saw: Vec<String>,
     #[command(flatten)]
     pub(crate) common: DeskCommon,
 }

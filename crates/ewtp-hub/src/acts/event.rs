@@ -196,7 +196,7 @@ async fn many(
     let name = match selector::check(selector) {
         Ok(name) if case_id.is_empty() => name,
         Ok(_) => return Ok(refuse("case_id", case_id, ONE_OR_MANY)),
-        Err(violation) => return Ok(refused(vec![violation])),
+        Err(violation) => return Ok(refused(vec![*violation])),
     };
     let claim = match claim(shared, account, key, request) {
         Ok(claim) => claim,

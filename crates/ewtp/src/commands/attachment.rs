@@ -129,7 +129,7 @@ pub(crate) async fn upload(
 }
 
 /// The attachment of a case whose digest begins so.
-fn cited(case: &v1::Case, digest: &str) -> Result<v1::AttachmentReference, CliError> {
+pub(crate) fn cited(case: &v1::Case, digest: &str) -> Result<v1::AttachmentReference, CliError> {
     let all = case.attachments.iter().filter_map(|a| a.attachment.clone());
     let begins = |a: &v1::AttachmentReference| {
         let hex = Hash::from_slice(&a.digest).map(Hash::to_hex).unwrap_or_default();

@@ -197,6 +197,10 @@ fn show_decision(d: &v1::CaseDecision, out: &Output) {
             if c.reference.is_empty() { String::new() } else { format!(" ({})", c.reference) };
         out.say(&format!("  condition {}: {outcome}{reference}; {}", c.id, c.text));
     }
+    for a in d.trader.iter().flat_map(|t| &t.attachments) {
+        let digest = Hash::from_slice(&a.digest).map(Hash::to_hex).unwrap_or_default();
+        out.say(&format!("  made on attachment {}…", digest.get(..12).unwrap_or_default()));
+    }
     if core.contingency {
         out.say("  contingency: released although something was missing");
     }

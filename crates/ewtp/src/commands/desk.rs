@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::args_acts::{Decision, DeskCommand, DeskCommon, Event, OutcomeArg};
 use crate::commands::acts::{event_code, one_or_many, tell};
+use crate::commands::attachment;
 use crate::commands::case::{self, row_json, state_name};
 use crate::error::CliError;
 use crate::output::Output;
@@ -37,6 +38,7 @@ pub(crate) fn run(
                     reason,
                     authority_reason: Vec::new(),
                     condition: Vec::new(),
+                    saw: Vec::new(),
                     common,
                 };
                 decide(profile, &hold, false, out).await
@@ -49,6 +51,7 @@ pub(crate) fn run(
                     reason: Vec::new(),
                     authority_reason: Vec::new(),
                     condition: Vec::new(),
+                    saw: Vec::new(),
                     common,
                 };
                 decide(profile, &release, contingency, out).await
@@ -132,7 +135,10 @@ async fn decide(
         let what = reason(text)?;
         Ok(v1::Condition { id: what.code.clone(), what: Some(what) })
     };
+    let saw = decision.saw.iter().map(|d| Ok(attachment::cited(&case, d)?.digest));
+    let attachments = saw.collect::<Result<_, CliError>>()?;
     let request = v1::DecideRequest {
+        attachments,
         case_id: case.case_id,
         filing_id: filing.filing_id,
         filing_version: filing.version,

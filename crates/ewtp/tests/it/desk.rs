@@ -1,7 +1,6 @@
 //! The desk's finer points: two questions at once, the random draw and its audit, IOSS holders, departures under a stop.
 
-use std::time::Duration;
-
+use ewtp_hub::clock::{Clock as _, SystemClock};
 use ewtp_proto::v1;
 use ewtp_proto::v1::desk_service_client::DeskServiceClient;
 use v1::{CaseState, EventCode};
@@ -38,13 +37,13 @@ async fn each_of_two_questions_keeps_its_deadline_and_the_rules_wait_for_both() 
     let filed = file(&mut ke.trade("platform").await, vague).await;
     let asked = shows(&be, "officer", &filed.case_id, CaseState::InfoRequested).await;
     let core = asked.filings[0].filing.as_ref().unwrap().core.clone().unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let question = |code: &str, within: u64| v1::AskRequest {
+    let now_ms = SystemClock.now_ms() as i64;
+    let question = |code: &str, within_s: i64| v1::AskRequest {
         case_id: filed.case_id.clone(),
         filing_id: core.filing_id.clone(),
         filing_version: 1,
         questions: vec![v1::Question { code: code.into(), ..Default::default() }],
-        deadline_ms: (now + Duration::from_secs(within)).as_millis() as i64,
+        deadline_ms: now_ms + 1000 * within_s,
         idempotency_key: code.into(),
     };
     let mut desk = DeskServiceClient::new(be.channel("officer").await);
