@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use ewtp_log::Hash;
-use ewtp_proto::store::v1::{CaseRecord, Stands};
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord, RequestRecord, Stands};
 use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_client::FederationServiceClient;
 use ewtp_store::{Statement, Store, StoreError, Views};
 use ewtp_trade::attachment::ATTACHMENT_BYTES_MAX;
+use ewtp_trade::case;
 use ewtp_trade::finding::{Say, finding};
 
 use crate::attachment_files::AttachmentError;
@@ -25,7 +26,7 @@ pub struct Cited {
     pub reference: v1::AttachmentReference,
     /// By which statement.
     pub stands: Stands,
-    /// Filing that cites it, with the account that filed it here, if it is one.
+    /// Filing that cites it or whose question was answered with it, with the account that filed it here.
     filing: Option<(String, v1::FilingCore)>,
 }
 
@@ -48,16 +49,27 @@ pub fn of_parts(statement: &Statement) -> Vec<v1::AttachmentReference> {
 /// Reading.
 pub async fn cited(store: &dyn Store, case: &CaseRecord) -> Result<Vec<Cited>, StoreError> {
     let mut out: Vec<Cited> = Vec::new();
-    let mut citing: Vec<(&Stands, &str)> = Vec::new();
+    let mut citing: Vec<(&Stands, &FilingRecord)> = Vec::new();
     for f in &case.filings {
-        citing.extend(f.earlier.iter().chain(&f.stands).map(|stands| (stands, f.account.as_str())));
+        citing.extend(f.earlier.iter().chain(&f.stands).map(|stands| (stands, f)));
     }
-    citing.extend(case.answers.iter().filter_map(|a| Some((a.stands.as_ref()?, ""))));
-    for (stands, account) in citing {
+    // An answer is as private as the filing that was asked about.
+    for answer in &case.answers {
+        let asked =
+            |r: &&RequestRecord| r.stands.as_ref().is_some_and(|s| s.commitment == answer.request);
+        let about = case.requests.iter().find(asked).map(|r| r.filing_id.as_str());
+        let filing = about.and_then(|id| case::filing(case, id));
+        citing.extend(answer.stands.as_ref().zip(filing));
+    }
+    for (stands, filing) in citing {
         let at = stands.at.clone().unwrap_or_default();
         let Some(statement) = Views(store).statement(&at).await? else { continue };
-        let core = statement.part::<v1::FilingCore>("core").filter(|c| !c.filing_id.is_empty());
-        let filing = core.map(|core| (account.to_owned(), core));
+        if of_parts(&statement).is_empty() {
+            continue;
+        }
+        let filed = filing.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
+        let core = Views(store).statement(&filed).await?.and_then(|s| s.part("core"));
+        let filing = core.map(|core| (filing.account.clone(), core));
         for reference in of_parts(&statement) {
             if !out.iter().any(|c| c.reference.digest == reference.digest) {
                 let (stands, filing) = (stands.clone(), filing.clone());
@@ -79,7 +91,7 @@ pub async fn may_fetch(
 ) -> Result<bool, StoreError> {
     match &cited.filing {
         Some((filed_by, core)) => standing::sees_parts(shared, account, filed_by, core).await,
-        None => Ok(true),
+        None => Ok(false),
     }
 }
 
@@ -88,6 +100,8 @@ pub async fn may_fetch(
 pub fn erased<'a>(case: &'a CaseRecord, digest: &[u8]) -> Option<&'a str> {
     case.erasures.iter().find(|e| e.digest == digest).map(|e| e.reason.as_str())
 }
+
+const ELSEWHERE: &str = "in another case that cites it";
 
 /// The attachments of a case as an account sees them.
 ///
@@ -103,12 +117,16 @@ pub async fn shown(
         if !may_fetch(shared, account, &cited).await? {
             continue;
         }
-        let held = match <[u8; 32]>::try_from(cited.reference.digest.as_slice()) {
-            Ok(digest) => shared.attachments.held(&digest).await.complete,
-            Err(_) => false,
+        let digest = <[u8; 32]>::try_from(cited.reference.digest.as_slice()).unwrap_or_default();
+        let held = shared.attachments.held(&digest).await.complete;
+        let reason = match erased(case, &digest) {
+            Some(reason) => reason.to_owned(),
+            // Cited by another case as well, where it was erased.
+            None if Views(&*shared.store).is_erased(&digest).await? => ELSEWHERE.to_owned(),
+            None => String::new(),
         };
         out.push(v1::CaseAttachment {
-            erased: erased(case, &cited.reference.digest).unwrap_or_default().to_owned(),
+            erased: reason,
             cited_by: crate::casebook::reference(Some(&cited.stands)),
             attachment: Some(cited.reference),
             held,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::{CaseRecord, FilingRecord, Stands};
@@ -11,14 +12,18 @@ use ewtp_store::{StoreError, Views};
 use ewtp_trade::case::{hub, is_invalidated};
 use ewtp_trade::route;
 use ewtp_trade::scope::shows_statement;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::directory::Peer;
+use crate::directory::{Peer, speaker};
 use crate::draft::{Draft, DraftError, LateEntry, NewStatement};
 use crate::shared::Shared;
 
 /// Cases that are read at once.
 const PAGE: usize = 256;
+
+/// After a hub joined it is looked a second time for what was on its way meanwhile.
+const SECOND_LOOK: Duration = Duration::from_secs(30);
 
 /// Why the task ended.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +68,7 @@ pub(crate) fn said(shared: &Shared, case: &CaseRecord) -> Vec<Said> {
         .chain(of("invalidation", &case.invalidations, |i| &i.stands))
         .chain(of("condition-outcome", &case.outcomes, |o| &o.stands))
         .chain(of("route", &case.routes, |r| &r.stands))
+        .chain(of("erasure", &case.erasures, |e| &e.stands))
         .collect();
     let me = shared.identity.hub.as_str();
     all.retain(|s| s.stands.hub == me);
@@ -105,20 +111,25 @@ pub(crate) async fn told_late(
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), ConnectError> {
     let mut head = shared.head.clone();
     let mut told: BTreeMap<HubId, u32> = BTreeMap::new();
+    // A filing that was on its way while a hub joined may have missed it.
+    let mut again: Option<Instant> = None;
     loop {
         let directory = shared.directory.load_full();
         let active = directory.peers.values().filter(|p| p.is_active());
         let now: BTreeMap<HubId, u32> = active.map(|p| (p.hub.clone(), p.record.version)).collect();
-        if now != told {
+        let changed = now != told;
+        if changed || again.is_some_and(|at| at <= Instant::now()) {
             if !countries(&shared, &stop).await? {
                 return Ok(());
             }
             told = now;
+            again = changed.then(|| Instant::now() + SECOND_LOOK);
         }
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
             changed = head.changed() => if changed.is_err() { return Ok(()) },
+            () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {}
         }
     }
 }
@@ -178,12 +189,17 @@ async fn draft(shared: &Shared, country: &str, case: &CaseRecord) -> Result<Draf
     let mut hubs = shared.hubs_of(case);
     let before = hubs.clone();
     let own = case.filings.iter().filter(|f| hub(f.stands.as_ref()) == me);
+    let (mut found, mut more) = (Vec::new(), false);
     for filing in own.filter(|f| !is_invalidated(case, f)) {
-        let Some((core, assessed_by, shown)) = newly(shared, country, filing).await? else {
-            continue;
-        };
-        hubs.extend(shown);
-        draft.statements.push(statement(case, filing, &core, country, assessed_by)?);
+        let Some(newly) = newly(shared, country, filing).await? else { continue };
+        hubs.extend(newly.shown.iter().cloned());
+        more |= newly.more;
+        if newly.told {
+            found.push((filing, newly));
+        }
+    }
+    for (filing, newly) in found {
+        draft.statements.push(statement(case, filing, newly, country, more)?);
     }
     hubs.sort();
     hubs.dedup();
@@ -199,29 +215,38 @@ async fn draft(shared: &Shared, country: &str, case: &CaseRecord) -> Result<Draf
     Ok(draft)
 }
 
-/// Who assesses a filing now that a country has hubs, and which of these see it; `None` where that changes nothing.
+/// What a filing learns now that a country has hubs.
+struct Newly {
+    core: v1::FilingCore,
+    /// Who assesses it; empty where that doesn't change.
+    assessed_by: String,
+    /// Hubs of that country that see it.
+    shown: Vec<HubId>,
+    /// One of these is new to it, or assesses it.
+    told: bool,
+    /// Another hub of that country is missing, or may not see it.
+    more: bool,
+}
+
 async fn newly(
     shared: &Shared,
     country: &str,
     filing: &FilingRecord,
-) -> Result<Option<(v1::FilingCore, String, Vec<HubId>)>, StoreError> {
+) -> Result<Option<Newly>, StoreError> {
     let at = filing.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
     let statement = Views(&*shared.store).statement(&at).await?;
     let Some(core) = statement.and_then(|s| s.part::<v1::FilingCore>("core")) else {
         return Ok(None);
     };
-    let directory = shared.directory.load_full();
-    let there: Vec<HubId> = directory
-        .peers
-        .values()
-        .filter(|p| p.is_active() && p.speaker().in_territory(country))
-        .filter(|p| {
-            let speaker = p.speaker();
-            speaker.speaks_for(country, route::CUSTOMS)
-                || core.offices.iter().any(|o| speaker.has_office(o))
-        })
-        .map(|p| p.hub.clone())
-        .collect();
+    let (directory, own) = (shared.directory.load_full(), shared.own_descriptor());
+    // What is unresolved is no error any more: it was logged, and waits for the hub that is missing.
+    let (resolved, missing) =
+        route::resolve_what_can_be(&core, &speaker(&own), &directory.speakers());
+    let there = |h: &&HubId| {
+        directory.active_peer(h.as_str()).is_some_and(|p| p.speaker().in_territory(country))
+    };
+    let all: Vec<HubId> = resolved.audience.iter().filter_map(|h| h.parse().ok()).collect();
+    let there: Vec<HubId> = all.iter().filter(there).cloned().collect();
     let shown = shared.filing_shown_to(&there, &core);
     let assesses = route::assessing_country(&core) == Some(country);
     let customs = shown
@@ -232,25 +257,28 @@ async fn newly(
         _ => String::new(),
     };
     let new_to_it = shown.iter().any(|h| !filing.said_to.iter().any(|s| s == h.as_str()));
-    Ok((new_to_it || !assessed_by.is_empty()).then_some((core, assessed_by, shown)))
+    let told = new_to_it || !assessed_by.is_empty();
+    let more = missing || resolved.unconnected.contains(country) || shown.len() < there.len();
+    Ok(Some(Newly { core, assessed_by, shown, told, more }))
 }
 
 fn statement(
     case: &CaseRecord,
     filing: &FilingRecord,
-    core: &v1::FilingCore,
+    newly: Newly,
     country: &str,
-    assessed_by: String,
+    more: bool,
 ) -> Result<NewStatement, getrandom::Error> {
     let filed = filing.stands.as_ref().map(|s| s.commitment.clone()).unwrap_or_default();
     let number = case.routes.iter().filter(|r| r.filing_id == filing.filing_id).count() as u64 + 1;
     let route = v1::RouteCore {
         case_id: case.case_id.clone(),
-        filing_id: core.filing_id.clone(),
-        filing_version: core.version,
+        filing_id: newly.core.filing_id,
+        filing_version: newly.core.version,
         filing: filed.clone(),
         country: country.to_owned(),
-        assessed_by,
+        assessed_by: newly.assessed_by,
+        more,
     };
     let mut statement = NewStatement::new("route", &filing.filing_id, number)?
         .part("core", &route)?

@@ -145,7 +145,10 @@ struct Dossier {
     filing: v1::Filing,
     core: v1::FilingCore,
     commitment: Hash,
+    /// Hubs that hear of this filing: its own, and those whose scope has it.
     audience: Vec<ewtp_log::HubId>,
+    /// Some of them don't see all parts that the facts are made of.
+    narrow: bool,
     at_ms: i64,
 }
 
@@ -169,11 +172,16 @@ async fn dossier(shared: &Shared, item: &WorkItem) -> Result<Option<Dossier>, St
     let filing = filing_of(&statement);
     let Some(core) = filing.core.clone() else { return Ok(None) };
     let stands = record.stands.unwrap_or_default();
+    let mut audience = shared.hubs_of(&case);
+    let shown = shared.filing_shown_to(&audience, &core);
+    audience.retain(|h| h.as_str() == stands.hub || shown.contains(h));
+    let narrow = audience.iter().any(|h| h.as_str() != stands.hub && !shared.shows_facts(h));
     Ok(Some(Dossier {
         filing,
         core,
         commitment: statement.commitment(),
-        audience: shared.hubs_of(&case),
+        audience,
+        narrow,
         at_ms: i64::try_from(stands.logged_ms).unwrap_or(i64::MAX),
         case,
     }))
@@ -357,9 +365,10 @@ fn decision(
     let trader = v1::DecisionTrader {
         reasons: decided.reasons,
         needed: decided.needed,
-        estimate: decided.estimate,
+        // Facts and estimate hold what the parts hold: who may not see these is not told them in a decision.
+        estimate: decided.estimate.filter(|_| !dossier.narrow),
         rules_fired: decided.rules_fired,
-        facts: facts.to_json(),
+        facts: if dossier.narrow { Vec::new() } else { facts.to_json() },
         attachments: Vec::new(),
     };
     let authority = v1::DecisionAuthority {
@@ -367,8 +376,10 @@ fn decision(
         rules_fired: decided.authority_rules_fired,
         draw,
     };
-    // The facts stand in `trader` already; here only where the agency saw more.
-    let internal = v1::DecisionInternal::default();
+    let internal = v1::DecisionInternal {
+        facts: if dossier.narrow { facts.to_json() } else { Vec::new() },
+        ..Default::default()
+    };
     let mut statement = NewStatement::new(
         "decision",
         &item.filing_id,

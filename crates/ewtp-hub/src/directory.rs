@@ -38,6 +38,13 @@ impl Peer {
         speaker(self.chain.newest())
     }
 
+    /// Whether it assesses filings of any country.
+    #[must_use]
+    pub fn may_assess(&self) -> bool {
+        let own = &self.chain.newest().territories;
+        own.iter().any(|t| self.speaks_for(t))
+    }
+
     /// Whether filings for a country are assessed there.
     #[must_use]
     pub fn speaks_for(&self, country: &str) -> bool {

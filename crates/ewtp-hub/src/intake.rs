@@ -100,11 +100,11 @@ pub async fn submit(
         violations.extend(missing(shared, "goods.attachments", &goods.attachments).await?);
     }
     let resolved = route(shared, &checked).map_err(|unresolved| violations.extend(unresolved));
-    let (Ok(resolved), true) = (resolved, violations.is_empty()) else {
+    if resolved.is_err() || !violations.is_empty() {
         // What was logged while the mandate was in force keeps its answer.
         let first = first_answer(shared, checked.lrn.as_str(), &claim).await?;
         return Ok(first.unwrap_or_else(|| refused(violations, String::new())));
-    };
+    }
     for _ in 0..REPLANS_MAX {
         let code = &request.one_time_code;
         let joined = match joined(shared, &account.id, &checked, code).await? {
@@ -115,7 +115,12 @@ pub async fn submit(
             }
         };
         let note = request.filer_note.clone();
-        let mut route = resolved.clone();
+        // Looked at anew: a hub may have joined since the case was read last.
+        let Ok(mut route) = route(shared, &checked) else { continue };
+        if let Some(violation) = out_of_scope(&joined, &route, checked.core) {
+            let first = first_answer(shared, checked.lrn.as_str(), &claim).await?;
+            return Ok(first.unwrap_or_else(|| refused(vec![violation], String::new())));
+        }
         // Who had a part in the case so far hears what becomes of it: on an import filing who declared the goods on their way,
         // on a changed route who was on the old one.
         route.audience.extend(shared.filing_shown_to(&joined.hubs, checked.core));
@@ -382,6 +387,19 @@ async fn joined(
         return refuse("core.country_of_destination", &core.country_of_destination, say);
     }
     Ok(Ok(Joined::of(shared, &case, Some(before))))
+}
+
+/// An amendment whose goods the hub that assesses the filing may not be shown: it would go on with the version before.
+fn out_of_scope(joined: &Joined, route: &Route, core: &v1::FilingCore) -> Option<v1::Finding> {
+    let before = joined.before.as_ref()?;
+    let same = before.country_of_destination == core.country_of_destination;
+    let lost = !before.assessed_by.is_empty() && route.assessed_by.is_empty();
+    let say = Say {
+        code: "scope",
+        allowed: "goods that the destination's hub may be shown, as in the version before",
+        fix: "withdraw this filing, and file these goods as a new one",
+    };
+    (same && lost).then(|| finding("core.items", &before.assessed_by, say))
 }
 
 /// A finding from an act that can't be logged now.

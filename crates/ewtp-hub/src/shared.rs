@@ -12,7 +12,7 @@ use ewtp_proto::v1;
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_tls::TlsIdentity;
 use ewtp_trade::CodeLists;
-use ewtp_trade::scope::shows_statement;
+use ewtp_trade::scope::{shows_part, shows_statement};
 use ewtp_trust::{Chain, Descriptor};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -150,6 +150,17 @@ impl Shared {
             scope.is_some_and(|s| shows_statement(s, "filing", Some(core)))
         };
         hubs.iter().filter(shown).cloned().collect()
+    }
+
+    /// Whether a peer is shown every part that the facts of a decision are made of.
+    #[must_use]
+    pub fn shows_facts(&self, hub: &HubId) -> bool {
+        let directory = self.directory.load();
+        let scope = directory.active_peer(hub.as_str()).and_then(|p| p.record.scope.as_ref());
+        let all = |s: &v1::DataScope| {
+            ["parties", "goods", "value"].iter().all(|part| shows_part(s, part))
+        };
+        scope.is_some_and(all)
     }
 
     /// The durable head once it covers a log index. The state is applied a moment before the head moves, so a reader that

@@ -8,7 +8,9 @@ use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::{Message, v1};
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::CodeLists;
+use ewtp_trade::attachment;
 use ewtp_trade::case::hub;
+use ewtp_trade::check::CONTAINERS_MAX;
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::route::{CUSTOMS, Speaker, assessing_country};
 use ewtp_trade::selector;
@@ -48,6 +50,8 @@ pub enum Said {
 pub struct Pending {
     /// Filings honoured so far: (case, filing), with version and the hub that assesses it.
     filings: std::collections::BTreeMap<(String, String), (u32, String)>,
+    /// Attachments that honoured filings of this page cite, by case.
+    cited: std::collections::BTreeSet<(String, Vec<u8>)>,
     /// Identities said so far.
     identities: std::collections::BTreeSet<StatementId>,
 }
@@ -82,6 +86,10 @@ pub struct Judge<'a> {
 const ID_SYMBOLS: usize = 13;
 /// Most statements of a peer about one case, filings and acknowledgements left out.
 const SAID_MAX: usize = 1000;
+/// Most events of a peer under one name.
+const SELECTING_MAX: usize = 1024;
+/// Most cases that are looked through for one in which a peer has a part.
+const SELECTED_LOOKED_MAX: usize = 4096;
 const FULL: &str = "fewer than 1000 statements of one hub about a case";
 /// Most reasons kept of one statement.
 const REASONS_MAX: usize = 32;
@@ -194,7 +202,7 @@ impl Judge<'_> {
             "erasure" => {
                 if let Some(core) = content.core::<v1::ErasureCore>(&mut reasons) {
                     self.of_case(&core.case_id, pending, &mut reasons).await?;
-                    verdict.said = self.erasure(&core, &mut reasons).await?;
+                    verdict.said = self.erasure(&core, pending, &mut reasons).await?;
                 }
             }
             "info-answer" => {
@@ -222,7 +230,10 @@ impl Judge<'_> {
                         Some(v1::event_selector::By::CaseId(id)) => {
                             self.of_case(id, pending, &mut reasons).await?;
                         }
-                        _ => reasons.0.extend(selector::check(&selector).err().map(|e| *e)),
+                        _ => match selector::check(&selector) {
+                            Ok(name) => self.selecting(&name, &mut reasons).await?,
+                            Err(wrong) => reasons.0.push(*wrong),
+                        },
                     }
                 }
             }
@@ -241,6 +252,11 @@ impl Judge<'_> {
         }
         verdict.not_honoured = reasons.0;
         pending.note(&verdict.said);
+        if let Said::Filing(core) | Said::Noted(core) = &verdict.said {
+            let goods: v1::FilingGoods = content.get("goods").unwrap_or_default();
+            let cited = goods.attachments.into_iter().map(|a| (core.case_id.clone(), a.digest));
+            pending.cited.extend(cited);
+        }
         Ok(verdict)
     }
 
@@ -338,9 +354,11 @@ impl Judge<'_> {
         let in_page = pending.filings.get(&(core.case_id.clone(), core.filing_id.clone()));
         let in_page = in_page.map(|(version, _)| *version);
         // The first version that is heard may be a later one: a changed route addresses a filing to a hub that is new to it.
-        let due = in_page
-            .or(before.map(|f| f.version))
-            .map_or_else(|| Some(core.version.max(1)), |v| v.checked_add(1));
+        // A version may be left out that this hub was not shown.
+        let due = in_page.or(before.map(|f| f.version)).map_or_else(
+            || Some(core.version.max(1)),
+            |v| v.checked_add(1).map(|next| next.max(core.version)),
+        );
         let allowed = due.map_or_else(|| "no further version".to_owned(), |d| d.to_string());
         reasons.unless(
             due == Some(core.version),
@@ -368,6 +386,17 @@ impl Judge<'_> {
                 "a case of one of these two hubs",
             );
         }
+        let goods: v1::FilingGoods = content.get("goods").unwrap_or_default();
+        let containers = goods.containers.len();
+        reasons.unless(
+            containers <= CONTAINERS_MAX,
+            "containers",
+            "goods.containers",
+            &containers.to_string(),
+            "at most 100 containers",
+        );
+        let attached = attachment::check("goods.attachments", &goods.attachments);
+        reasons.0.extend(attached.into_iter().take(1));
         let items_ok = !core.items.is_empty() && core.items.len() <= ewtp_trade::check::ITEMS_MAX;
         reasons.unless(
             items_ok,
@@ -419,25 +448,48 @@ impl Judge<'_> {
         reasons.unless(holds, "assessor", "core.assessed_by", by, allowed);
     }
 
+    /// An event about many cases is said by a hub that has a part in one of them, and not without end.
+    async fn selecting(&self, name: &str, reasons: &mut Reasons) -> Result<(), StoreError> {
+        let (views, peer) = (Views(self.store), self.peer.hub.as_str());
+        let said = views.selecting(name).await?;
+        let theirs = said
+            .iter()
+            .filter(|e| e.event.as_ref().is_some_and(|e| hub(e.stands.as_ref()) == peer));
+        let full = theirs.count() >= SELECTING_MAX;
+        reasons.unless(!full, "too-many", "core.selector", name, "fewer events of one hub");
+        let (mut from, mut looked) = (0, 0);
+        while looked < SELECTED_LOOKED_MAX {
+            let cases = views.selected(name, from, 256).await?;
+            if cases.iter().any(|c| c.filings.iter().any(|f| self.has_part(f))) {
+                return Ok(());
+            }
+            let Some(last) = cases.last().filter(|_| cases.len() == 256) else { break };
+            (from, looked) = (last.ordinal + 1, looked + cases.len());
+        }
+        reasons.add("rights", "hub", peer, "a hub that has a part in a case that it selects");
+        Ok(())
+    }
+
     /// Who was given an attachment erases it: the hub whose statement cites it.
     async fn erasure(
         &self,
         core: &v1::ErasureCore,
+        pending: &Pending,
         reasons: &mut Reasons,
     ) -> Result<Said, StoreError> {
         let Ok(digest) = <[u8; 32]>::try_from(core.digest.as_slice()) else {
             reasons.add("digest", "core.digest", "", "32 bytes");
             return Ok(Said::Nothing);
         };
-        if let Some(case) = Views(self.store).case(&core.case_id).await? {
-            let cited = cited(self.store, &case).await?;
-            let theirs = |c: &crate::attachments::Cited| {
-                c.reference.digest == core.digest && c.stands.hub == self.peer.hub.as_str()
-            };
-            let allowed = "an attachment that the hub's own statement cites";
-            let ours = cited.iter().any(|c| c.reference.digest == core.digest && !theirs(c));
-            reasons.unless(!ours, "rights", "core.digest", "", allowed);
-        }
+        let case = Views(self.store).case(&core.case_id).await?.unwrap_or_default();
+        let all = cited(self.store, &case).await?;
+        let theirs = match all.iter().find(|c| c.reference.digest == core.digest) {
+            Some(first) => first.stands.hub == self.peer.hub.as_str(),
+            None => pending.cited.contains(&(core.case_id.clone(), core.digest.clone())),
+        };
+        let allowed = "an attachment of this case that the hub's own statement cites";
+        reasons.unless(theirs, "rights", "core.digest", "", allowed);
+        reasons.unless(!self.is_full(&case), "too-many", "core.case_id", &core.case_id, FULL);
         Ok(Said::Erasure(digest))
     }
 
@@ -483,7 +535,8 @@ impl Judge<'_> {
         let adoptions = case.adoptions.iter().map(|a| &a.stands);
         let routes = case.routes.iter().map(|r| &r.stands);
         let said = events.chain(decisions).chain(requests).chain(answers).chain(outcomes);
-        let said = said.chain(adoptions).chain(routes);
+        let erasures = case.erasures.iter().map(|e| &e.stands);
+        let said = said.chain(adoptions).chain(routes).chain(erasures);
         said.filter(|s| hub(s.as_ref()) == peer).count() >= SAID_MAX
     }
 
@@ -558,8 +611,11 @@ impl Judge<'_> {
             return Ok(());
         };
         let (may, allowed) = match who {
+            // The route or the version that names it may be on its way in another lane: what counts is computed then.
             Assessor::Peer => {
-                (filing.assessed_by == self.peer.hub.as_str(), "the hub that assesses the filing")
+                let peer = self.peer.hub.as_str();
+                let named = filing.assessed_by == peer;
+                (named || (third && self.peer.may_assess()), "the hub that assesses the filing")
             }
             Assessor::Filer => {
                 (hub(filing.stands.as_ref()) == self.peer.hub.as_str(), "the hub of the filing")

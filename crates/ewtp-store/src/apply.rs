@@ -307,7 +307,9 @@ impl<C: Cells> Apply<'_, C> {
         }
         if let Some(core) = routed {
             let waited = Key::new(Kind::Unconnected).text(&core.country).number(case.ordinal);
-            self.cells.erase(waited.finish());
+            if !core.more {
+                self.cells.erase(waited.finish());
+            }
             said_to(&mut case, &core.filing_id, said.audience);
         }
         for account in &case.accounts[accounts..] {

@@ -40,6 +40,16 @@ impl<S: Store + ?Sized> Views<'_, S> {
         Ok(case)
     }
 
+    /// Events that select cases by a name, of all times.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn selecting(&self, name: &str) -> Result<Vec<SelectingEvent>, StoreError> {
+        let row = selecting_row(name);
+        let rows = self.0.scan(&row.clone().finish(), &row.end(), EVENTS_MAX).await?;
+        rows.iter().map(|(_, value)| decode(value)).collect()
+    }
+
     /// Cases that a name may select, from an ordinal on, in the order in which they were opened.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ use crate::route::crosses_one_territory;
 
 /// Most items in a filing.
 pub const ITEMS_MAX: usize = 999;
+/// Most containers in a filing: each is a name by which events select its case.
+pub const CONTAINERS_MAX: usize = 100;
 /// Longest name or description, characters.
 pub const TEXT_CHARS_MAX: usize = 512;
 
@@ -293,6 +295,15 @@ impl Check<'_> {
         if let Some(goods) = &self.filing.goods {
             let cited = attachment::check("goods.attachments", &goods.attachments);
             self.out.violations.extend(cited);
+            if goods.containers.len() > CONTAINERS_MAX {
+                let say = Say {
+                    code: "containers",
+                    allowed: "at most 100 containers",
+                    fix: "split the filing",
+                };
+                let count = goods.containers.len().to_string();
+                self.out.violation("goods.containers", &count, say);
+            }
             let limit = &goods.transit_time_limit;
             self.optional("goods.transit_time_limit", limit, day_syntax, day);
         }

@@ -79,6 +79,9 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
             for name in selector::names(&core, &goods) {
                 selector::note(case, name, stands.logged_ms);
             }
+            if let Some(carrier) = parties.carrier.as_ref().filter(|c| !c.id.is_empty()) {
+                selector::note(case, selector::carrier_name(&carrier.id), stands.logged_ms);
+            }
             filing(case, stands, *core, account, &parties);
         }
         Fact::Decision(core) => case.decisions.push(DecisionRecord {

@@ -121,6 +121,26 @@ pub fn resolve(
     me: &Speaker<'_>,
     peers: &[Speaker<'_>],
 ) -> Result<Resolved, Vec<v1::Finding>> {
+    let (resolved, violations) = run(core, me, peers);
+    if violations.is_empty() { Ok(resolved) } else { Err(violations) }
+}
+
+/// The same for a filing that is logged already: who is known now, and whether somebody is still unknown.
+#[must_use]
+pub fn resolve_what_can_be(
+    core: &v1::FilingCore,
+    me: &Speaker<'_>,
+    peers: &[Speaker<'_>],
+) -> (Resolved, bool) {
+    let (resolved, violations) = run(core, me, peers);
+    (resolved, !violations.is_empty())
+}
+
+fn run(
+    core: &v1::FilingCore,
+    me: &Speaker<'_>,
+    peers: &[Speaker<'_>],
+) -> (Resolved, Vec<v1::Finding>) {
     let mut run = Resolve { me, peers, out: Resolved::default(), violations: Vec::new() };
     match core.r#type() {
         FilingType::Export => {
@@ -146,7 +166,7 @@ pub fn resolve(
         run.office(office, i);
     }
     run.out.audience.remove(me.hub);
-    if run.violations.is_empty() { Ok(run.out) } else { Err(run.violations) }
+    (run.out, run.violations)
 }
 
 struct Resolve<'a> {

@@ -88,11 +88,22 @@ pub(crate) fn note(case: &mut CaseRecord, name: String, logged_ms: u64) {
 pub fn covers(case: &CaseRecord, stored: &SelectingEvent) -> bool {
     let Some(event) = &stored.event else { return false };
     let logged_ms = event.stands.as_ref().map_or(0, |s| s.logged_ms);
-    let carries = event.carrier_id.is_empty()
-        || case.filings.iter().any(|f| f.carrier_id == event.carrier_id);
+    let carries = event.carrier_id.is_empty() || is_carried_by(case, &event.carrier_id);
     let in_time =
         |since_ms: u64| since_ms <= logged_ms && logged_ms <= since_ms.saturating_add(COVERS_MS);
     carries && case.selectors.iter().any(|s| s.name == stored.selector && in_time(s.since_ms))
+}
+
+/// Whether a filing of a case ever named a carrier: what it did with the goods stays done when an amendment names another.
+#[must_use]
+pub fn is_carried_by(case: &CaseRecord, carrier: &str) -> bool {
+    let name = carrier_name(carrier);
+    case.selectors.iter().any(|s| s.name == name)
+}
+
+/// Name under which a case remembers a carrier.
+pub(crate) fn carrier_name(id: &str) -> String {
+    format!("carrier {id}")
 }
 
 /// Adds the events that cover a case to its own, as they were never written into its record.

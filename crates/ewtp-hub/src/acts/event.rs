@@ -217,6 +217,14 @@ async fn many(
         };
         return Ok(refuse("code", told.code.as_str_name(), say));
     }
+    if is_crowded(shared, &name, told.carrier).await? {
+        let say = Say {
+            code: "too-many",
+            allowed: "64 events of a carrier under one name, 512 of all carriers, 1000 of this hub",
+            fix: "say what concerns single cases case by case",
+        };
+        return Ok(refuse("selector", &name, say));
+    }
     let Some(hubs) = told_to(shared, &name, told.carrier).await? else {
         let say = Say {
             code: "selects-nothing",
@@ -240,6 +248,21 @@ const fn selects(code: EventCode) -> bool {
     matches!(code, Arrived | Departed | Exited | Held | Incident | Inspected | Presented)
 }
 
+/// Whether a name has as many events already as its cases can take up: carriers leave room for the agency.
+async fn is_crowded(shared: &Shared, name: &str, carrier: &str) -> Result<bool, IntakeError> {
+    let me = shared.identity.hub.as_str();
+    let said = Views(&*shared.store).selecting(name).await?;
+    let own = said.iter().filter_map(|e| e.event.as_ref());
+    let own = own.filter(|e| case::hub(e.stands.as_ref()) == me);
+    let (mut all, mut of_carriers, mut of_this) = (0, 0, 0);
+    for event in own {
+        all += 1;
+        of_carriers += usize::from(!event.carrier_id.is_empty());
+        of_this += usize::from(!carrier.is_empty() && event.carrier_id == carrier);
+    }
+    Ok(all >= 1000 || (!carrier.is_empty() && (of_carriers >= 512 || of_this >= 64)))
+}
+
 /// Cases that are read at once.
 const PAGE: usize = 512;
 
@@ -257,8 +280,7 @@ async fn told_to(
         let more = cases.len() == PAGE;
         for case in cases {
             from = case.ordinal + 1;
-            let carries =
-                carrier.is_empty() || case.filings.iter().any(|f| f.carrier_id == carrier);
+            let carries = carrier.is_empty() || selector::is_carried_by(&case, carrier);
             if carries {
                 any = true;
                 hubs.extend(shared.hubs_of(&case));

@@ -515,7 +515,8 @@ fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<ewtp_proto::store::v
         return earlier.at.clone();
     }
     let routes = record.routes.iter().map(|r| &r.stands);
-    let filed = filings.chain(adoptions).chain(invalidations).chain(routes);
+    let erasures = record.erasures.iter().map(|e| &e.stands);
+    let filed = filings.chain(adoptions).chain(invalidations).chain(routes).chain(erasures);
     let mut all =
         filed.chain(decisions).chain(requests).chain(answers).chain(events).chain(outcomes);
     let found = all.find(|s| s.as_ref().is_some_and(|s| s.commitment == commitment))?;

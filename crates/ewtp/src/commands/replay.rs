@@ -179,7 +179,7 @@ async fn replay(
         && again.rules_fired == proven.trader.rules_fired
         && again.insufficient_scope == core.insufficient_scope
         && again.conditions == core.conditions
-        && again.estimate == proven.trader.estimate;
+        && (proven.trader.facts.is_empty() || again.estimate == proven.trader.estimate);
     let same_code = again.code == core.code();
     let authority = proven.authority.as_ref().is_none_or(|a| {
         a.reasons == again.authority_reasons && a.rules_fired == again.authority_rules_fired
