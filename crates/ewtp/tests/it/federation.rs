@@ -42,7 +42,33 @@ async fn nothing_outside_the_scope_reaches_the_peers_directory() {
         filer_note: CANARY_NOTE.into(),
         ..Default::default()
     };
+    let mut export = request.clone();
     trade.submit(request).await.unwrap();
+    // What the origin decides on its export filing is said to the destination too, without what its scope withholds.
+    ke.publish("ke-export");
+    ke.add_account("auditor", "auditor");
+    if let Some(core) = export.filing.as_mut().and_then(|f| f.core.as_mut()) {
+        core.r#type = v1::FilingType::Export as i32;
+        core.lrn = "CANARY-1E".into();
+        core.declarant_id = "KEP051234567X".into();
+        core.exporter_id = "KEP051234567X".into();
+    }
+    if let Some(goods) = export.filing.as_mut().and_then(|f| f.goods.as_mut()) {
+        goods.items[0].procedure = "1000".into();
+    }
+    ke.mandates(&principals(dir.path()));
+    let exported = trade.submit(export).await.unwrap().into_inner().result.unwrap();
+    let v1::submit_response::Result::Accepted(exported) = exported else { panic!("{exported:?}") };
+    for (hub, profile) in [(&ke, "auditor"), (&sg, "operator")] {
+        until("the export decision", || async {
+            let request = v1::GetCaseRequest { case_id: exported.case_id.clone() };
+            let case = hub.trade(profile).await.get_case(request).await.ok()?.into_inner().case?;
+            (!case.decisions.is_empty()).then_some(())
+        })
+        .await;
+    }
+    let replayed = ke.json("auditor", &["case", "replay", &exported.case_id]);
+    assert_eq!(replayed[0]["replay"], "agrees", "{replayed}");
     let trade = &trade;
     let case = until("the decision", || async move {
         let cases = all_cases(&mut trade.clone()).await;
@@ -66,6 +92,13 @@ async fn nothing_outside_the_scope_reaches_the_peers_directory() {
     for canary in [CANARY_VALUE, CANARY_NOTE, CANARY_AUTHORITY] {
         assert!(!holds(&sg.process.dir, canary), "{canary} reached the peer");
     }
+}
+
+/// A file that names the exporter of the export filing.
+fn principals(dir: &Path) -> std::path::PathBuf {
+    let file = dir.join("principals.txt");
+    std::fs::write(&file, "KEP051234567X\n").unwrap();
+    file
 }
 
 #[tokio::test(flavor = "multi_thread")]

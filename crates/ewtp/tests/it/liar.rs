@@ -103,6 +103,25 @@ impl Log {
         self.lane.push((index, header, parts));
     }
 
+    /// Says a statement of any kind with one part.
+    fn say_core(&mut self, kind: &str, subject: &str, core: &impl ewtp_proto::Message) {
+        let blob = seal_part("core", &core.encode_to_vec(), [9; 16]);
+        let header = Header {
+            hub: "KE".into(),
+            origin: ORIGIN.into(),
+            nonce: [8; 16],
+            id: StatementId { kind: kind.into(), subject: subject.into(), number: 1 },
+            time: format_time(self.time_ms),
+            refs: Vec::new(),
+            parts: vec![("core".into(), part_digest("core", &blob))],
+            later: Vec::new(),
+        };
+        let header = header.to_text().unwrap().into_bytes();
+        let index = LogIndex(self.entries.len() as u64);
+        self.entries.push(commitment(&header));
+        self.lane.push((index, header, vec![("core".into(), blob)]));
+    }
+
     /// Says statement `n` once more as the filing's next version.
     fn amend(&mut self, n: usize, version: u32) {
         let (_, header, mut parts) = self.lane[n - 1].clone();
@@ -459,4 +478,65 @@ async fn versions_that_follow_each_other_in_one_page_are_all_honoured() {
         .unwrap();
     let filing = case.filings[0].filing.clone().unwrap().core.unwrap();
     assert_eq!((filing.version, case.not_honoured.len()), (3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_erases_and_moves_nothing_that_it_has_no_part_in() {
+    let mut scene = scene().await;
+    scene.be.add_account("platform", "platform");
+    // Belgium's own trader cites a document, in a case that the peer has nothing to do with.
+    let bytes = b"%PDF an invoice".to_vec();
+    let cited = v1::AttachmentReference {
+        digest: ewtp_log::statement::attachment_digest(&[7; 16], &bytes).0.to_vec(),
+        size: bytes.len() as u64,
+        media_type: "application/pdf".into(),
+        salt: vec![7; 16],
+    };
+    let mut trade = scene.be.trade("platform").await;
+    let piece = v1::UploadAttachmentRequest {
+        attachment: Some(cited.clone()),
+        offset: 0,
+        chunk: bytes.clone(),
+    };
+    trade.upload_attachment(tokio_stream::iter([piece])).await.unwrap();
+    let mut filing = crate::stage::advance("HOME-1", "BE", "BE");
+    filing.goods.as_mut().unwrap().attachments = vec![cited.clone()];
+    filing.core.as_mut().unwrap().conveyance = "SN-1".into();
+    let home = crate::stage::file(&mut trade, filing).await;
+
+    scene.log.say(1, |_| {});
+    let erasure = |case_id: &str| v1::ErasureCore {
+        case_id: case_id.into(),
+        digest: cited.digest.clone(),
+        reason: "ORDER-1".into(),
+    };
+    scene.log.say_core("erasure", "own-case", &erasure("KE-BBBBBBBBBBB01"));
+    scene.log.say_core("erasure", "their-case", &erasure(&home.case_id));
+    scene.log.say_core("erasure", "no-case", &erasure("SG-BBBBBBBBBBBBB"));
+    let by = v1::event_selector::By::Conveyance("SN-1".into());
+    let held = v1::EventCore {
+        code: v1::EventCode::Held as i32,
+        selector: Some(v1::EventSelector { by: Some(by) }),
+        ..Default::default()
+    };
+    scene.log.say_core("event", "KE-EEEEEEEEEEEEE", &held);
+    let page = scene.log.page(&Log::be());
+    scene.pages.send_replace(Some(page));
+    let scene = &scene;
+    until(
+        "all of it to be heard",
+        || async move { (scene.be.status().await.heard == 5).then_some(()) },
+    )
+    .await;
+    let request = v1::GetCaseRequest { case_id: home.case_id.clone() };
+    let case = trade.get_case(request).await.unwrap().into_inner().case.unwrap();
+    assert!(case.events.is_empty(), "{:?}", case.events);
+    assert_eq!(case.attachments[0].erased, "");
+    let request = v1::FetchAttachmentRequest {
+        case_id: home.case_id,
+        digest: cited.digest.clone(),
+        offset: 0,
+    };
+    let mut pieces = trade.fetch_attachment(request).await.unwrap().into_inner();
+    assert_eq!(pieces.message().await.unwrap().unwrap().chunk, bytes);
 }
