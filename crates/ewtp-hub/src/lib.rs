@@ -30,6 +30,7 @@ pub mod receiver;
 pub mod rulebook;
 pub mod shared;
 pub mod statement_check;
+mod statement_rights;
 pub mod tasks;
 
 pub mod acts;

@@ -4,7 +4,6 @@
 use ewtp_log::HubId;
 use ewtp_log::page::{EntryBody, PageEntry};
 use ewtp_log::statement::{Header, StatementId, open_part};
-use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::{Message, v1};
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::CodeLists;
@@ -12,11 +11,11 @@ use ewtp_trade::attachment;
 use ewtp_trade::case::hub;
 use ewtp_trade::check::CONTAINERS_MAX;
 use ewtp_trade::finding::{Say, finding};
-use ewtp_trade::route::{CUSTOMS, Speaker, assessing_country};
+use ewtp_trade::route::{Speaker, assessing_country};
 use ewtp_trade::selector;
 
-use crate::attachments::cited;
 use crate::directory::{Directory, Peer};
+use crate::statement_rights::Assessor;
 
 /// What a statement turned out to be.
 #[derive(Clone, Debug, Default)]
@@ -49,9 +48,9 @@ pub enum Said {
 #[derive(Clone, Debug, Default)]
 pub struct Pending {
     /// Filings honoured so far: (case, filing), with version and the hub that assesses it.
-    filings: std::collections::BTreeMap<(String, String), (u32, String)>,
+    pub(crate) filings: std::collections::BTreeMap<(String, String), (u32, String)>,
     /// Attachments that honoured filings of this page cite, by case.
-    cited: std::collections::BTreeSet<(String, Vec<u8>)>,
+    pub(crate) cited: std::collections::BTreeSet<(String, Vec<u8>)>,
     /// Identities said so far.
     identities: std::collections::BTreeSet<StatementId>,
 }
@@ -82,24 +81,15 @@ pub struct Judge<'a> {
     pub store: &'a dyn Store,
 }
 
-/// Characters of an id behind its hub.
-const ID_SYMBOLS: usize = 13;
-/// Most statements of a peer about one case, filings and acknowledgements left out.
-const SAID_MAX: usize = 1000;
-/// Most events of a peer under one name.
-const SELECTING_MAX: usize = 1024;
-/// Most cases that are looked through for one in which a peer has a part.
-const SELECTED_LOOKED_MAX: usize = 4096;
-const FULL: &str = "fewer than 1000 statements of one hub about a case";
 /// Most reasons kept of one statement.
 const REASONS_MAX: usize = 32;
 /// Code of a statement whose identity was used before; it is not answered, so that nobody makes us answer twice.
 pub const IDENTITY_USED: &str = "identity-used";
 
-struct Reasons(Vec<v1::Finding>);
+pub(crate) struct Reasons(pub(crate) Vec<v1::Finding>);
 
 impl Reasons {
-    fn add(&mut self, code: &'static str, path: &str, value: &str, allowed: &str) {
+    pub(crate) fn add(&mut self, code: &'static str, path: &str, value: &str, allowed: &str) {
         if self.0.len() >= REASONS_MAX {
             return; // an answer has to fit into a statement
         }
@@ -110,7 +100,14 @@ impl Reasons {
         ));
     }
 
-    fn unless(&mut self, holds: bool, code: &'static str, path: &str, value: &str, allowed: &str) {
+    pub(crate) fn unless(
+        &mut self,
+        holds: bool,
+        code: &'static str,
+        path: &str,
+        value: &str,
+        allowed: &str,
+    ) {
         if !holds {
             self.add(code, path, value, allowed);
         }
@@ -447,191 +444,6 @@ impl Judge<'_> {
         let allowed = "the hub that speaks for the country concerned";
         reasons.unless(holds, "assessor", "core.assessed_by", by, allowed);
     }
-
-    /// An event about many cases is said by a hub that has a part in one of them, and not without end.
-    async fn selecting(&self, name: &str, reasons: &mut Reasons) -> Result<(), StoreError> {
-        let (views, peer) = (Views(self.store), self.peer.hub.as_str());
-        let said = views.selecting(name).await?;
-        let theirs = said
-            .iter()
-            .filter(|e| e.event.as_ref().is_some_and(|e| hub(e.stands.as_ref()) == peer));
-        let full = theirs.count() >= SELECTING_MAX;
-        reasons.unless(!full, "too-many", "core.selector", name, "fewer events of one hub");
-        let (mut from, mut looked) = (0, 0);
-        while looked < SELECTED_LOOKED_MAX {
-            let cases = views.selected(name, from, 256).await?;
-            if cases.iter().any(|c| c.filings.iter().any(|f| self.has_part(f))) {
-                return Ok(());
-            }
-            let Some(last) = cases.last().filter(|_| cases.len() == 256) else { break };
-            (from, looked) = (last.ordinal + 1, looked + cases.len());
-        }
-        reasons.add("rights", "hub", peer, "a hub that has a part in a case that it selects");
-        Ok(())
-    }
-
-    /// Who was given an attachment erases it: the hub whose statement cites it.
-    async fn erasure(
-        &self,
-        core: &v1::ErasureCore,
-        pending: &Pending,
-        reasons: &mut Reasons,
-    ) -> Result<Said, StoreError> {
-        let Ok(digest) = <[u8; 32]>::try_from(core.digest.as_slice()) else {
-            reasons.add("digest", "core.digest", "", "32 bytes");
-            return Ok(Said::Nothing);
-        };
-        let case = Views(self.store).case(&core.case_id).await?.unwrap_or_default();
-        let all = cited(self.store, &case).await?;
-        let theirs = match all.iter().find(|c| c.reference.digest == core.digest) {
-            Some(first) => first.stands.hub == self.peer.hub.as_str(),
-            None => pending.cited.contains(&(core.case_id.clone(), core.digest.clone())),
-        };
-        let allowed = "an attachment of this case that the hub's own statement cites";
-        reasons.unless(theirs, "rights", "core.digest", "", allowed);
-        reasons.unless(!self.is_full(&case), "too-many", "core.case_id", &core.case_id, FULL);
-        Ok(Said::Erasure(digest))
-    }
-
-    fn is_ours(&self, country: &str) -> bool {
-        self.own.speaks_for(country, CUSTOMS)
-    }
-
-    /// Whether a hub is the one that assesses filings for a country, as far as this hub knows.
-    fn assesses(&self, country: &str, by: &str) -> bool {
-        if self.is_ours(country) {
-            return by == self.me.as_str();
-        }
-        match self.directory.peer_for(country) {
-            Some(known) => by == known.hub.as_str(),
-            None => by != self.me.as_str(),
-        }
-    }
-
-    /// Who was found for a filing later is the hub of that country.
-    fn found_later(&self, core: &v1::RouteCore, reasons: &mut Reasons) {
-        let by = core.assessed_by.as_str();
-        let holds = by.is_empty() || self.assesses(&core.country, by);
-        let allowed = "the hub that speaks for the country";
-        reasons.unless(holds, "assessor", "core.assessed_by", by, allowed);
-    }
-
-    /// Whether the peer has a part in a filing: it filed it, assesses it, or has an office on its route.
-    fn has_part(&self, filing: &FilingRecord) -> bool {
-        let peer = self.peer.hub.as_str();
-        hub(filing.stands.as_ref()) == peer
-            || filing.assessed_by == peer
-            || filing.offices.iter().any(|o| self.peer.speaker().has_office(o))
-    }
-
-    /// No peer fills a case without end: what it says past this is not honoured.
-    fn is_full(&self, case: &CaseRecord) -> bool {
-        let peer = self.peer.hub.as_str();
-        let events = case.events.iter().map(|e| &e.stands);
-        let decisions = case.decisions.iter().map(|d| &d.stands);
-        let requests = case.requests.iter().map(|r| &r.stands);
-        let answers = case.answers.iter().map(|a| &a.stands);
-        let outcomes = case.outcomes.iter().map(|o| &o.stands);
-        let adoptions = case.adoptions.iter().map(|a| &a.stands);
-        let routes = case.routes.iter().map(|r| &r.stands);
-        let said = events.chain(decisions).chain(requests).chain(answers).chain(outcomes);
-        let erasures = case.erasures.iter().map(|e| &e.stands);
-        let said = said.chain(adoptions).chain(routes).chain(erasures);
-        said.filter(|s| hub(s.as_ref()) == peer).count() >= SAID_MAX
-    }
-
-    /// Checks that a statement is about a case that this hub knows, and that the peer has a part in it; a case of a third hub
-    /// may become known later, and what counts is computed then.
-    async fn of_case(
-        &self,
-        case_id: &str,
-        pending: &Pending,
-        reasons: &mut Reasons,
-    ) -> Result<(), StoreError> {
-        if pending.filings.keys().any(|(case, _)| case == case_id) {
-            return Ok(());
-        }
-        let case: Option<CaseRecord> = Views(self.store).case(case_id).await?;
-        let Some(case) = case else {
-            let known = self.is_of_third(case_id);
-            let allowed = "a case that this hub knows";
-            reasons.unless(known, "case-unknown", "core.case_id", case_id, allowed);
-            return Ok(());
-        };
-        let peer = self.peer.hub.as_str();
-        let may = self.is_of_third(case_id) || case.filings.iter().any(|f| self.has_part(f));
-        reasons.unless(may, "rights", "hub", peer, "a hub that has a part in the case");
-        reasons.unless(!self.is_full(&case), "too-many", "core.case_id", case_id, FULL);
-        Ok(())
-    }
-
-    /// Whether a case was opened at a pinned hub that is neither this one nor the peer.
-    fn is_of_third(&self, case_id: &str) -> bool {
-        case_id.rsplit_once('-').is_some_and(|(hub, rest)| {
-            hub != self.peer.hub.as_str()
-                && rest.len() == ID_SYMBOLS
-                && self.directory.active_peer(hub).is_some()
-        })
-    }
-
-    /// Checks that a statement is about a case and filing that this hub knows, and that the peer may say it.
-    async fn about(
-        &self,
-        case_id: &str,
-        filing_id: &str,
-        who: Assessor,
-        pending: &Pending,
-        reasons: &mut Reasons,
-    ) -> Result<(), StoreError> {
-        let in_page = pending.filings.get(&(case_id.to_owned(), filing_id.to_owned()));
-        if let Some((_, assessed_by)) = in_page {
-            // Said by this very page, so by this peer: its filer may go on, and it itself if it assesses what it files, as it
-            // does with an import filing.
-            reasons.unless(
-                who == Assessor::Filer || assessed_by == self.peer.hub.as_str(),
-                "rights",
-                "hub",
-                self.peer.hub.as_str(),
-                "the hub that assesses the filing",
-            );
-            return Ok(());
-        }
-        let case: Option<CaseRecord> = Views(self.store).case(case_id).await?;
-        // With three hubs a decision may be heard before the filing that it is about.
-        let third = self.is_of_third(case_id);
-        let Some(case) = case else {
-            let allowed = "a case that this hub knows";
-            reasons.unless(third, "case-unknown", "core.case_id", case_id, allowed);
-            return Ok(());
-        };
-        reasons.unless(!self.is_full(&case), "too-many", "core.case_id", case_id, FULL);
-        let Some(filing) = case.filings.iter().find(|f| f.filing_id == filing_id) else {
-            let allowed = "a filing of that case";
-            reasons.unless(third, "filing-unknown", "core.filing_id", filing_id, allowed);
-            return Ok(());
-        };
-        let (may, allowed) = match who {
-            // The route or the version that names it may be on its way in another lane: what counts is computed then.
-            Assessor::Peer => {
-                let peer = self.peer.hub.as_str();
-                let named = filing.assessed_by == peer;
-                (named || (third && self.peer.may_assess()), "the hub that assesses the filing")
-            }
-            Assessor::Filer => {
-                (hub(filing.stands.as_ref()) == self.peer.hub.as_str(), "the hub of the filing")
-            }
-        };
-        reasons.unless(may, "rights", "hub", self.peer.hub.as_str(), allowed);
-        Ok(())
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Assessor {
-    /// The hub that assesses the filing.
-    Peer,
-    /// The hub of the filing.
-    Filer,
 }
 
 struct Parts<'a> {
