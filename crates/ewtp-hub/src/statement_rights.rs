@@ -48,6 +48,10 @@ impl Judge<'_> {
             if cases.iter().any(|c| c.filings.iter().any(|f| self.has_part(f))) {
                 return Ok(());
             }
+            if from == 0 && cases.is_empty() {
+                // Its filings may be on their way in another lane: what the event covers is computed then.
+                return Ok(());
+            }
             let Some(last) = cases.last().filter(|_| cases.len() == 256) else { break };
             (from, looked) = (last.ordinal + 1, looked + cases.len());
         }

@@ -13,7 +13,10 @@ const NOT_DECLARED: &[&str] = &[
     "core.code_digest",
     "core.assessed_by",
     "signature",
+    DOCUMENTS,
 ];
+/// Compared as documents.
+const DOCUMENTS: &str = "goods.attachments";
 /// Most changes that are listed: more than that is another filing.
 const CHANGES_MAX: usize = 1000;
 
@@ -23,8 +26,9 @@ const CHANGES_MAX: usize = 1000;
 pub fn changes(before: &v1::Filing, after: &v1::Filing) -> Vec<v1::ElementChange> {
     // Messages of texts, numbers and lists: writing them as JSON can't fail.
     let json = |f: &v1::Filing| serde_json::to_value(f).unwrap_or_default();
-    let (before, after) = (json(before), json(after));
     let mut out = Vec::new();
+    documents(before, after, &mut out);
+    let (before, after) = (json(before), json(after));
     let parts = after.as_object().into_iter().flatten();
     for (part, now) in parts {
         if let Some(then) = before.get(part) {
@@ -37,12 +41,6 @@ pub fn changes(before: &v1::Filing, after: &v1::Filing) -> Vec<v1::ElementChange
 
 fn compare(path: &str, before: &Value, after: &Value, out: &mut Vec<v1::ElementChange>) {
     if before == after || NOT_DECLARED.contains(&path) {
-        return;
-    }
-    if path.starts_with("goods.attachments[") {
-        // A document came, went or was replaced: its own fields tell nobody more.
-        let (before, after) = (document(before), document(after));
-        out.push(v1::ElementChange { path: path.to_owned(), before, after, ..Default::default() });
         return;
     }
     match (before, after) {
@@ -77,15 +75,26 @@ fn compare(path: &str, before: &Value, after: &Value, out: &mut Vec<v1::ElementC
     }
 }
 
-fn document(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        _ => {
-            let digest: String = text(&value["digest"]).chars().take(12).collect();
-            let (media_type, size) = (text(&value["media_type"]), text(&value["size"]));
-            format!("{digest}… ({media_type}, {size} bytes)")
+/// A document came, went or was replaced: its own fields tell nobody more.
+fn documents(before: &v1::Filing, after: &v1::Filing, out: &mut Vec<v1::ElementChange>) {
+    let (Some(before), Some(after)) = (&before.goods, &after.goods) else { return };
+    let (before, after) = (&before.attachments, &after.attachments);
+    for i in 0..before.len().max(after.len()) {
+        let (then, now) = (before.get(i), after.get(i));
+        if then != now {
+            out.push(v1::ElementChange {
+                path: format!("goods.attachments[{i}]"),
+                before: then.map(document).unwrap_or_default(),
+                after: now.map(document).unwrap_or_default(),
+                ..Default::default()
+            });
         }
     }
+}
+
+fn document(one: &v1::AttachmentReference) -> String {
+    let digest: String = one.digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
+    format!("{digest}… ({}, {} bytes)", one.media_type, one.size)
 }
 
 fn text(value: &Value) -> String {

@@ -173,6 +173,23 @@ fn an_amendment_shows_what_it_changed_and_nothing_else() {
         ],
         "a part that one of the two lacks says nothing"
     );
+    let attached = |goods: &v1::FilingGoods, digest: u8| v1::Filing {
+        goods: Some(v1::FilingGoods {
+            attachments: vec![v1::AttachmentReference {
+                digest: vec![digest; 32],
+                size: 19,
+                media_type: "application/pdf".into(),
+                salt: vec![1; 16],
+            }],
+            ..goods.clone()
+        }),
+        ..before.clone()
+    };
+    let goods = before.goods.clone().unwrap();
+    let replaced = changes(&attached(&goods, 1), &attached(&goods, 0xab));
+    assert_eq!(replaced.len(), 1, "one document, not its four fields: {replaced:?}");
+    assert_eq!(replaced[0].path, "goods.attachments[0]");
+    assert_eq!(replaced[0].after, "abababababab… (application/pdf, 19 bytes)");
     let wco = changes(&before, &after).remove(0).wco_path;
     assert_eq!(wco, "GovernmentAgencyGoodsItem/Commodity/Description");
     assert!(changes(&before, &before).is_empty());
