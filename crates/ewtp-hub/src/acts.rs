@@ -17,6 +17,7 @@ use ewtp_store::Views;
 use ewtp_trade::act::{self, Act};
 use ewtp_trade::finding::{Say, finding};
 
+use crate::connect;
 use crate::draft::{Draft, DraftError, Logged, LrnClaim};
 use crate::intake::{IntakeError, lrn_key, untimely_finding};
 use crate::shared::Shared;
@@ -163,6 +164,12 @@ async fn repeated(shared: &Shared, index: u64, same: bool) -> Result<Done, Intak
     let commitment = first.map(|s| s.commitment().0.to_vec()).unwrap_or_default();
     let hub = shared.identity.hub.to_string();
     Ok(Done::Logged(v1::StatementRef { hub, commitment, log_index: index }))
+}
+
+/// Logs what is said in a case: hubs that are told something for the first time hear first what was said before.
+async fn log_in(shared: &Shared, case: &CaseRecord, mut draft: Draft) -> Result<Done, IntakeError> {
+    draft.late = connect::late(shared, case, &draft.statements).await?;
+    log(shared, draft).await
 }
 
 /// Logs a draft; its first statement is the answer.

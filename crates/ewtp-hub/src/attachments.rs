@@ -26,8 +26,8 @@ pub struct Cited {
     pub reference: v1::AttachmentReference,
     /// By which statement.
     pub stands: Stands,
-    /// Filing that cites it or whose question was answered with it, with the account that filed it here.
-    filing: Option<(String, v1::FilingCore)>,
+    /// Filings that cite it or whose questions were answered with it, with the accounts that filed them here.
+    filings: Vec<(String, v1::FilingCore)>,
 }
 
 /// Attachments that a statement's parts cite.
@@ -69,18 +69,22 @@ pub async fn cited(store: &dyn Store, case: &CaseRecord) -> Result<Vec<Cited>, S
         }
         let filed = filing.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
         let core = Views(store).statement(&filed).await?.and_then(|s| s.part("core"));
-        let filing = core.map(|core| (filing.account.clone(), core));
+        let filing: Option<(String, v1::FilingCore)> =
+            core.map(|core| (filing.account.clone(), core));
         for reference in of_parts(&statement) {
-            if !out.iter().any(|c| c.reference.digest == reference.digest) {
-                let (stands, filing) = (stands.clone(), filing.clone());
-                out.push(Cited { reference, stands, filing });
+            match out.iter_mut().find(|c| c.reference.digest == reference.digest) {
+                Some(known) => known.filings.extend(filing.clone()),
+                None => {
+                    let filings = filing.clone().into_iter().collect();
+                    out.push(Cited { reference, stands: stands.clone(), filings });
+                }
             }
         }
     }
     Ok(out)
 }
 
-/// Whether an account may fetch it: who sees the part that cites it.
+/// Whether an account may fetch it: who sees one of the parts that cite it.
 ///
 /// # Errors
 /// Reading.
@@ -89,10 +93,12 @@ pub async fn may_fetch(
     account: &v1::AccountRecord,
     cited: &Cited,
 ) -> Result<bool, StoreError> {
-    match &cited.filing {
-        Some((filed_by, core)) => standing::sees_parts(shared, account, filed_by, core).await,
-        None => Ok(false),
+    for (filed_by, core) in &cited.filings {
+        if standing::sees_parts(shared, account, filed_by, core).await? {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 /// Rule or order by which an attachment of a case was erased.

@@ -540,6 +540,14 @@ impl Committer {
     }
 
     fn plan_late(&mut self, plan: &mut Plan, late: &LateEntry) {
+        // Two drafts of one batch may both find that a peer is new to a case: nothing is said twice.
+        let same = |l: &LateAddress| {
+            l.index == late.index
+                && l.address.as_ref().is_some_and(|a| a.peer == late.peer.as_str())
+        };
+        if plan.frame.late.iter().any(same) {
+            return;
+        }
         // A peer without a lane was removed since the draft was made.
         let Some(lane) = self.lanes.get_mut(&late.peer) else { return };
         lane.frontier.push_leaf(lane_leaf(LogIndex(late.index), &late.commitment));

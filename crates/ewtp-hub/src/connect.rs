@@ -1,7 +1,7 @@
 //! A hub joins, or a route changes: what was said before is said to the hub that is new to it, in the order of the log, and a
 //! filing that nobody could assess learns who does from now on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use ewtp_trade::scope::shows_statement;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::directory::{Peer, speaker};
+use crate::directory::{Directory, Peer, speaker};
 use crate::draft::{Draft, DraftError, LateEntry, NewStatement};
 use crate::shared::Shared;
 
@@ -38,13 +38,13 @@ pub(crate) enum ConnectError {
 
 /// A statement that this hub said in a case.
 #[derive(Clone, Debug)]
-pub(crate) struct Said {
+struct Said {
     kind: &'static str,
     stands: Stands,
 }
 
 /// What this hub said in a case, in the order of its log.
-pub(crate) fn said(shared: &Shared, case: &CaseRecord) -> Vec<Said> {
+fn said(shared: &Shared, case: &CaseRecord) -> Vec<Said> {
     fn of<'a, T: 'a>(
         kind: &'static str,
         records: &'a [T],
@@ -80,7 +80,7 @@ pub(crate) fn said(shared: &Shared, case: &CaseRecord) -> Vec<Said> {
 ///
 /// # Errors
 /// Reading.
-pub(crate) async fn told_late(
+async fn told_late(
     shared: &Shared,
     said: &[Said],
     to: &HubId,
@@ -104,6 +104,28 @@ pub(crate) async fn told_late(
     Ok(out)
 }
 
+/// What has to be said first to hubs that a draft's statements are said to and that were told nothing in the case so far.
+///
+/// # Errors
+/// Reading.
+pub(crate) async fn late(
+    shared: &Shared,
+    case: &CaseRecord,
+    new: &[NewStatement],
+) -> Result<Vec<LateEntry>, StoreError> {
+    let audience = new.iter().flat_map(|s| &s.audience);
+    let untold = |h: &&HubId| !case.told.iter().any(|told| told == h.as_str());
+    let newcomers: BTreeSet<&HubId> = audience.filter(untold).collect();
+    let mut late = Vec::new();
+    if !newcomers.is_empty() {
+        let said = said(shared, case);
+        for newcomer in newcomers {
+            late.extend(told_late(shared, &said, newcomer).await?);
+        }
+    }
+    Ok(late)
+}
+
 /// Tells hubs that joined, or that may be shown more, what waits for them. Runs until `stop` fires.
 ///
 /// # Errors
@@ -113,10 +135,16 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
     let mut told: BTreeMap<HubId, u32> = BTreeMap::new();
     // A filing that was on its way while a hub joined may have missed it.
     let mut again: Option<Instant> = None;
+    let mut looked_at: Option<Arc<Directory>> = None;
     loop {
         let directory = shared.directory.load_full();
-        let active = directory.peers.values().filter(|p| p.is_active());
-        let now: BTreeMap<HubId, u32> = active.map(|p| (p.hub.clone(), p.record.version)).collect();
+        let mut now = told.clone();
+        // Heads move thousands of times a second, the directory hardly ever.
+        if !looked_at.as_ref().is_some_and(|d| Arc::ptr_eq(d, &directory)) {
+            let active = directory.peers.values().filter(|p| p.is_active());
+            now = active.map(|p| (p.hub.clone(), p.record.version)).collect();
+            looked_at = Some(directory);
+        }
         let changed = now != told;
         if changed || again.is_some_and(|at| at <= Instant::now()) {
             if !countries(&shared, &stop).await? {
@@ -187,7 +215,6 @@ async fn draft(shared: &Shared, country: &str, case: &CaseRecord) -> Result<Draf
         Draft { revisions: vec![(case.case_id.clone(), case.revision)], ..Draft::default() };
     let me = shared.identity.hub.as_str();
     let mut hubs = shared.hubs_of(case);
-    let before = hubs.clone();
     let own = case.filings.iter().filter(|f| hub(f.stands.as_ref()) == me);
     let (mut found, mut more) = (Vec::new(), false);
     for filing in own.filter(|f| !is_invalidated(case, f)) {
@@ -207,10 +234,7 @@ async fn draft(shared: &Shared, country: &str, case: &CaseRecord) -> Result<Draf
         statement.audience = shared.shown_to(&hubs, "route");
     }
     if !draft.statements.is_empty() {
-        let said = said(shared, case);
-        for newcomer in hubs.iter().filter(|h| !before.contains(h)) {
-            draft.late.extend(told_late(shared, &said, newcomer).await?);
-        }
+        draft.late = late(shared, case, &draft.statements).await?;
     }
     Ok(draft)
 }

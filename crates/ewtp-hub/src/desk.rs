@@ -17,6 +17,7 @@ use ewtp_trade::case::{
 use tokio_util::sync::CancellationToken;
 
 use crate::casebook::filing_of;
+use crate::connect;
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, WorkPlan};
 use crate::draws;
 use crate::shared::Shared;
@@ -293,6 +294,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
             }
         }
     }
+    draft.late = connect::late(shared, &dossier.case, &draft.statements).await?;
     Ok(draft)
 }
 
@@ -486,6 +488,7 @@ async fn overdue_draft(shared: &Shared, item: &WorkItem, now_ms: u64) -> Result<
     let request = overdue.map(|s| s.commitment).unwrap_or_default();
     draft.statements.push(event(shared, item, &dossier, code, at_ms, why, &request)?);
     draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
+    draft.late = connect::late(shared, &dossier.case, &draft.statements).await?;
     Ok(draft)
 }
 

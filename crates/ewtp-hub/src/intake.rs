@@ -1,6 +1,5 @@
 //! Intake: from a submission to a draft. Parses once, collects every violation, resolves the route, and claims the LRN.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use ewtp_log::hash::sha256;
@@ -21,9 +20,9 @@ use crate::attachments::missing;
 use crate::casebook::Viewer;
 use crate::clock::{new_id, random};
 use crate::committer::Submitter;
-use crate::connect::{self, Said};
+use crate::connect;
 use crate::directory::speaker;
-use crate::draft::{Draft, DraftError, FilingAt, LateEntry, LrnClaim, NewStatement, WorkPlan};
+use crate::draft::{Draft, DraftError, FilingAt, LrnClaim, NewStatement, WorkPlan};
 use crate::shared::Shared;
 use crate::standing;
 
@@ -128,7 +127,9 @@ pub async fn submit(
         route.audience.dedup();
         let (mut draft, accepted) =
             plan(shared, &account.id, &checked, &joined, route, claim.clone(), note)?;
-        draft.late = joined.told_late(shared, &draft.statements).await?;
+        if let Some(case) = &joined.case {
+            draft.late = connect::late(shared, case, &draft.statements).await?;
+        }
         match enqueue(&shared.accounts, draft, pace).await {
             // The case moved between reading and logging: it is read and planned again.
             Err(DraftError::CaseMoved { .. }) => {}
@@ -281,33 +282,14 @@ pub(crate) struct Joined {
     pub(crate) revision: Option<(String, u64)>,
     /// The other hubs that have a part in the case.
     pub(crate) hubs: Vec<HubId>,
-    /// What this hub said in the case so far.
-    pub(crate) said: Vec<Said>,
+    /// The case.
+    pub(crate) case: Option<CaseRecord>,
 }
 
 impl Joined {
-    fn of(shared: &Shared, case: &CaseRecord, before: Option<FilingRecord>) -> Self {
-        Self {
-            before,
-            revision: Some((case.case_id.clone(), case.revision)),
-            hubs: shared.hubs_of(case),
-            said: connect::said(shared, case),
-        }
-    }
-
-    /// What a hub has to know that the case has not told so far: everything that was said in it.
-    async fn told_late(
-        &self,
-        shared: &Shared,
-        new: &[NewStatement],
-    ) -> Result<Vec<LateEntry>, StoreError> {
-        let audience = new.iter().flat_map(|s| &s.audience);
-        let newcomers = audience.filter(|h| !self.hubs.contains(h)).collect::<BTreeSet<_>>();
-        let mut late = Vec::new();
-        for newcomer in newcomers {
-            late.extend(connect::told_late(shared, &self.said, newcomer).await?);
-        }
-        Ok(late)
+    fn of(shared: &Shared, case: CaseRecord, before: Option<FilingRecord>) -> Self {
+        let revision = Some((case.case_id.clone(), case.revision));
+        Self { before, revision, hubs: shared.hubs_of(&case), case: Some(case) }
     }
 }
 
@@ -359,7 +341,7 @@ async fn joined(
             };
             return refuse("core.case_id", &core.case_id, say);
         }
-        return Ok(Ok(Joined::of(shared, &case, None)));
+        return Ok(Ok(Joined::of(shared, case, None)));
     }
     let same = |f: &&FilingRecord| {
         f.filing_id == core.filing_id && f.r#type == core.r#type && f.account == account
@@ -386,7 +368,7 @@ async fn joined(
         };
         return refuse("core.country_of_destination", &core.country_of_destination, say);
     }
-    Ok(Ok(Joined::of(shared, &case, Some(before))))
+    Ok(Ok(Joined::of(shared, case, Some(before))))
 }
 
 /// An amendment whose goods the hub that assesses the filing may not be shown: it would go on with the version before.

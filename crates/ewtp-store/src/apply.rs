@@ -296,6 +296,11 @@ impl<C: Cells> Apply<'_, C> {
         if let Fact::Erasure(core) = &fact {
             self.cells.write(Key::new(Kind::Erased).bytes(&core.digest).finish(), Vec::new());
         }
+        for address in said.audience {
+            if !case.told.contains(&address.peer) {
+                case.told.push(address.peer.clone());
+            }
+        }
         let (accounts, parties) = (case.accounts.len(), case.parties.len());
         let selectors = case.selectors.len();
         put(&mut case, said.stands(), fact);

@@ -17,7 +17,7 @@ pub(crate) struct Adopt {
     /// One-time code that the exporter passed on; not needed by the importer that the filing names.
     #[arg(long)]
     pub(crate) code: Option<String>,
-    /// Version that was looked at; the newest if absent.
+    /// Version that was looked at; needed with --code, else the newest.
     #[arg(long)]
     pub(crate) version: Option<u32>,
     /// Advance filing; needed with --code, or where a case has several.

@@ -1,7 +1,7 @@
 //! Tables for people, JSON for scripts. The one file that prints.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -26,7 +26,7 @@ impl Output {
     /// A table, or the same as JSON.
     pub(crate) fn table(&self, headers: &[&str], rows: &[Vec<String>], json: &Value) {
         if self.json {
-            println!("{json}");
+            put(&format!("{json}\n"));
             return;
         }
         let mut table = Table::new();
@@ -37,29 +37,29 @@ impl Output {
         for row in rows {
             table.add_row(row);
         }
-        println!("{table}");
+        put(&format!("{table}\n"));
     }
 
     /// Lines of `name: value`, or the same as JSON.
     pub(crate) fn facts(&self, facts: &[(&str, String)], json: &Value) {
         if self.json {
-            println!("{json}");
+            put(&format!("{json}\n"));
             return;
         }
         let width = facts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
         for (name, value) in facts {
-            println!("{name:width$}  {value}");
+            put(&format!("{name:width$}  {value}\n"));
         }
     }
 
     /// Data as it is.
     pub(crate) fn data(&self, text: &str) {
-        print!("{text}");
+        put(text);
     }
 
     /// One JSON line.
     pub(crate) fn json_line(&self, json: &Value) {
-        println!("{json}");
+        put(&format!("{json}\n"));
     }
 
     /// A remark for people, on standard error.
@@ -69,7 +69,7 @@ impl Output {
 
     /// Text for people on standard output; with `--json` on standard error.
     pub(crate) fn say(&self, text: &str) {
-        if self.json { eprintln!("{text}") } else { println!("{text}") }
+        if self.json { eprintln!("{text}") } else { put(&format!("{text}\n")) }
     }
 
     pub(crate) fn error(&self, error: &CliError) {
@@ -79,4 +79,9 @@ impl Output {
             eprintln!("  hint: {hint}");
         }
     }
+}
+
+/// Writes to standard output. Who closed it, as `head` does, wants no more: what the command does goes on all the same.
+fn put(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

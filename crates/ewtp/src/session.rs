@@ -17,6 +17,8 @@ const RESPONSE_BYTES_MAX: usize = 16 << 20;
 pub(crate) struct Session {
     channel: Channel,
     languages: String,
+    /// Text of the account's key file: what it alone knows.
+    secret: Vec<u8>,
 }
 
 impl Session {
@@ -24,7 +26,18 @@ impl Session {
         let (profile, identity) = Profile::load(profile)?;
         let channel =
             ewtp_hub::client::dial(&identity, &profile.address, vec![profile.pin()?]).await?;
-        Ok(Self { channel, languages: profile.languages })
+        let secret = std::fs::read(&profile.key).map_err(CliError::io(&profile.key))?;
+        Ok(Self { channel, languages: profile.languages, secret })
+    }
+
+    /// Salt of an attachment: the same for the same file, so that a command can be repeated, and known to nobody else, so that
+    /// nobody confirms a guessed document.
+    pub(crate) fn salt(&self, bytes: &[u8]) -> [u8; 16] {
+        let text: [&[u8]; 4] = [b"ewtp attachment salt\n", &self.secret, b"\n", bytes];
+        let digest = ewtp_log::hash::sha256(&text).0;
+        let mut salt = [0; 16];
+        salt.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        salt
     }
 
     /// The connection, for clients that bring their own stubs.

@@ -15,6 +15,7 @@ use ewtp_trade::finding::{Say, finding};
 use v1::FilingType;
 
 use crate::casebook::filing_of;
+use crate::connect;
 use crate::draft::{DraftError, LrnClaim, NewStatement};
 use crate::intake::{
     IntakeError, Joined, Route, conclude, first_answer, lrn_key, plan, refused, shows_code,
@@ -82,6 +83,7 @@ pub async fn adopt(
         plan(shared, &account.id, &checked, &joined, route, claim.clone(), String::new())?;
     let adoption = adoption(shared, account, case, advance, &accepted, &checked.core.declarant_id)?;
     draft.statements.push(adoption);
+    draft.late = connect::late(shared, case, &draft.statements).await?;
     match shared.accounts.try_submit(draft).await {
         Err(busy @ DraftError::Busy { .. }) => {
             first_answer(shared, &lrn, &claim).await?.ok_or(busy.into())

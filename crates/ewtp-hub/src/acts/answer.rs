@@ -7,7 +7,7 @@ use ewtp_store::{StoreError, Views};
 use ewtp_trade::case;
 use ewtp_trade::finding::Say;
 
-use super::{Done, log, refuse, refused, stands_at, unknown_case};
+use super::{Done, log_in, refuse, refused, stands_at, unknown_case};
 use crate::attachments::missing;
 use crate::draft::{Draft, NewStatement};
 use crate::intake::IntakeError;
@@ -136,7 +136,7 @@ pub async fn answer(
         draft.consumes.push(consumed);
         draft.makes.push(made);
     }
-    log(shared, draft).await
+    log_in(shared, &case, draft).await
 }
 
 /// Where the same answer of the same account stands already.

@@ -10,7 +10,7 @@ use ewtp_trade::case;
 use ewtp_trade::finding::Say;
 use v1::{ConditionOutcome, DecisionCode, DecisionSource, Effect};
 
-use super::{Done, begin, log, refuse, unknown_case, untimely};
+use super::{Done, begin, log_in, refuse, unknown_case, untimely};
 use crate::attachments::cited;
 use crate::clearance_terms::Terms;
 use crate::desk::{follow_up, number, superseded};
@@ -75,7 +75,7 @@ pub async fn decide(
         ..Draft::default()
     };
     take_over(shared, &case, filing, request.effect(), &mut draft).await?;
-    log(shared, draft).await
+    log_in(shared, &case, draft).await
 }
 
 /// The attachments that a decision was made on: what the case cites.
@@ -341,7 +341,7 @@ pub async fn ask(
         makes: vec![waiting],
         ..Draft::default()
     };
-    log(shared, draft).await
+    log_in(shared, &case, draft).await
 }
 
 /// Says what became of a condition.
@@ -399,5 +399,5 @@ pub async fn settle(
         lrn: Some(claim),
         ..Draft::default()
     };
-    log(shared, draft).await
+    log_in(shared, &case, draft).await
 }

@@ -4,7 +4,7 @@ use ewtp_log::Hash;
 use ewtp_proto::v1;
 use ewtp_trade::finding::Say;
 
-use super::{Done, begin, is_code, log, refuse};
+use super::{Done, begin, is_code, log_in, refuse};
 use crate::attachments::{cited, erased, forget};
 use crate::draft::{Draft, NewStatement};
 use crate::intake::IntakeError;
@@ -65,7 +65,7 @@ pub async fn erase(
         lrn: Some(claim),
         ..Draft::default()
     };
-    let done = log(shared, draft).await?;
+    let done = log_in(shared, &case, draft).await?;
     forget(shared, &digest).await;
     Ok(done)
 }

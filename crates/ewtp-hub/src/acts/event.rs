@@ -14,7 +14,7 @@ use ewtp_trade::selector;
 use v1::EventCode;
 use v1::event_selector::By;
 
-use super::{Done, begin, claim, first_answer, log, refuse, refused, untimely};
+use super::{Done, begin, claim, first_answer, log, log_in, refuse, refused, untimely};
 use crate::draft::{Draft, LrnClaim, NewStatement};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
@@ -182,7 +182,7 @@ async fn one(
         lrn: Some(claim),
         ..Draft::default()
     };
-    log(shared, draft).await
+    log_in(shared, case, draft).await
 }
 
 /// An event about all cases that name something: one statement, however many they are.
@@ -228,7 +228,7 @@ async fn many(
     let Some(hubs) = told_to(shared, &name, told.carrier).await? else {
         let say = Say {
             code: "selects-nothing",
-            allowed: "what filings of this hub's cases name",
+            allowed: "what filings of this hub's cases name; for a carrier, of those that name it as carrier (parties.carrier)",
             fix: "compare it with the filings; a conveyance with its day: KL566/2026-11-30",
         };
         return Ok(refuse("selector", &name, say));

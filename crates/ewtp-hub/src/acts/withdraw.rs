@@ -8,7 +8,7 @@ use ewtp_trade::act::Act;
 use ewtp_trade::case;
 use ewtp_trade::finding::Say;
 
-use super::{Done, is_code, log, refuse, refused, stands_at, unknown_case, untimely};
+use super::{Done, is_code, log_in, refuse, refused, stands_at, unknown_case, untimely};
 use crate::draft::{Draft, NewStatement};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
@@ -74,7 +74,7 @@ pub async fn withdraw(
         revisions: vec![(case.case_id.clone(), case.revision)],
         ..Draft::default()
     };
-    log(shared, draft).await
+    log_in(shared, &case, draft).await
 }
 
 /// Where the same withdrawal stands already: who asks again, not knowing what became of it, is told.

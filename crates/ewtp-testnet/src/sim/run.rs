@@ -398,15 +398,17 @@ fn delivered(oracle: &mut Oracle, acked: &Acked, all: &[Result<View, tonic::Stat
     }
     let about = |id: &str, v: u32| id == filing && v == version;
     let decisions = case.decisions.iter().filter_map(|d| d.core.as_ref());
-    let effects: BTreeSet<i32> =
-        decisions.filter(|c| about(&c.filing_id, c.filing_version)).map(|c| c.effect).collect();
+    let mut decisions = decisions.filter(|c| about(&c.filing_id, c.filing_version));
+    let effects: BTreeSet<i32> = decisions.clone().map(|c| c.effect).collect();
+    // Who decided by hand took the work over: what is left is an officer's.
+    let by_hand = decisions.any(|c| c.source() != v1::DecisionSource::Rules);
     // Security and admissibility of an advance filing.
     let decided = [1, 2].iter().all(|effect| effects.contains(effect));
     let mut asked = case.info_requests.iter().filter_map(|r| r.core.as_ref());
     let mut events = case.events.iter().filter_map(|e| e.core.as_ref());
     let waits = asked.any(|c| about(&c.filing_id, c.filing_version))
         || events.any(|c| about(&c.filing_id, c.filing_version));
-    if !decided && !waits {
+    if !decided && !waits && !by_hand {
         let what = format!(
             "{filing} version {version} of {id} has decisions on {effects:?} alone at {}",
             HUBS[there]

@@ -68,19 +68,24 @@ fn filings(case: &v1::Case, kind: Option<v1::FilingType>) -> impl Iterator<Item 
     cores.filter(move |c| kind.is_none_or(|k| c.r#type() == k))
 }
 
-/// The one filing that is meant.
+/// The one filing that is meant: by its id, else by the LRN under which the case was named.
 fn the_filing(
     case: &v1::Case,
+    called: &str,
     named: Option<&String>,
     kind: Option<v1::FilingType>,
 ) -> Result<v1::FilingCore, CliError> {
-    let all: Vec<v1::FilingCore> =
+    let mut all: Vec<v1::FilingCore> =
         filings(case, kind).filter(|c| named.is_none_or(|n| *n == c.filing_id)).collect();
+    if all.iter().any(|c| c.lrn == called) {
+        all.retain(|c| c.lrn == called);
+    }
     match all.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(CliError::usage("--filing", "the case has no such filing", "ewtp case show")),
         _ => {
-            let ids: Vec<&str> = all.iter().map(|c| c.filing_id.as_str()).collect();
+            let one = |c: &v1::FilingCore| format!("{} ({})", c.filing_id, c.lrn);
+            let ids: Vec<String> = all.iter().map(one).collect();
             let hint = format!("name one of them with --filing: {}", ids.join(", "));
             Err(CliError::usage("--filing", "the case has several filings", &hint))
         }
@@ -143,7 +148,8 @@ async fn adopted(session: &Session, command: &Adopt) -> Result<(String, String, 
             "with --code give the case id, --filing and --version as the exporter passed them on",
         ),
     })?;
-    let core = the_filing(&case, command.filing.as_ref(), Some(v1::FilingType::Advance))?;
+    let core =
+        the_filing(&case, &command.case, command.filing.as_ref(), Some(v1::FilingType::Advance))?;
     Ok((case.case_id, core.filing_id, command.version.unwrap_or(core.version)))
 }
 
@@ -155,7 +161,7 @@ pub(crate) fn withdraw(
     block_on(async {
         let session = Session::open(profile.as_deref()).await?;
         let case = case::find(&session, &command.case).await?;
-        let core = the_filing(&case, command.filing.as_ref(), None)?;
+        let core = the_filing(&case, &command.case, command.filing.as_ref(), None)?;
         let request = v1::InvalidateRequest {
             case_id: case.case_id,
             filing_id: core.filing_id,

@@ -88,8 +88,7 @@ pub(crate) async fn upload(
                 .map_err(|e| CliError::usage(&kept.display().to_string(), e.to_string(), hint))?
         }
         None => {
-            let salt = ewtp_hub::clock::random::<16>()
-                .map_err(|e| CliError::usage("salt", e.to_string(), "try again"))?;
+            let salt = session.salt(&bytes);
             v1::AttachmentReference {
                 digest: attachment_digest(&salt, &bytes).0.to_vec(),
                 size: bytes.len() as u64,
@@ -152,16 +151,16 @@ async fn get(
 ) -> Result<ExitCode, CliError> {
     let case = case::find(session, name).await?;
     let reference = cited(&case, digest)?;
-    let part = to.with_extension("part");
+    let part = PathBuf::from(format!("{}.part", to.display()));
     let offset = std::fs::metadata(&part).map_or(0, |m| m.len());
     let request = v1::FetchAttachmentRequest {
         case_id: case.case_id,
         digest: reference.digest.clone(),
         offset,
     };
+    let mut pieces = session.trade().fetch_attachment(request).await?.into_inner();
     let open = std::fs::OpenOptions::new().create(true).append(true).to_owned();
     let mut file = open.open(&part).map_err(CliError::io(&part))?;
-    let mut pieces = session.trade().fetch_attachment(request).await?.into_inner();
     while let Some(piece) = pieces.message().await? {
         file.write_all(&piece.chunk).map_err(CliError::io(&part))?;
     }

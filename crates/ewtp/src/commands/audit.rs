@@ -46,7 +46,13 @@ async fn draws(profile: Option<&Path>, out: &Output) -> Result<ExitCode, CliErro
             Ok(key) => {
                 let found = check(&session, period, &core, &key).await?;
                 good &= found.problem.is_none() && found.wrong.is_empty();
-                verdict(&found)
+                let (word, mut detail) = verdict(&found);
+                if period.logged_ms > core.from_ms {
+                    detail.push_str(
+                        "; its digest was logged when it had begun, before its first draw",
+                    );
+                }
+                (word, detail)
             }
         };
         let (from, until) = (instant(core.from_ms), instant(core.until_ms));

@@ -127,17 +127,19 @@ fn show_filing(f: &v1::CaseFiling, out: &Output) {
         instant(f.logged_ms)
     ));
     out.say(&format!(
-        "  MRN {}, UCR {}, {} to {}",
-        core.mrn, core.ucr, core.country_of_export, core.country_of_destination
+        "  id {}, MRN {}, UCR {}, {} to {}",
+        core.filing_id, core.mrn, core.ucr, core.country_of_export, core.country_of_destination
     ));
     out.say(&format!("  exporter {}; consignee {}", core.exporter_name, core.importer_name));
     let goods = filing.goods.unwrap_or_default();
     let value = filing.value.unwrap_or_default();
     for (i, item) in core.items.iter().enumerate() {
         let description =
-            goods.items.get(i).map_or("(description withheld)", |g| g.description.as_str());
-        let price =
-            value.items.get(i).map_or_else(|| "value withheld".into(), |v| money(v.value.as_ref()));
+            goods.items.get(i).map_or("(not shown to you)", |g| g.description.as_str());
+        let price = value
+            .items
+            .get(i)
+            .map_or_else(|| "value not shown".into(), |v| money(v.value.as_ref()));
         out.say(&format!(
             "  {}. {} {description}, origin {}, {price}",
             item.number, item.commodity_code, item.origin

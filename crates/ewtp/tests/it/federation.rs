@@ -95,7 +95,7 @@ async fn nothing_outside_the_scope_reaches_the_peers_directory() {
 }
 
 /// A file that names the exporter of the export filing.
-fn principals(dir: &Path) -> std::path::PathBuf {
+pub(crate) fn principals(dir: &Path) -> std::path::PathBuf {
     let file = dir.join("principals.txt");
     std::fs::write(&file, "KEP051234567X\n").unwrap();
     file

@@ -53,7 +53,8 @@ async fn case(hub: &Hub, profile: &str, id: &str) -> v1::Case {
 /// Both hubs come to show the same, and it is this state.
 async fn both(ke: &Hub, be: &Hub, id: &str, state: CaseState) -> v1::Case {
     until(state.as_str_name(), || async {
-        let (there, here) = (case(ke, "platform", id).await, case(be, "officer", id).await);
+        let profile = if ke.process.hub == "KE" { "platform" } else { "officer" };
+        let (there, here) = (case(ke, profile, id).await, case(be, "officer", id).await);
         let same = there.state == here.state
             && there.needs == here.needs
             && there.goods == here.goods
@@ -496,4 +497,60 @@ async fn a_partial_filing_is_completed_by_another_filer_who_has_the_code() {
     let values: Vec<bool> =
         seen.filings.iter().map(|f| f.filing.as_ref().is_some_and(|f| f.value.is_some())).collect();
     assert_eq!(values, [false, true], "another filer's prices are not shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_comes_onto_the_route_hears_what_the_destination_said_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ke, be) = stage(dir.path());
+    let nl = Hub::start(dir.path(), "NL");
+    pin(&ke, &nl, "full");
+    pin(&be, &nl, "full");
+    nl.add_account("officer", "officer");
+    let mut export = coffee("WAY-1E");
+    if let (Some(core), Some(goods)) = (&mut export.core, &mut export.goods) {
+        core.r#type = v1::FilingType::Export as i32;
+        core.declarant_id = EXPORTER.into();
+        goods.items[0].procedure = "1000".into();
+    }
+    let exported = file(&mut ke.trade("platform").await, export.clone()).await;
+    let mut advance = coffee("WAY-1");
+    advance.core.as_mut().unwrap().case_id.clone_from(&exported.case_id);
+    let id = file(&mut ke.trade("platform").await, advance).await.case_id;
+    let cleared = both(&ke, &be, &id, CaseState::Cleared).await;
+    adopt(&be, "importer", adoption(&cleared, "IMP-1", IMPORTER, "")).await.unwrap();
+    until("the fiscal decision", || async {
+        let case = both(&ke, &be, &id, CaseState::Cleared).await;
+        (case.decisions.len() == 4).then_some(())
+    })
+    .await;
+    // The export filing is amended: the goods go over Rotterdam. Kenya tells the Dutch hub what it said so far; Belgium does so
+    // with the first thing that it says after it heard of that.
+    let core = export.core.as_mut().unwrap();
+    core.lrn = "WAY-1E2".into();
+    core.case_id.clone_from(&exported.case_id);
+    core.filing_id.clone_from(&exported.filing_id);
+    core.function = v1::FilingFunction::Amendment as i32;
+    core.offices = vec!["NL000510".into()];
+    let second = file(&mut ke.trade("platform").await, export).await;
+    assert_eq!(second.audience, ["BE", "NL"]);
+    until("Belgium to hear of the route", || async {
+        let case = case(&be, "officer", &id).await;
+        let of_export = |f: &&v1::CaseFiling| {
+            f.filing.as_ref().and_then(|f| f.core.as_ref()).is_some_and(|c| c.version == 2)
+        };
+        case.filings.iter().find(of_export).map(drop)
+    })
+    .await;
+    report(&be, "importer", &id, EventCode::Presented).await.unwrap();
+    let adopted = case(&be, "officer", &id).await;
+    let kind = v1::FilingType::Import;
+    let release = decision(&adopted, kind, Effect::Release, DecisionCode::Release, "release");
+    decide(&be, "officer", release).await.unwrap();
+    let there = both(&nl, &be, &id, CaseState::Released).await;
+    assert!(there.not_honoured.is_empty(), "{:?}", there.not_honoured);
+    let on_its_way = case(&nl, "officer", &id).await;
+    assert_eq!(on_its_way.filings.len(), 3);
+    assert!(on_its_way.not_honoured.is_empty(), "{:?}", on_its_way.not_honoured);
+    both(&ke, &be, &id, CaseState::Released).await;
 }

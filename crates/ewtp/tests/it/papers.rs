@@ -74,6 +74,7 @@ async fn a_document_is_uploaded_in_pieces_cited_fetched_decided_on_and_erased() 
     ke.add_account("stranger", "platform");
     ke.add_account("officer", "officer");
     be.add_account("officer", "officer");
+    be.add_party("importer", "trader", "BE0123456789");
     let bytes = document();
     let cited = reference(&bytes);
 
@@ -102,10 +103,23 @@ async fn a_document_is_uploaded_in_pieces_cited_fetched_decided_on_and_erased() 
     let large = v1::AttachmentReference { size: (10 << 20) + 1, ..cited.clone() };
     assert_eq!(upload(&ke, &large, 0, &bytes).await.unwrap_err().code(), Code::InvalidArgument);
 
+    let mut export = filing.clone();
+    let core = export.core.as_mut().unwrap();
+    core.r#type = v1::FilingType::Export as i32;
+    core.lrn = "PAPERS-1E".into();
+    core.declarant_id = "KEP051234567X".into();
+    core.exporter_id = "KEP051234567X".into();
+    export.goods.as_mut().unwrap().items[0].procedure = "1000".into();
+    ke.mandates(&crate::federation::principals(dir.path()));
+    let exported = file(&mut ke.trade("platform").await, export).await;
+    let core = filing.core.as_mut().unwrap();
+    core.case_id = exported.case_id;
+    core.importer_id = "BE0123456789".into();
     let filed = file(&mut ke.trade("platform").await, filing).await;
     let seen = until("the case at the destination", || async {
         let request = v1::GetCaseRequest { case_id: filed.case_id.clone() };
-        be.trade("officer").await.get_case(request).await.ok()?.into_inner().case
+        let case = be.trade("officer").await.get_case(request).await.ok()?.into_inner().case?;
+        (case.filings.len() == 2).then_some(case)
     })
     .await;
     assert_eq!(seen.attachments.len(), 1);
@@ -114,12 +128,15 @@ async fn a_document_is_uploaded_in_pieces_cited_fetched_decided_on_and_erased() 
     assert_eq!(fetch(&be, "officer", id, &cited.digest, 0).await.unwrap(), bytes);
     let rest = fetch(&be, "officer", id, &cited.digest, half as u64).await.unwrap();
     assert_eq!(rest, bytes[half..]);
+    // Cited by the export filing first and by the advance filing as well, it is the importer's to see.
+    assert_eq!(fetch(&be, "importer", id, &cited.digest, 0).await.unwrap(), bytes);
     let stranger = fetch(&ke, "stranger", id, &cited.digest, 0).await.unwrap_err();
     assert_eq!(stranger.code(), Code::NotFound);
     assert!(holds(&be.process.dir, CANARY) && holds(&ke.process.dir, CANARY));
 
     // A decision names what it was made on; what the case doesn't cite can't be named.
-    let core = seen.filings[0].filing.as_ref().unwrap().core.clone().unwrap();
+    let cores = seen.filings.iter().filter_map(|f| f.filing.as_ref()?.core.clone());
+    let core = cores.into_iter().find(|c| c.r#type() == v1::FilingType::Advance).unwrap();
     let decide = |digest: Vec<u8>, key: &str| v1::DecideRequest {
         case_id: id.into(),
         filing_id: core.filing_id.clone(),
