@@ -9,7 +9,7 @@ use v1::{CaseState, ConditionOutcome, DecisionCode, Effect, EventCode};
 
 use crate::world::{
     ADVANCE, DESTINATION, ORIGIN, Shown, World, adoption, advance, answer, decision, event, import,
-    invalidation, question, settled, shown,
+    invalidation, question, route, selecting, settled, shown, unconnected,
 };
 
 const KE: usize = 0;
@@ -329,9 +329,36 @@ fn release_needs_what_it_says_and_a_contingency_is_an_act_of_its_own() {
     assert_eq!(both(&world, "contingency").state, CaseState::Released);
 }
 
+#[test]
+fn a_route_found_later_means_the_same_wherever_it_is_heard_in_whatever_order() {
+    // What a third hub hears next: of the origin (filing, then route), or of the destination (its two decisions).
+    for order in
+        [[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0], [1, 0, 0, 1], [1, 0, 1, 0], [1, 1, 0, 0]]
+    {
+        let mut world = World::new(&[(ORIGIN, 5_000), (DESTINATION, 1_000), ("NL", 9_000)]);
+        world.say(KE, unconnected());
+        world.hear(BE, KE);
+        assert_eq!(both(&world, "waits").state, CaseState::NotConnected);
+        world.say(KE, route(1));
+        world.hear(BE, KE);
+        for effect in [Effect::Security, Effect::Admissibility] {
+            world.say(BE, decision(ADVANCE, 1, effect, DecisionCode::Clear, &[]));
+        }
+        for from in order {
+            assert!(world.hear(2, from), "{order:?}");
+        }
+        world.settle();
+        assert_eq!(both(&world, "connected").state, CaseState::Cleared);
+        assert_eq!(shown(&world.hubs[2].case), shown(&world.hubs[KE].case), "{order:?}");
+    }
+}
+
 /// One step of a random run: who acts, what, and who hears what afterwards.
 fn step(world: &mut World, third: bool, n: u8, hears: u8) {
-    match n % 20 {
+    match n % 22 {
+        // An event about many cases is said without looking at each.
+        20 => drop(world.say(KE, selecting(EventCode::Departed))),
+        21 => drop(world.say(BE, selecting(EventCode::Arrived))),
         0..=4 => drop(say_there(world, THERE[usize::from(n) % 5])),
         5..=17 => {
             let act = HERE[usize::from(n) % HERE.len()];

@@ -192,6 +192,39 @@ pub(crate) fn event(code: EventCode, version: u32, request: &[u8]) -> Fact {
     }))
 }
 
+/// An event about all cases of a container, this one among them.
+pub(crate) fn selecting(code: EventCode) -> Fact {
+    let by = v1::event_selector::By::Container("TEMU0000000".into());
+    Fact::Event(Box::new(v1::EventCore {
+        code: code as i32,
+        selector: Some(v1::EventSelector { by: Some(by) }),
+        ..Default::default()
+    }))
+}
+
+/// The first version of an advance filing that nobody could assess yet.
+pub(crate) fn unconnected() -> Fact {
+    match advance(1, false) {
+        Fact::Filing { mut core, account, parties, goods } => {
+            core.assessed_by.clear();
+            Fact::Filing { core, account, parties, goods }
+        }
+        other => other,
+    }
+}
+
+/// Who assesses it from now on.
+pub(crate) fn route(version: u32) -> Fact {
+    Fact::Route(Box::new(v1::RouteCore {
+        case_id: CASE.into(),
+        filing_id: ADVANCE.into(),
+        filing_version: version,
+        country: DESTINATION.into(),
+        assessed_by: DESTINATION.into(),
+        ..Default::default()
+    }))
+}
+
 pub(crate) fn question(version: u32, deadline_ms: i64) -> Fact {
     Fact::Request(Box::new(v1::InfoRequestCore {
         case_id: CASE.into(),
