@@ -47,7 +47,7 @@ async fn each_of_two_questions_keeps_its_deadline_and_the_rules_wait_for_both() 
         idempotency_key: code.into(),
     };
     let mut desk = DeskServiceClient::new(be.channel("officer").await);
-    desk.ask(question("SOON", 3)).await.unwrap();
+    desk.ask(question("SOON", 8)).await.unwrap();
     desk.ask(question("LATE", 3600)).await.unwrap();
     let all = until("three questions at the filer's hub", || async {
         let case = case(&ke, "platform", &filed.case_id).await?;
