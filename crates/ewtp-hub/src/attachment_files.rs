@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use ewtp_log::Hash;
+use ewtp_log::statement::ATTACHMENT_PREFIX;
 use ewtp_proto::v1;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
@@ -20,9 +21,6 @@ const ABANDONED_S: u64 = 7 * 86_400;
 /// Why bytes were not taken or given.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachmentError {
-    /// What is named is no attachment.
-    #[error("{0}")]
-    Reference(String),
     /// The chunk is not the next one.
     #[error("{held} bytes are held; go on from there")]
     Offset {
@@ -242,7 +240,7 @@ impl Writing<'_> {
         let path = files.part(&self.key);
         let mut file = tokio::fs::File::open(&path).await.map_err(&io)?;
         let mut hash = Sha256::new();
-        hash.update(b"ewtp-attachment/v1\n");
+        hash.update(ATTACHMENT_PREFIX);
         hash.update(&reference.salt);
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {

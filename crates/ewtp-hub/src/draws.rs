@@ -93,7 +93,7 @@ pub async fn periods(shared: &Shared) -> Result<Vec<v1::DrawPeriod>, StoreError>
     Ok(out)
 }
 
-/// Whether nothing more is drawn with a key: neither by the clock nor, should that have gone back, by the log.
+/// Whether the period of a key has ended by the hub's clock, so that nothing more is drawn with it.
 fn is_over(shared: &Shared, stored: &StoredDrawKey) -> bool {
     let until =
         stored.core.as_ref().map_or(u64::MAX, |c| u64::try_from(c.until_ms).unwrap_or(u64::MAX));

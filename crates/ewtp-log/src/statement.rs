@@ -324,8 +324,11 @@ pub fn part_digest(name: &str, blob: &[u8]) -> Hash {
     sha256(&[b"ewtp-part/v1\n", name.as_bytes(), &[0], blob])
 }
 
+/// What the digest of an attachment begins with, before its salt and its bytes; for who hashes the bytes as they come.
+pub const ATTACHMENT_PREFIX: &[u8] = b"ewtp-attachment/v1\n";
+
 /// Digest by which a part cites an attachment.
 #[must_use]
 pub fn attachment_digest(salt: &[u8; 16], bytes: &[u8]) -> Hash {
-    sha256(&[b"ewtp-attachment/v1\n", salt, bytes])
+    sha256(&[ATTACHMENT_PREFIX, salt, bytes])
 }

@@ -60,9 +60,7 @@ pub(super) fn limit(error: OverLimit) -> Status {
 pub(super) fn attachment(error: &AttachmentError) -> Status {
     let message = error.to_string();
     match error {
-        AttachmentError::Reference(_) | AttachmentError::TooMuch | AttachmentError::Digest => {
-            Status::invalid_argument(message)
-        }
+        AttachmentError::TooMuch | AttachmentError::Digest => Status::invalid_argument(message),
         AttachmentError::Offset { .. } => Status::out_of_range(message),
         AttachmentError::Busy => Status::aborted(message),
         AttachmentError::Daily { .. } => Status::resource_exhausted(message),

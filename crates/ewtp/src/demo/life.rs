@@ -22,7 +22,7 @@ struct Cast {
     officer: Session,
 }
 
-/// Plays the life of five consignments after they were filed.
+/// Plays the life of consignments after they were filed.
 pub(crate) async fn play(stage: &Stage, score: &mut Score, out: &Output) -> Result<(), CliError> {
     out.say("\n6. Clearance is not the end. In Belgium an importer and an officer have accounts, in Kenya the exit office.");
     let cast = Cast {

@@ -5,19 +5,7 @@ use ewtp_proto::v1;
 use ewtp_proto::v1::desk_service_client::DeskServiceClient;
 use v1::{CaseState, EventCode};
 
-use crate::stage::{Hub, advance, file, pin, until};
-
-async fn case(hub: &Hub, profile: &str, id: &str) -> Option<v1::Case> {
-    let request = v1::GetCaseRequest { case_id: id.into() };
-    hub.trade(profile).await.get_case(request).await.ok().and_then(|r| r.into_inner().case)
-}
-
-async fn shows(hub: &Hub, profile: &str, id: &str, state: CaseState) -> v1::Case {
-    until(state.as_str_name(), || async {
-        case(hub, profile, id).await.filter(|c| c.state() == state)
-    })
-    .await
-}
+use crate::stage::{Hub, advance, case, file, pin, shows, until};
 
 fn stage(dir: &std::path::Path) -> (Hub, Hub) {
     let (ke, be) = (Hub::start(dir, "KE"), Hub::start(dir, "BE"));

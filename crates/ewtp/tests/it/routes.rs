@@ -9,19 +9,7 @@ use tokio_stream::StreamExt as _;
 use v1::event_selector::By;
 use v1::{CaseState, EventCode, GoodsState};
 
-use crate::stage::{EWTP, Hub, advance, all_cases, file, pin, submit, until};
-
-async fn case(hub: &Hub, profile: &str, id: &str) -> Option<v1::Case> {
-    let request = v1::GetCaseRequest { case_id: id.into() };
-    hub.trade(profile).await.get_case(request).await.ok().and_then(|r| r.into_inner().case)
-}
-
-async fn shows(hub: &Hub, profile: &str, id: &str, state: CaseState) -> v1::Case {
-    until(state.as_str_name(), || async {
-        case(hub, profile, id).await.filter(|c| c.state() == state)
-    })
-    .await
-}
+use crate::stage::{EWTP, Hub, advance, all_cases, case, file, pin, shows, submit, until};
 
 fn codes(outcome: v1::submit_response::Result) -> Vec<String> {
     match outcome {

@@ -231,3 +231,17 @@ pub(crate) async fn submit(
     let request = v1::SubmitRequest { filing: Some(filing), ..Default::default() };
     client.submit(request).await.unwrap().into_inner().result.unwrap()
 }
+
+/// A case as `profile` is shown it; `None` where the hub does not tell it of one.
+pub(crate) async fn case(hub: &Hub, profile: &str, id: &str) -> Option<v1::Case> {
+    let request = v1::GetCaseRequest { case_id: id.into() };
+    hub.trade(profile).await.get_case(request).await.ok().and_then(|r| r.into_inner().case)
+}
+
+/// Waits until `profile` is shown the case in `state`.
+pub(crate) async fn shows(hub: &Hub, profile: &str, id: &str, state: v1::CaseState) -> v1::Case {
+    until(state.as_str_name(), || async {
+        case(hub, profile, id).await.filter(|c| c.state() == state)
+    })
+    .await
+}
