@@ -47,7 +47,7 @@ pub struct Config {
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
-    /// Logging.
+    /// Logging, and the public log's cadence.
     #[serde(default)]
     pub log: LogConfig,
     /// Code lists.
@@ -83,6 +83,8 @@ const fn yes() -> bool {
 pub struct Limits {
     /// Connections per listener.
     pub connections: usize,
+    /// Connections to the public listener from one address.
+    pub connections_per_address: usize,
     /// Milliseconds for a handshake.
     pub handshake_ms: u64,
     /// Bytes of a message.
@@ -113,6 +115,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            connections_per_address: 64,
             handshake_ms: 5_000,
             message_bytes: 4 << 20,
             queue: 2048,
@@ -129,7 +132,7 @@ impl Default for Limits {
     }
 }
 
-/// Logging.
+/// What the daemon logs, and how often the public log moves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
@@ -137,11 +140,13 @@ pub struct LogConfig {
     pub format: String,
     /// A filter such as `info` or `ewtp_hub=debug`.
     pub level: String,
+    /// Seconds between the heads that the public log shows: outsiders must not read live volumes.
+    pub publish_s: u64,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: "human".into(), level: "info".into() }
+        Self { format: "human".into(), level: "info".into(), publish_s: 60 }
     }
 }
 
@@ -226,6 +231,7 @@ impl Config {
         }
         for (key, value) in [
             ("limits.connections", self.limits.connections),
+            ("limits.connections_per_address", self.limits.connections_per_address),
             ("limits.queue", self.limits.queue),
             ("limits.batch", self.limits.batch),
             ("limits.settle_kib", self.limits.settle_kib),
@@ -234,6 +240,10 @@ impl Config {
             if !(1..=1_000_000).contains(&value) {
                 return Err(bad(key, value.to_string(), "1 to 1000000"));
             }
+        }
+        if !(1..=86_400).contains(&self.log.publish_s) {
+            let value = self.log.publish_s.to_string();
+            return Err(bad("log.publish_s", value, "1 second to a day"));
         }
         if !(1..=366 * 86_400).contains(&self.desk.draw_period_s) {
             let value = self.desk.draw_period_s.to_string();

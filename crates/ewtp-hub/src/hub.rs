@@ -29,7 +29,7 @@ use crate::listener::{Connections, Listener};
 use crate::network::{Network, Socket, Tcp};
 use crate::shared::Shared;
 use crate::tasks::{TaskEnded, Tasks};
-use crate::{attachments, connect, desk, peers, public, services};
+use crate::{attachments, connect, desk, peers, public, publisher, services};
 
 /// Why a hub didn't start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -183,6 +183,7 @@ impl Hub {
         let ([accounts, own], queues) = Committer::queues(config.limits.queue);
         let sockets = bind(&*network, &config).await?;
         let limits = &config.limits;
+        let published = ArcSwap::from_pointee(head.borrow().clone());
         let shared = Arc::new(Shared {
             limits: AccountLimits::new(
                 limits.filings_per_second,
@@ -195,6 +196,7 @@ impl Hub {
             clock,
             network,
             directory,
+            published,
             head,
             accounts,
             own,
@@ -393,6 +395,7 @@ fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Res
     tasks.spawn("federation services", services::federation(Arc::clone(shared), federation_in));
     tasks.spawn("client services", services::clients(Arc::clone(shared), clients_in));
     tasks.spawn("public listener", public::run(sockets.public, Arc::clone(shared), stop.clone()));
+    tasks.spawn("publisher", publisher::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("desk", desk::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("routes", connect::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("peers", peers::supervise(Arc::clone(shared), connections, stop));

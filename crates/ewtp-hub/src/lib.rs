@@ -26,6 +26,8 @@ pub mod network;
 pub mod page_wire;
 pub mod prove;
 pub mod public;
+mod public_log;
+mod publisher;
 pub mod receiver;
 pub mod rulebook;
 pub mod shared;

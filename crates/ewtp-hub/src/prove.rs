@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use ewtp_log::lane::{LaneTable, slot_blind};
+use ewtp_log::opening::{LaneEntry, LanePath};
 use ewtp_log::proof::TlogProof;
-use ewtp_log::receipt::{LaneEntry, LanePath, Receipt};
+use ewtp_log::receipt::Receipt;
 use ewtp_log::{HubId, LaneNumber, LogIndex};
 use ewtp_proto::store::v1::Locator;
 use ewtp_proto::v1;

@@ -42,6 +42,8 @@ pub struct Shared {
     pub directory: SharedDirectory,
     /// Newest durable head.
     pub head: watch::Receiver<DurableHead>,
+    /// The head that outsiders see; moved by the publisher alone.
+    pub published: ArcSwap<DurableHead>,
     /// Queue of accounts.
     pub accounts: Submitter,
     /// Queue of the hub's own tasks.
@@ -87,6 +89,12 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// The published head as a note.
+    #[must_use]
+    pub fn published_note(&self) -> String {
+        self.published.load().checkpoint.to_string()
+    }
+
     /// Own newest descriptor.
     #[must_use]
     pub fn own_descriptor(&self) -> Descriptor {

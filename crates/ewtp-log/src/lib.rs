@@ -1,5 +1,5 @@
 //! The log of a hub and everything that is proven from it: statements, Merkle trees, lanes, signed notes,
-//! checkpoints, pages and receipts.
+//! checkpoints, tiles, pages, cosignatures, receipts and evidence.
 //!
 //! ```text
 //! parts ─▶ header ─▶ commitment ─▶ log tree ─┐
@@ -11,16 +11,22 @@
 //! `tlog-proof`, and our own for statements, lanes and receipts (`docs/formats.md`).
 
 pub mod base64;
+pub mod case_file;
 pub mod checkpoint;
+pub mod evidence;
 pub mod hash;
 pub mod id;
 pub mod lane;
 pub mod note;
+pub mod opening;
 pub mod page;
 pub mod proof;
 pub mod receipt;
+pub mod sections;
 pub mod statement;
+pub mod tile;
 pub mod tree;
+pub mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use hash::Hash;

@@ -173,6 +173,26 @@ impl NoteSigner {
         Ok(Self { key, vkey })
     }
 
+    /// A witness's signer (type 04); its key signs nothing else.
+    ///
+    /// # Errors
+    /// [`VkeyError`] if the name can't stand in a note.
+    pub fn witness(name: &str, seed: &[u8; 32]) -> Result<Self, VkeyError> {
+        let key = SigningKey::from_bytes(seed);
+        let vkey = VerifierKey::new(name, KeyKind::Witness, key.verifying_key().as_bytes())?;
+        Ok(Self { key, vkey })
+    }
+
+    /// A cosignature line over a checkpoint's text at a time in POSIX seconds (C2SP `tlog-cosignature`).
+    #[must_use]
+    pub fn cosign_line(&self, text: &str, seconds: u64) -> String {
+        let mut body = self.vkey.id.to_vec();
+        body.extend_from_slice(&seconds.to_be_bytes());
+        let message = cosigned_message(text, seconds);
+        body.extend_from_slice(&self.key.sign(message.as_bytes()).to_bytes());
+        format!("— {} {}\n", self.vkey.name, base64::encode(&body))
+    }
+
     /// The key that checks what this signer signs.
     #[must_use]
     pub const fn vkey(&self) -> &VerifierKey {
@@ -231,6 +251,36 @@ pub struct SignatureLine {
     pub body: Vec<u8>,
 }
 
+impl SignatureLine {
+    /// The line with its LF.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut body = self.key_id.to_vec();
+        body.extend_from_slice(&self.body);
+        format!("— {} {}\n", self.name, base64::encode(&body))
+    }
+
+    /// Time in POSIX seconds that a cosignature names; nothing is verified. `None` for a line that is none.
+    #[must_use]
+    pub fn cosigned_at(&self) -> Option<u64> {
+        let (time, _) = self.body.split_first_chunk::<8>().filter(|_| self.body.len() == 72)?;
+        Some(u64::from_be_bytes(*time))
+    }
+
+    /// Reads lines that follow a note, such as a witness's answer.
+    ///
+    /// # Errors
+    /// [`NoteError::Syntax`].
+    pub fn parse_lines(text: &str) -> Result<Vec<Self>, NoteError> {
+        let body = text.strip_suffix('\n').ok_or(NoteError::Syntax("no final newline"))?;
+        let lines = body.split('\n').map(parse_line).collect::<Result<Vec<_>, _>>()?;
+        if lines.len() > SIGNATURES_MAX {
+            return Err(NoteError::Syntax("more than 100 signature lines"));
+        }
+        Ok(lines)
+    }
+}
+
 /// What verified on a note.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
@@ -257,13 +307,27 @@ impl Note {
         let split = whole.rfind("\n\n").ok_or(Syntax("no blank line before the signatures"))?;
         let (text, signatures) = whole.split_at(split + 1);
         let signatures = signatures.get(1..).unwrap_or_default();
-        let lines =
-            signatures.strip_suffix('\n').ok_or(Syntax("no final newline or no signature"))?;
-        let lines = lines.split('\n').map(parse_line).collect::<Result<Vec<_>, _>>()?;
-        if lines.len() > SIGNATURES_MAX {
-            return Err(Syntax("more than 100 signature lines"));
-        }
+        let lines = SignatureLine::parse_lines(signatures)?;
         Ok(Self { text: text.to_owned(), lines })
+    }
+
+    /// The note with those of its lines whose keys are among `known`, log keys first, then witnesses by (name, key id): what
+    /// is stored and passed on, so that nobody spoils a good note by appending junk.
+    #[must_use]
+    pub fn keep(&self, known: &[VerifierKey]) -> String {
+        let of = |line: &&SignatureLine| {
+            known.iter().find(|k| k.name == line.name && k.id == line.key_id)
+        };
+        let mut kept: Vec<(bool, &SignatureLine)> = self
+            .lines
+            .iter()
+            .filter_map(|line| of(&line).map(|key| (key.kind == KeyKind::Witness, line)))
+            .collect();
+        kept.sort_by(|(a, x), (b, y)| (a, &x.name, x.key_id).cmp(&(b, &y.name, y.key_id)));
+        kept.dedup_by(|(_, x), (_, y)| (&x.name, x.key_id) == (&y.name, y.key_id));
+        let mut out = format!("{}\n", self.text);
+        kept.into_iter().for_each(|(_, line)| out.push_str(&line.to_text()));
+        out
     }
 
     /// Checks every line of a known key; ignores lines of unknown ones.
@@ -329,9 +393,13 @@ enum UnknownLines {
 fn verify_cosignature(text: &str, key: &VerifyingKey, body: &[u8]) -> Option<u64> {
     let (time, signature) = body.split_at_checked(8)?;
     let time = u64::from_be_bytes(time.try_into().ok()?);
-    let message = format!("cosignature/v1\ntime {time}\n{text}");
+    let message = cosigned_message(text, time);
     let in_range = (1..=crate::id::DECIMAL_MAX).contains(&time);
     (in_range && verify_ed25519(key, message.as_bytes(), signature)).then_some(time)
+}
+
+fn cosigned_message(text: &str, seconds: u64) -> String {
+    format!("cosignature/v1\ntime {seconds}\n{text}")
 }
 
 fn parse_line(line: &str) -> Result<SignatureLine, NoteError> {

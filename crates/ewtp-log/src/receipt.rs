@@ -9,52 +9,16 @@
 
 use std::fmt::Write as _;
 
-use crate::base64::{armour, decode_array, unarmour};
+use crate::base64::{armour, unarmour};
 use crate::checkpoint::Checkpoint;
 use crate::hash::{Hash, leaf_hash};
 use crate::id::{HubId, LaneNumber, LogIndex, TreeSize, parse_decimal};
-use crate::lane::{DEPTH_MAX, DEPTH_MIN, lane_leaf, slot_leaf, table_entry, table_root_from_path};
 use crate::note::{KeyKind, NoteError, Verified, VerifierKey};
+use crate::opening::{LaneEntry, LanePath};
 use crate::proof::TlogProof;
+use crate::sections::{self, Sections};
 use crate::statement::{Header, attachment_digest, commitment, part_digest};
 use crate::tree::verify_inclusion;
-
-/// Longest receipt read, bytes.
-pub const RECEIPT_BYTES_MAX: usize = 256 << 20;
-
-/// The lane half of a receipt: "said to BE as 18th".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LanePath {
-    /// To whom.
-    pub peer: HubId,
-    /// Slot in the lane table.
-    pub slot: u16,
-    /// Blind of the slot.
-    pub blind: [u8; 16],
-    /// Statements in the lane.
-    pub size: u64,
-    /// Root of the lane.
-    pub root: Hash,
-    /// Path from the slot to the table's root.
-    pub table: Vec<Hash>,
-    /// Inclusion of the table in the log.
-    pub log: Vec<Hash>,
-    /// The statement's place in the lane, and its path.
-    pub entry: Option<LaneEntry>,
-}
-
-/// A statement's place in a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneEntry {
-    /// Place, from 1.
-    pub number: LaneNumber,
-    /// Log index.
-    pub index: LogIndex,
-    /// Commitment.
-    pub commitment: Hash,
-    /// Inclusion in the lane.
-    pub path: Vec<Hash>,
-}
 
 /// Which descriptor the signatures were made under.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,7 +155,11 @@ impl Receipt {
     /// [`ReceiptRefusal::Format`].
     pub fn parse(text: &str) -> Result<Self, ReceiptRefusal> {
         use ReceiptRefusal::Format;
-        let sections = sections(text)?;
+        let Sections { preamble, sections } =
+            sections::split(text, "ewtp-receipt/v1").map_err(Format)?;
+        if !preamble.is_empty() {
+            return Err(Format("the first line"));
+        }
         let mut sections = sections.into_iter().peekable();
         let header = match sections.next() {
             Some(("statement", body)) => body.to_owned(),
@@ -284,7 +252,11 @@ impl Receipt {
         }
         let index = LogIndex(self.log.index);
         if let Some(lane) = &self.lane {
-            lane.verify(&checkpoint, index, &commitment)?;
+            lane.open(&checkpoint).map_err(|_| ReceiptRefusal::Lane)?;
+            let of_another = |e: &LaneEntry| (e.index, &e.commitment) != (index, &commitment);
+            if lane.entry.as_ref().is_some_and(of_another) {
+                return Err(ReceiptRefusal::Lane);
+            }
         }
         let held = |d: &DescriptorRef| d.hub == header.hub && trust.descriptors.contains(d);
         if self.descriptors.is_empty() || !self.descriptors.iter().all(held) {
@@ -292,37 +264,6 @@ impl Receipt {
         }
         let lane = self.lane.as_ref().map(|l| (l.peer.clone(), l.entry.as_ref().map(|e| e.number)));
         Ok(Proven { header, commitment, index, log_size: size, signed_by, lane })
-    }
-}
-
-fn sections(text: &str) -> Result<Vec<(&str, &str)>, ReceiptRefusal> {
-    use ReceiptRefusal::Format;
-    if text.len() > RECEIPT_BYTES_MAX {
-        return Err(Format("longer than 256 MiB"));
-    }
-    if text.contains('\r') {
-        return Err(Format("a carriage return"));
-    }
-    let body = text.strip_prefix("ewtp-receipt/v1\n# ").ok_or(Format("the first line"))?;
-    let body = body.strip_suffix("\n# end\n").ok_or(Format("the last line"))?;
-    // The last section's LF went with the suffix; every body keeps its own.
-    let whole_len = body.len() + 1;
-    let body = text
-        .get("ewtp-receipt/v1\n# ".len()..)
-        .and_then(|t| t.get(..whole_len))
-        .ok_or(Format("its end"))?;
-    let mut out = Vec::new();
-    let mut rest = body;
-    loop {
-        let (section, next) = match rest.find("\n# ") {
-            Some(at) => (rest.get(..=at).unwrap_or_default(), rest.get(at + 3..)),
-            None => (rest, None),
-        };
-        out.push(section.split_once('\n').ok_or(Format("a section without a body"))?);
-        match next {
-            Some(next) => rest = next,
-            None => return Ok(out),
-        }
     }
 }
 
@@ -334,99 +275,4 @@ fn parse_descriptors(body: &str) -> Option<Vec<DescriptorRef>> {
         Some(DescriptorRef { hub: hub.to_owned(), version: parse_decimal(version)?, digest })
     };
     body.strip_suffix('\n')?.split('\n').map(parse).collect()
-}
-
-impl LanePath {
-    /// Body of a receipt's lane section.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        let mut out = String::new();
-        // Writing into a String can't fail.
-        let _ = writeln!(out, "peer {}\nslot {}", self.peer, self.slot);
-        let _ = writeln!(out, "blind {}\nsize {}", crate::base64::encode(&self.blind), self.size);
-        let _ = writeln!(out, "root {}", self.root);
-        for h in &self.table {
-            let _ = writeln!(out, "table {h}");
-        }
-        for h in &self.log {
-            let _ = writeln!(out, "log {h}");
-        }
-        if let Some(e) = &self.entry {
-            let _ = writeln!(out, "number {}\nentry {} {}", e.number, e.index, e.commitment);
-            for h in &e.path {
-                let _ = writeln!(out, "path {h}");
-            }
-        }
-        out
-    }
-
-    /// Parses the body of a lane section.
-    #[must_use]
-    pub fn parse(body: &str) -> Option<Self> {
-        let mut lines = body.strip_suffix('\n')?.split('\n').peekable();
-        let mut value = |name: &str| lines.next_if(|l| word(l) == name).map(argument);
-        let peer = value("peer")?.parse().ok()?;
-        let slot = u16::try_from(parse_decimal(value("slot")?)?).ok()?;
-        let blind = decode_array(value("blind")?)?;
-        let size = parse_decimal(value("size")?)?;
-        let root = Hash::from_base64(value("root")?)?;
-        let mut hashes = |name: &str| {
-            let mut out = Vec::new();
-            while let Some(line) = value(name) {
-                out.push(Hash::from_base64(line)?);
-            }
-            Some(out)
-        };
-        let (table, log) = (hashes("table")?, hashes("log")?);
-        let mut value = |name: &str| lines.next_if(|l| word(l) == name).map(argument);
-        let entry = match value("number") {
-            None => None,
-            Some(number) => {
-                let number = LaneNumber(parse_decimal(number)?);
-                let (index, commitment) = value("entry")?.split_once(' ')?;
-                let (index, commitment) =
-                    (LogIndex(parse_decimal(index)?), Hash::from_base64(commitment)?);
-                let mut path = Vec::new();
-                while let Some(line) = value("path") {
-                    path.push(Hash::from_base64(line)?);
-                }
-                Some(LaneEntry { number, index, commitment, path })
-            }
-        };
-        lines.next().is_none().then_some(Self { peer, slot, blind, size, root, table, log, entry })
-    }
-
-    fn verify(
-        &self,
-        checkpoint: &Checkpoint,
-        index: LogIndex,
-        statement: &Hash,
-    ) -> Result<(), ReceiptRefusal> {
-        use ReceiptRefusal::Lane;
-        let depth = u8::try_from(self.table.len()).unwrap_or(u8::MAX);
-        if !(DEPTH_MIN..=DEPTH_MAX).contains(&depth) || self.slot >> depth != 0 {
-            return Err(Lane);
-        }
-        let leaf = slot_leaf(&self.blind, Some(&self.peer), self.size, &self.root);
-        let table_root = table_root_from_path(self.slot, leaf, &self.table);
-        let table_index = checkpoint.size.0.checked_sub(1).ok_or(Lane)?;
-        let entry = leaf_hash(&table_entry(LogIndex(table_index), depth, &table_root).0);
-        verify_inclusion(table_index, checkpoint.size.0, &entry, &self.log, &checkpoint.root)
-            .map_err(|_| Lane)?;
-        let Some(place) = &self.entry else { return Ok(()) };
-        if (place.index, &place.commitment) != (index, statement) {
-            return Err(Lane);
-        }
-        let at = place.number.0.checked_sub(1).ok_or(Lane)?;
-        let leaf = lane_leaf(place.index, &place.commitment);
-        verify_inclusion(at, self.size, &leaf, &place.path, &self.root).map_err(|_| Lane)
-    }
-}
-
-fn word(line: &str) -> &str {
-    line.split(' ').next().unwrap_or_default()
-}
-
-fn argument(line: &str) -> &str {
-    line.split_once(' ').map_or("", |(_, v)| v)
 }

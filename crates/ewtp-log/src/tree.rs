@@ -242,6 +242,33 @@ pub fn inclusion_plan(index: u64, size: u64) -> Vec<Vec<(u64, u64)>> {
     siblings
 }
 
+/// Which perfect subtrees make each hash of a consistency proof from `old` to `new` leaves, in the proof's order (RFC 9162
+/// section 2.1.4.1). Empty where there is nothing to prove: `old` is 0, `new`, or beyond it.
+#[must_use]
+pub fn consistency_plan(old: u64, new: u64) -> Vec<Vec<(u64, u64)>> {
+    let mut parts = Vec::new();
+    if old == 0 || old >= new {
+        return parts;
+    }
+    let (mut lo, mut hi, mut whole) = (0, new, true);
+    while hi > old {
+        let split = lo + (1 << (hi - lo - 1).ilog2());
+        if old <= split {
+            parts.push(compact_range(split, hi));
+            hi = split;
+        } else {
+            parts.push(compact_range(lo, split));
+            lo = split;
+            whole = false;
+        }
+    }
+    if !whole {
+        parts.push(compact_range(lo, hi));
+    }
+    parts.reverse();
+    parts
+}
+
 /// Root over neighbouring perfect subtrees, left to right, as a tree of RFC 6962 joins them.
 #[must_use]
 pub fn join(nodes: &[Hash]) -> Hash {

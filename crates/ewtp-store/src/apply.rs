@@ -107,9 +107,7 @@ impl<C: Cells> Apply<'_, C> {
     fn own(&mut self, read: &ReadFrame) -> Result<(), C::Error> {
         let frame = &read.frame;
         let Some(head) = &frame.head else { return Ok(()) };
-        let mut leaves: Vec<Hash> = frame.raw_entries.iter().map(|e| leaf_hash(e)).collect();
-        leaves.extend(frame.own.iter().map(|s| leaf_hash(&commitment(&s.header).0)));
-        leaves.push(leaf_hash(&head.table_entry));
+        let leaves: Vec<Hash> = read.log_entries().iter().map(|e| leaf_hash(&e.0)).collect();
         let first = head.size - leaves.len() as u64;
         trees::append(self.cells, LOG_TREE, first, &leaves)?;
         let sequence = frame.sequence.to_be_bytes().to_vec();

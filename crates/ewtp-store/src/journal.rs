@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ewtp_log::Hash;
+use ewtp_log::statement::commitment;
 use ewtp_proto::Message as _;
 use ewtp_proto::store::v1::{BlobRef, Frame};
 
@@ -91,6 +93,16 @@ impl ReadFrame {
     #[must_use]
     pub fn blob(&self, at: &BlobRef) -> Option<&[u8]> {
         self.blobs.get(at.offset as usize..(at.offset as usize).checked_add(at.length as usize)?)
+    }
+
+    /// What the frame appended to the own log, in order.
+    #[must_use]
+    pub fn log_entries(&self) -> Vec<Hash> {
+        let Some(head) = &self.frame.head else { return Vec::new() };
+        let hash = |bytes: &Vec<u8>| Hash::from_slice(bytes).unwrap_or(Hash::EMPTY_ROOT);
+        let raw = self.frame.raw_entries.iter().map(hash);
+        let own = self.frame.own.iter().map(|s| commitment(&s.header));
+        raw.chain(own).chain([hash(&head.table_entry)]).collect()
     }
 
     fn blobs_hold(&self) -> bool {

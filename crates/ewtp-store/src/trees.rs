@@ -1,12 +1,9 @@
 //! Merkle trees in the state, as tiles of 256 hashes: level 0 holds leaf hashes, level n + 1 the roots of full tiles.
 
 use ewtp_log::Hash;
-use ewtp_log::tree::Frontier;
+use ewtp_log::tile::{TILE_WIDTH, root_of};
 
 use crate::keys::{Key, Kind};
-
-/// Hashes of a full tile.
-pub(crate) const TILE_WIDTH: u64 = 256;
 
 pub(crate) fn tile_key(tree: &str, level: u8, tile: u64) -> Vec<u8> {
     Key::new(Kind::Tile).text(tree).byte(level).number(tile).finish()
@@ -52,7 +49,8 @@ fn append_level<C: Cells>(
         count += now.len() as u64;
         rest = later;
         if count.is_multiple_of(TILE_WIDTH) {
-            full.push(root_of(&bytes, 0, TILE_WIDTH));
+            // Written whole a line ago.
+            full.extend(root_of(&bytes, 0, TILE_WIDTH));
         }
         cells.write(key, bytes);
     }
@@ -61,20 +59,4 @@ fn append_level<C: Cells>(
     }
     let above = count / TILE_WIDTH - full.len() as u64;
     append_level(cells, tree, level + 1, above, &full)
-}
-
-/// Root over `width` hashes of a tile from `from` on; `None`-free because tiles are written whole.
-pub(crate) fn root_of(tile: &[u8], from: u64, width: u64) -> Hash {
-    let mut frontier = Frontier::default();
-    let hashes = tile.chunks_exact(32).skip(from as usize).take(width as usize);
-    hashes.filter_map(Hash::from_slice).for_each(|h| frontier.push_leaf(h));
-    frontier.root()
-}
-
-/// Where the hash of a perfect subtree is found: level, tile, first hash in it, and how many make the subtree.
-pub(crate) fn place(lo: u64, width: u64) -> (u8, u64, u64, u64) {
-    let level = (width.ilog2() / 8) as u8;
-    let unit = TILE_WIDTH.pow(u32::from(level));
-    let (first, count) = (lo / unit, width / unit);
-    (level, first / TILE_WIDTH, first % TILE_WIDTH, count)
 }

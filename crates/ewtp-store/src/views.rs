@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ewtp_log::page::LaneState;
 use ewtp_log::statement::{StatementId, commitment, open_part};
-use ewtp_log::tree::{Frontier, compact_range, inclusion_plan, join};
-use ewtp_log::{Hash, TreeSize};
+use ewtp_log::tree::{Frontier, compact_range, consistency_plan, inclusion_plan, join};
+use ewtp_log::{Hash, TreeSize, tile};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
     OwnStatement, StoredDrawKey, StoredRuleset, WorkItem,
@@ -450,14 +450,75 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// # Errors
     /// Reading.
     pub async fn subtree(&self, tree: &str, lo: u64, width: u64) -> Result<Hash, StoreError> {
-        let (level, tile, from, count) = trees::place(lo, width);
-        let bytes = self.0.get(&trees::tile_key(tree, level, tile)).await?.unwrap_or_default();
-        if (bytes.len() as u64) < (from + count) * 32 {
-            return Err(StoreError::Value(format!(
-                "tile {level}/{tile} of tree {tree:?} is too short"
-            )));
+        let (level, tile, from, count) = tile::place(lo, width);
+        let bytes = self.tile(tree, level, tile).await?;
+        let short =
+            || StoreError::Value(format!("tile {level}/{tile} of tree {tree:?} is too short"));
+        tile::root_of(&bytes, from, count).ok_or_else(short)
+    }
+
+    /// Hashes of a tile, as many as the state has: a reader cuts them to what its head covers.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn tile(&self, tree: &str, level: u8, index: u64) -> Result<Vec<u8>, StoreError> {
+        Ok(self.0.get(&trees::tile_key(tree, level, index)).await?.unwrap_or_default())
+    }
+
+    /// Entries `[from, to)` of the own log, which must hold them.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn log_entries(&self, from: u64, to: u64) -> Result<Vec<Hash>, StoreError> {
+        let prefix = Key::new(Kind::OwnFrame);
+        let start = self.last_at(&prefix, &prefix.clone().number(from)).await?;
+        let Some((start, _)) = start else { return Ok(Vec::new()) };
+        let end = prefix.clone().number(to).finish();
+        let mut out = Vec::new();
+        for (key, sequence) in self.0.scan(&start, &end, usize::MAX).await? {
+            let first = last_number(&key).unwrap_or_default();
+            let sequence = sequence.try_into().map(u64::from_be_bytes);
+            let sequence = sequence.map_err(|_| StoreError::Value("frame reference".into()))?;
+            let entries = self.0.frame(sequence).await?.log_entries();
+            out.extend(
+                (first..).zip(entries).filter(|(i, _)| (from..to).contains(i)).map(|(_, e)| e),
+            );
         }
-        Ok(trees::root_of(&bytes, from, count))
+        if out.len() as u64 == to.saturating_sub(from) {
+            Ok(out)
+        } else {
+            Err(StoreError::Value(format!("log entries {from} to {to}: {} found", out.len())))
+        }
+    }
+
+    /// Consistency proof from `old` to `new` leaves of a tree.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn consistency(
+        &self,
+        tree: &str,
+        old: u64,
+        new: u64,
+    ) -> Result<Vec<Hash>, StoreError> {
+        self.joined(tree, consistency_plan(old, new)).await
+    }
+
+    /// One hash for each group of neighbouring subtrees.
+    async fn joined(
+        &self,
+        tree: &str,
+        plan: Vec<Vec<(u64, u64)>>,
+    ) -> Result<Vec<Hash>, StoreError> {
+        let mut out = Vec::with_capacity(plan.len());
+        for group in plan {
+            let mut nodes = Vec::with_capacity(group.len());
+            for (a, b) in group {
+                nodes.push(self.subtree(tree, a, b - a).await?);
+            }
+            out.push(join(&nodes));
+        }
+        Ok(out)
     }
 
     /// Hashes of the compact range `[lo, hi)` of a tree.
@@ -482,15 +543,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
         index: u64,
         size: u64,
     ) -> Result<Vec<Hash>, StoreError> {
-        let mut out = Vec::new();
-        for sibling in inclusion_plan(index, size) {
-            let mut nodes = Vec::new();
-            for (a, b) in sibling {
-                nodes.push(self.subtree(tree, a, b - a).await?);
-            }
-            out.push(join(&nodes));
-        }
-        Ok(out)
+        self.joined(tree, inclusion_plan(index, size)).await
     }
 
     /// Frontier of the first `size` leaves of a tree.

@@ -221,6 +221,52 @@ impl Chain {
         ReceiptTrust { keys, descriptors }
     }
 
+    /// All descriptors, oldest first.
+    #[must_use]
+    pub fn descriptors(&self) -> &[Descriptor] {
+        &self.descriptors
+    }
+
+    /// A log key as the newest descriptor has it.
+    #[must_use]
+    pub fn log_key(&self, key: &VerifierKey) -> Option<&crate::descriptor::LogKey> {
+        self.newest.generations.iter().flat_map(|g| &g.keys).find(|k| k.vkey == *key)
+    }
+
+    /// A descriptor of this hub that is signed as its place in the chain demands: by the root keys of the version before, which
+    /// this chain must hold, and by its own. It need not be the one that the chain holds.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub fn open_rival(&self, envelope: &str) -> Result<Descriptor, ChainError> {
+        let opened = Envelope::parse(envelope.trim());
+        let opened = opened.map_err(|source| ChainError::Envelope { version: 0, source })?;
+        let claimed = Descriptor::parse(opened.untrusted_payload())
+            .map_err(|source| ChainError::Descriptor { version: 0, source })?;
+        let version = claimed.version;
+        let at = |v: u64| self.descriptors.iter().find(|d| d.version == v);
+        match version.checked_sub(1).filter(|v| *v > 0) {
+            Some(before) => {
+                let gap = ChainError::Version {
+                    expected: self.newest.version + 1,
+                    got: version,
+                    hint: "a version is missing",
+                };
+                open(envelope, version, Some(at(before).ok_or(gap)?))
+            }
+            None => {
+                // Anybody can make a first version; only one by the same root keys is this hub's.
+                let rival = open(envelope, version, None)?;
+                let same = at(1).is_some_and(|d| d.root_keys == rival.root_keys);
+                if same {
+                    Ok(rival)
+                } else {
+                    Err(ChainError::Changed { version, what: "the root keys" })
+                }
+            }
+        }
+    }
+
     /// How receipts name the newest descriptor.
     #[must_use]
     pub fn newest_ref(&self) -> DescriptorRef {

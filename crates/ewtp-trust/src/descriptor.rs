@@ -5,7 +5,7 @@ use std::fmt;
 
 use ewtp_log::hash::sha256;
 use ewtp_log::note::{KeyKind, VerifierKey, strong_key};
-use ewtp_log::{Hash, HubId, Origin, base64};
+use ewtp_log::{Checkpoint, Hash, HubId, Origin, base64};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize as DeserializeDerive, Serialize};
 
@@ -74,6 +74,8 @@ struct RawKey {
     vkey: String,
     from: String,
     to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    closing: Option<String>,
 }
 
 /// Test and live hubs never mix.
@@ -101,8 +103,19 @@ pub struct LogKey {
     pub vkey: VerifierKey,
     /// Counts from.
     pub from_ms: u64,
-    /// Counts until; `None` while in use.
+    /// Signs until; `None` while in use.
     pub to_ms: Option<u64>,
+    /// Cosigned note of the head at which it was retired: from then on it signs nothing new.
+    pub closing: Option<ClosingHead>,
+}
+
+/// The head at which a key or a generation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosingHead {
+    /// Size and root.
+    pub head: Checkpoint,
+    /// The cosigned note.
+    pub note: String,
 }
 
 /// One generation of a log.
@@ -112,8 +125,8 @@ pub struct Generation {
     pub origin: Origin,
     /// Its keys.
     pub keys: Vec<LogKey>,
-    /// Cosigned note of the last head, once closed.
-    pub closing: Option<String>,
+    /// Last head, once closed.
+    pub closing: Option<ClosingHead>,
 }
 
 /// What `hub init` fills a first descriptor with.
@@ -226,6 +239,7 @@ impl Descriptor {
                     vkey: t.log_key.to_text(),
                     from: instant_text(t.window_ms.0),
                     to: None,
+                    closing: None,
                 }],
                 closing: None,
             }],
@@ -349,13 +363,32 @@ fn generation(raw: &RawGeneration) -> Result<Generation, DescriptorError> {
         }
         let from_ms = instant("generations.keys.from", &k.from)?;
         let to_ms = k.to.as_deref().map(|t| instant("generations.keys.to", t)).transpose()?;
-        Ok(LogKey { vkey, from_ms, to_ms })
+        let closing = closing_head("generations.keys.closing", &k.closing, &origin)?;
+        if closing.is_some() && to_ms.is_none() {
+            return Err(field("generations.keys.closing", "a retired key has an end: to"));
+        }
+        Ok(LogKey { vkey, from_ms, to_ms, closing })
     };
     let keys: Vec<LogKey> = raw.keys.iter().map(key).collect::<Result<_, _>>()?;
     if keys.is_empty() {
         return Err(field("generations.keys", "at least one log key"));
     }
-    Ok(Generation { origin, keys, closing: raw.closing.clone() })
+    let closing = closing_head("generations.closing", &raw.closing, &origin)?;
+    Ok(Generation { origin, keys, closing })
+}
+
+fn closing_head(
+    name: &'static str,
+    note: &Option<String>,
+    origin: &Origin,
+) -> Result<Option<ClosingHead>, DescriptorError> {
+    let Some(note) = note else { return Ok(None) };
+    let parsed = Checkpoint::parse_note(note.as_bytes());
+    let (head, _) = parsed.map_err(|e| field(name, e.to_string()))?;
+    if head.origin != origin.as_str() || head.size.0 == 0 {
+        return Err(field(name, "a signed head of that very log, not an empty one"));
+    }
+    Ok(Some(ClosingHead { head, note: note.clone() }))
 }
 
 /// Reads any JSON and refuses a key that stands twice in one object: two readers would see two descriptors.

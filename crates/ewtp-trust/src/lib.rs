@@ -10,6 +10,9 @@
 pub mod chain;
 pub mod descriptor;
 pub mod dsse;
+pub mod retired;
+pub mod trusted;
 
 pub use chain::{Chain, ChainError};
 pub use descriptor::{Descriptor, DescriptorError};
+pub use trusted::ChainTrust;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::args_acts::{Adopt, DeskCommand, MandateCommand, ReportedEvent, Withdraw};
+use crate::args_log::{EvidenceCommand, LogCommand};
 
 /// Operators and traders at an eWTP hub.
 #[derive(Parser)]
@@ -66,6 +67,9 @@ pub(crate) enum Command {
     /// The hub's log.
     #[command(subcommand)]
     Log(LogCommand),
+    /// Proofs of misconduct.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// What auditors of the agency check.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -401,12 +405,6 @@ pub(crate) enum ReceiptCommand {
         #[arg(long)]
         fingerprint: Option<String>,
     },
-}
-
-#[derive(Subcommand)]
-pub(crate) enum LogCommand {
-    /// Print the newest durable head, a signed checkpoint.
-    Head,
 }
 
 #[derive(Subcommand)]

@@ -33,6 +33,12 @@ pub(crate) enum CliError {
     /// A receipt.
     #[error("receipt not verified: {0}")]
     Receipt(#[from] ewtp_log::receipt::ReceiptRefusal),
+    /// A log that is not what it says, or can't be read.
+    #[error("log not verified: {0}")]
+    Log(String),
+    /// Evidence.
+    #[error("evidence not proven: {0}")]
+    Evidence(#[from] ewtp_log::evidence::NotProven),
     /// The store.
     #[error("{0}")]
     Store(#[from] ewtp_store::StoreError),
@@ -85,7 +91,11 @@ impl CliError {
             Self::Usage { .. } | Self::Profile(_) => ExitCode::from(2),
             Self::Dial(_) => ExitCode::from(3),
             Self::Call { code: tonic::Code::Unavailable, .. } => ExitCode::from(3),
-            Self::Call { .. } | Self::Receipt(_) | Self::Chain(_) => ExitCode::from(1),
+            Self::Call { .. }
+            | Self::Receipt(_)
+            | Self::Chain(_)
+            | Self::Log(_)
+            | Self::Evidence(_) => ExitCode::from(1),
             _ => ExitCode::from(4),
         }
     }

@@ -5,6 +5,7 @@
 
 mod args;
 mod args_acts;
+mod args_log;
 mod bench;
 mod commands;
 mod demo;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Attachment(command) => commands::attachment::run(command, &cli.profile, &out),
         Command::Receipt(command) => commands::receipt::run(command, &cli.profile, &out),
         Command::Log(command) => commands::log::run(&command, &cli.profile, &out),
+        Command::Evidence(command) => commands::evidence::run(&command, &out),
         Command::Audit(command) => commands::audit::run(&command, &cli.profile, &out),
         Command::Store(command) => commands::store::run(&command, &out),
         Command::Demo(command) => demo::run(&command, &out),

@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail by panicking")]
 
 mod ed25519;
+mod evidence;
 mod lanes;
 mod merkle;
 mod notes;
 mod receipts;
 mod statements;
+mod tiles;
 mod vectors;
+mod witness;

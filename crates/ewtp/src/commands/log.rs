@@ -1,4 +1,10 @@
-//! `ewtp log`.
+//! `ewtp log`: what a hub says of its own log, and what strangers check.
+
+mod audit;
+mod follow;
+mod keys;
+mod source;
+mod walk;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,10 +13,12 @@ use ewtp_log::Checkpoint;
 use ewtp_proto::v1;
 use serde_json::json;
 
-use crate::args::LogCommand;
+use crate::args_log::LogCommand;
+use crate::commands::chain_file;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
+use keys::Keys;
 
 pub(crate) fn run(
     command: &LogCommand,
@@ -35,5 +43,21 @@ pub(crate) fn run(
             }
             Ok(ExitCode::SUCCESS)
         }),
+        LogCommand::Audit { log, keys, state, parallel } => {
+            audit::audit(log, &Keys::of(keys)?, state.as_deref(), *parallel, out)
+        }
+        LogCommand::Mirror { log, dir, keys, parallel } => {
+            audit::mirror(log, dir, &Keys::of(keys)?, *parallel, out)
+        }
+        LogCommand::Tail { log, keys, every, entries, looks } => {
+            follow::tail(log, &Keys::of(keys)?, *every, *entries, *looks, out)
+        }
+        LogCommand::Consistency { a, b, keys, evidence } => {
+            let hub = match &keys.descriptor {
+                Some(file) => Some(chain_file::read(file, None)?.hub().clone()),
+                None => None,
+            };
+            follow::consistency(a, b, &Keys::of(keys)?, evidence.as_deref(), hub.as_ref(), out)
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ewtp_log::Hash;
 use ewtp_log::receipt::{Proven, Receipt};
 use ewtp_log::statement::open_part;
 use ewtp_proto::{Message as _, v1};
@@ -11,7 +10,7 @@ use ewtp_trust::Chain;
 use serde_json::json;
 
 use crate::args::ReceiptCommand;
-use crate::commands::case;
+use crate::commands::{case, chain_file};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -113,14 +112,7 @@ fn verify_files(
     descriptor: &Path,
     fingerprint: Option<&str>,
 ) -> Result<(Receipt, Proven, Chain), CliError> {
-    let text = std::fs::read_to_string(descriptor).map_err(CliError::io(descriptor))?;
-    let chain = Chain::verify_file(&text)?;
-    if let Some(fingerprint) = fingerprint {
-        let hint = "64 hexadecimal digits";
-        let expected = Hash::from_hex(fingerprint)
-            .ok_or_else(|| CliError::usage("--fingerprint", "not a fingerprint", hint))?;
-        chain.expect_fingerprint(&expected)?;
-    }
+    let chain = chain_file::read(descriptor, fingerprint)?;
     let text = std::fs::read_to_string(receipt).map_err(CliError::io(receipt))?;
     let receipt = Receipt::parse(&text)?;
     let proven = receipt.verify(&chain.receipt_trust())?;

@@ -19,3 +19,4 @@ mod papers;
 mod routes;
 mod stage;
 mod stores;
+mod strangers;

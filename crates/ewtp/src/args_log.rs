@@ -1,0 +1,94 @@
+//! Arguments of what strangers check: logs and evidence.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Keys that a log is checked with.
+#[derive(Args)]
+pub(crate) struct LogKeys {
+    /// Verifier key of the log, or of a witness whose cosignature should be looked for: name+id+base64. Repeat it.
+    #[arg(long = "vkey", value_name = "VKEY", required_unless_present = "descriptor")]
+    pub(crate) vkeys: Vec<String>,
+    /// Descriptor file of the hub: its log keys and witnesses are taken from it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) descriptor: Option<PathBuf>,
+    /// Fingerprint that the hub's operator read out, with --descriptor.
+    #[arg(long, requires = "descriptor")]
+    pub(crate) fingerprint: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LogCommand {
+    /// Print the newest durable head, a signed checkpoint.
+    Head,
+    /// Verify a whole log from its public files: every entry, every tile, the root and its signature.
+    Audit {
+        /// URL or directory under which `checkpoint` stands, for example https://log.be.example/ewtp/g1.
+        log: String,
+        #[command(flatten)]
+        keys: LogKeys,
+        /// File that keeps how far the check came, so that the next one goes on there and proves that the log only grew.
+        #[arg(long)]
+        state: Option<PathBuf>,
+        /// Resources that are fetched at once.
+        #[arg(long, default_value_t = 16)]
+        parallel: usize,
+    },
+    /// Copy a log, verified, to a directory that any static web server can serve; run it again to go on.
+    Mirror {
+        /// URL or directory of the log.
+        log: String,
+        /// Directory of the copy.
+        dir: PathBuf,
+        #[command(flatten)]
+        keys: LogKeys,
+        /// Resources that are fetched at once.
+        #[arg(long, default_value_t = 16)]
+        parallel: usize,
+    },
+    /// Follow a log: a line for each new head that is proven to extend the last one. Ends with 1 at the first that is not.
+    Tail {
+        /// URL or directory of the log.
+        log: String,
+        #[command(flatten)]
+        keys: LogKeys,
+        /// Seconds between looks.
+        #[arg(long, default_value_t = 10)]
+        every: u64,
+        /// Print the new entries too, in base64.
+        #[arg(long)]
+        entries: bool,
+        /// End after so many looks; 0 goes on for ever.
+        #[arg(long, default_value_t = 0)]
+        looks: u64,
+    },
+    /// Prove that of two heads of one log the larger extends the smaller. Each is a saved checkpoint, a URL or a directory;
+    /// the larger one's tiles are needed unless both have one size.
+    Consistency {
+        /// Checkpoint file, URL or directory.
+        a: String,
+        /// Checkpoint file, URL or directory.
+        b: String,
+        #[command(flatten)]
+        keys: LogKeys,
+        /// Where to write the evidence if the two are a split view.
+        #[arg(long, value_name = "FILE")]
+        evidence: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum EvidenceCommand {
+    /// Verify evidence offline, with nothing but the descriptors of the hub that it is against.
+    Verify {
+        /// Evidence file.
+        evidence: PathBuf,
+        /// Descriptor file of that hub.
+        #[arg(long)]
+        descriptor: PathBuf,
+        /// Fingerprint that its operator read out.
+        #[arg(long)]
+        fingerprint: Option<String>,
+    },
+}
