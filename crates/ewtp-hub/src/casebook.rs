@@ -18,6 +18,7 @@ use crate::attachments;
 use crate::directory::Directory;
 use crate::shared::Shared;
 use crate::standing;
+use crate::statement_check::UNPROVEN;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +268,17 @@ impl Casebook<'_> {
             statement: reference(record.stands.as_ref()),
             logged_ms: record.stands.as_ref().map_or(0, |s| signed(s.logged_ms)),
             conditions,
+            settlement: self.settlement(record.stands.as_ref()).into(),
+            unproven: statement.warnings.iter().any(|w| w.code == UNPROVEN),
         })
+    }
+
+    fn settlement(&self, stands: Option<&Stands>) -> v1::Settlement {
+        match stands.and_then(|s| Some((self.shared.settled_size(&s.hub)?, s.log_index))) {
+            None => v1::Settlement::Unspecified,
+            Some((size, index)) if index < size => v1::Settlement::Settled,
+            Some(_) => v1::Settlement::NotYet,
+        }
     }
 
     async fn outcome_reference(

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ewtp_log::hash::leaf_hash;
 use ewtp_log::lane::{DEPTH_MIN, LaneTable, Slot, depth_for, lane_leaf};
 use ewtp_log::note::NoteSigner;
@@ -26,7 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::directory::{Directory, SharedDirectory};
-use crate::draft::{Draft, DraftError, FilingAt, LateEntry, Logged, NewStatement, PagePlan};
+use crate::draft::{
+    Draft, DraftError, FilingAt, LateEntry, Logged, NewStatement, PagePlan, Watched,
+};
 
 type Outcome = Result<Logged, DraftError>;
 
@@ -113,6 +116,30 @@ pub struct DurableHead {
     pub commits: u64,
 }
 
+impl DurableHead {
+    /// A head as frames hold it.
+    ///
+    /// # Errors
+    /// A slot that is none.
+    pub fn of(head: &LogHead) -> Result<Self, StoreError> {
+        let slot = |s: &SlotState| {
+            let peer: HubId = s.peer.parse().ok()?;
+            let (slot, lane_root) = (u16::try_from(s.slot).ok()?, Hash::from_slice(&s.lane_root)?);
+            Some(Slot { slot, peer, lane_size: s.lane_size, lane_root })
+        };
+        let slots: Option<Vec<Slot>> = head.slots.iter().map(slot).collect();
+        Ok(Self {
+            size: head.size,
+            root: Hash::from_slice(&head.root),
+            checkpoint: String::from_utf8_lossy(&head.checkpoint).into(),
+            depth: u8::try_from(head.depth).unwrap_or(DEPTH_MIN),
+            slots: Arc::new(slots.ok_or_else(|| StoreError::Value("slot".into()))?),
+            time_ms: head.time_ms,
+            commits: 0,
+        })
+    }
+}
+
 /// Frontiers of a lane that the hub says.
 struct LaneOut {
     slot: u16,
@@ -125,10 +152,17 @@ pub struct LogIdentity {
     pub hub: HubId,
     /// Origin of the generation.
     pub origin: Origin,
-    /// Signs checkpoints.
-    pub signer: NoteSigner,
+    /// Sign checkpoints: one key, or two while the next one takes over.
+    pub signers: ArcSwap<Vec<NoteSigner>>,
     /// Blinds slots.
     pub slot_key: [u8; 32],
+}
+
+impl LogIdentity {
+    fn sign(&self, text: &str) -> String {
+        let lines: String = self.signers.load().iter().map(|s| s.sign_line(text)).collect();
+        format!("{text}\n{lines}")
+    }
 }
 
 /// Why the committer stopped.
@@ -151,7 +185,7 @@ pub struct Committer {
     lanes: BTreeMap<HubId, LaneOut>,
     depth: u8,
     last_ms: u64,
-    /// Entries that open the log: descriptors that are not logged yet.
+    /// Digests of own descriptors that the next batch begins with.
     raw_entries: Vec<Hash>,
 }
 
@@ -164,13 +198,14 @@ struct Plan {
     consumed: HashSet<String>,
     touched: HashSet<String>,
     pages: HashSet<HubId>,
+    witnessed: HashSet<String>,
     reload: bool,
     outcomes: Vec<(oneshot::Sender<Outcome>, Outcome)>,
     acts: Vec<OwnedMutexGuard<()>>,
 }
 
 impl Committer {
-    /// Takes up where the store stands. `raw_entries` are logged first, if the log is empty.
+    /// Takes up where the store stands.
     ///
     /// # Errors
     /// Reading.
@@ -180,7 +215,6 @@ impl Committer {
         identity: Arc<LogIdentity>,
         directory: SharedDirectory,
         batch_max: usize,
-        raw_entries: Vec<Hash>,
     ) -> Result<(Self, watch::Receiver<DurableHead>), StoreError> {
         let views = Views(&*store);
         let stored = views.head().await?;
@@ -190,33 +224,15 @@ impl Committer {
         let (mut depth, mut last_ms) = (DEPTH_MIN, views.counters().await?.time_ms);
         let mut durable = DurableHead { depth, ..Default::default() };
         if let Some(head) = &stored {
+            durable = DurableHead::of(head)?;
             log = views.log_frontier(TreeSize(head.size)).await?;
             depth = u8::try_from(head.depth).unwrap_or(DEPTH_MIN);
             last_ms = last_ms.max(head.time_ms);
-            let mut slots = Vec::new();
-            for s in &head.slots {
-                let peer: HubId = s.peer.parse().map_err(|_| StoreError::Value("slot".into()))?;
-                let slot = u16::try_from(s.slot).map_err(|_| StoreError::Value("slot".into()))?;
-                let frontier = views.frontier(&s.peer, s.lane_size).await?;
-                slots.push(Slot {
-                    slot,
-                    peer: peer.clone(),
-                    lane_size: s.lane_size,
-                    lane_root: frontier.root(),
-                });
-                lanes.insert(peer, LaneOut { slot, frontier });
+            for s in durable.slots.iter() {
+                let frontier = views.frontier(s.peer.as_str(), s.lane_size).await?;
+                lanes.insert(s.peer.clone(), LaneOut { slot: s.slot, frontier });
             }
-            durable = DurableHead {
-                size: head.size,
-                root: Hash::from_slice(&head.root),
-                checkpoint: String::from_utf8_lossy(&head.checkpoint).into(),
-                depth,
-                slots: Arc::new(slots),
-                time_ms: head.time_ms,
-                commits: 0,
-            };
         }
-        let raw_entries = if log.size() == 0 { raw_entries } else { Vec::new() };
         let (head, watcher) = watch::channel(durable);
         let me = Self {
             store,
@@ -229,7 +245,7 @@ impl Committer {
             lanes,
             depth,
             last_ms,
-            raw_entries,
+            raw_entries: Vec::new(),
         };
         Ok((me, watcher))
     }
@@ -288,7 +304,7 @@ impl Committer {
         Ok(())
     }
 
-    /// Logs what opens the log, so that an empty log is never served.
+    /// Logs what opens the log, so that an empty log is never served; or what has to be logged before anything else is.
     ///
     /// # Errors
     /// [`CommitError`].
@@ -300,7 +316,7 @@ impl Committer {
         self.commit(pending).await
     }
 
-    async fn commit(&mut self, batch: Vec<Pending>) -> Result<(), CommitError> {
+    async fn commit(&mut self, mut batch: Vec<Pending>) -> Result<(), CommitError> {
         let started = std::time::Instant::now();
         let mut plan = Plan::default();
         // Logged times never decrease, whatever the machine's clock does.
@@ -308,7 +324,10 @@ impl Committer {
             true => self.clock.now_ms(),
             false => self.last_ms.max(self.clock.now_ms()),
         };
-        let before = (self.log.clone(), self.raw_entries.len());
+        for pending in &mut batch {
+            self.raw_entries.append(&mut pending.draft.raw_entries);
+        }
+        let raw_entries = self.raw_entries.len();
         plan.frame.raw_entries = self.raw_entries.drain(..).map(|h| h.0.to_vec()).collect();
         for entry in &plan.frame.raw_entries {
             self.log.push_leaf(leaf_hash(entry));
@@ -331,8 +350,12 @@ impl Committer {
             && plan.frame.heard.is_empty()
             && plan.frame.late.is_empty()
             && plan.frame.work_made.is_empty()
-            && plan.frame.work_consumed.is_empty();
-        if empty && before.1 == 0 {
+            && plan.frame.work_consumed.is_empty()
+            && plan.frame.learnt.is_empty()
+            && plan.frame.witnessed.is_empty()
+            && plan.frame.cosigned.is_empty()
+            && plan.frame.evidence.is_empty();
+        if empty && raw_entries == 0 {
             plan.outcomes.into_iter().for_each(|(reply, outcome)| drop(reply.send(outcome)));
             return Ok(());
         }
@@ -435,6 +458,12 @@ impl Committer {
                 return Ok(Err(DraftError::PageStale));
             }
         }
+        for head in &draft.watched.witnessed {
+            let last = views.witnessed(&head.origin).await?.map_or(0, |h| h.size);
+            if last != head.before || plan.witnessed.contains(&head.origin) {
+                return Ok(Err(DraftError::WitnessMoved));
+            }
+        }
         Ok(Ok(()))
     }
 
@@ -506,6 +535,7 @@ impl Committer {
         if let Some(page) = draft.page {
             plan_page(plan, *page);
         }
+        plan_watched(plan, draft.watched);
         Ok(Logged { statements: logged, log_size: 0, time_ms: self.last_ms })
     }
 
@@ -594,7 +624,7 @@ impl Committer {
         self.log.push_leaf(leaf_hash(&table.0));
         let (size, root) = (TreeSize(self.log.size()), self.log.root());
         let text = Checkpoint { origin: self.identity.origin.to_string(), size, root }.to_text();
-        let checkpoint = self.identity.signer.sign(&text);
+        let checkpoint = self.identity.sign(&text);
         frame.head = Some(LogHead {
             size: size.0,
             root: root.0.to_vec(),
@@ -638,6 +668,17 @@ fn plan_page(plan: &mut Plan, mut page: PagePlan) {
     }
     plan.pages.insert(page.peer);
     plan.frame.heard.push(page.page);
+}
+
+fn plan_watched(plan: &mut Plan, watched: Watched) {
+    let frame = &mut plan.frame;
+    // A peer's descriptor may name other TLS keys.
+    plan.reload |= !watched.learnt.is_empty();
+    plan.witnessed.extend(watched.witnessed.iter().map(|h| h.origin.clone()));
+    frame.learnt.extend(watched.learnt);
+    frame.witnessed.extend(watched.witnessed);
+    frame.cosigned.extend(watched.cosigned);
+    frame.evidence.extend(watched.evidence);
 }
 
 /// A heard statement without its blobs, which the committer lays out.

@@ -1,15 +1,19 @@
 //! Configuration: TOML, then environment variables `EWTP_…` (`__` between sections) on top. Each key is explained in
 //! `config/hub.toml`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ewtp_log::HubId;
+use ewtp_log::note::VerifierKey;
 use ewtp_trade::CodeLists;
 use ewtp_trade::lists::ListKind;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use serde::{Deserialize, Serialize};
+
+use crate::policy::Quorum;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,58 @@ pub struct Config {
     /// Assessment.
     #[serde(default)]
     pub desk: DeskConfig,
+    /// Cosigning and watching.
+    #[serde(default)]
+    pub witness: WitnessConfig,
+    /// What this hub knows of peers beside their descriptors, by hub id.
+    #[serde(default)]
+    pub peers: BTreeMap<String, PeerConfig>,
+}
+
+/// Cosigning and watching.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WitnessConfig {
+    /// Seconds between rounds: own heads are cosigned, peers' heads watched and exchanged.
+    pub cadence_s: u64,
+    /// When a head is settled: `2 of BE, MY, KR`. Empty: nothing is demanded.
+    pub quorum: String,
+    /// Answer add-checkpoint on the public listener too.
+    pub public: bool,
+    /// Witnesses that are no hubs; the descriptor has to name them as well.
+    pub external: Vec<ExternalWitness>,
+}
+
+impl Default for WitnessConfig {
+    fn default() -> Self {
+        Self { cadence_s: 10, quorum: String::new(), public: false, external: Vec::new() }
+    }
+}
+
+impl WitnessConfig {
+    /// The policy; checked when the configuration was read.
+    #[must_use]
+    pub fn quorum(&self) -> Option<Quorum> {
+        self.quorum.parse().ok()
+    }
+}
+
+/// A witness that is no hub.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalWitness {
+    /// Its verifier key; policies name it by the key's name.
+    pub vkey: String,
+    /// Its submission prefix.
+    pub url: String,
+}
+
+/// What this hub knows of a peer beside its descriptor.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeerConfig {
+    /// Where its public files are read, if not under its log's URL.
+    pub public: Option<String>,
 }
 
 /// Addresses.
@@ -241,6 +297,24 @@ impl Config {
                 return Err(bad(key, value.to_string(), "1 to 1000000"));
             }
         }
+        if !self.witness.quorum.is_empty()
+            && let Err(error) = self.witness.quorum.parse::<Quorum>()
+        {
+            return Err(bad("witness.quorum", self.witness.quorum.clone(), &error.to_string()));
+        }
+        if !(1..=3600).contains(&self.witness.cadence_s) {
+            let value = self.witness.cadence_s.to_string();
+            return Err(bad("witness.cadence_s", value, "1 second to an hour"));
+        }
+        for external in &self.witness.external {
+            if let Err(error) = VerifierKey::parse(&external.vkey) {
+                return Err(bad(
+                    "witness.external.vkey",
+                    external.vkey.clone(),
+                    &error.to_string(),
+                ));
+            }
+        }
         if !(1..=86_400).contains(&self.log.publish_s) {
             let value = self.log.publish_s.to_string();
             return Err(bad("log.publish_s", value, "1 second to a day"));
@@ -250,6 +324,13 @@ impl Config {
             return Err(bad("desk.draw_period_s", value, "1 second to 366 days"));
         }
         Ok(())
+    }
+
+    /// Where a hub's public files are: under its log's URL, unless configured otherwise.
+    #[must_use]
+    pub fn public_url(&self, hub: &HubId, log_url: &str) -> String {
+        let configured = self.peers.get(hub.as_str()).and_then(|p| p.public.as_deref());
+        configured.unwrap_or(log_url).trim_end_matches('/').to_owned()
     }
 
     /// The hub's id.

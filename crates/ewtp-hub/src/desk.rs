@@ -208,6 +208,14 @@ async fn answers(
     Ok(out)
 }
 
+/// The hub in quarantine that an advance filing came from: what it says is not relied upon, so nothing is decided on it ahead.
+fn quarantined(shared: &Shared, dossier: &Dossier, item: &WorkItem) -> Option<ewtp_log::HubId> {
+    let filing = dossier.case.filings.iter().find(|f| f.filing_id == item.filing_id)?;
+    let from = hub(filing.stands.as_ref());
+    let directory = shared.directory.load();
+    directory.active_peer(from).filter(|p| !p.is_trusted()).map(|p| p.hub.clone())
+}
+
 async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     let mut draft = Draft { consumes: vec![item.id.clone()], ..Draft::default() };
     let Some(dossier) = dossier(shared, item).await? else { return Ok(draft) };
@@ -218,6 +226,13 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         .any(|f| f.filing_id == item.filing_id && open_request(&dossier.case, f))
     {
         // An officer asked as well: that question's own work goes on when it is answered, or overdue.
+        return Ok(draft);
+    }
+    if let Some(peer) = quarantined(shared, &dossier, item) {
+        let why = format!(
+            "{peer} is in quarantine: its traders' goods get the treatment of an origin without a hub"
+        );
+        officer(&mut draft, shared, item, &dossier, &why)?;
         return Ok(draft);
     }
     let answers = answers(shared, &dossier.case, item).await?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use ewtp_clearance::Ruleset;
 use ewtp_log::HubId;
+use ewtp_log::note::VerifierKey;
 use ewtp_proto::v1::{AccountRecord, PeerRecord, PeerState, Role};
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::route::{CUSTOMS, Speaker};
@@ -30,6 +31,30 @@ impl Peer {
     #[must_use]
     pub fn is_active(&self) -> bool {
         matches!(self.record.state(), PeerState::Active | PeerState::Quarantined)
+    }
+
+    /// Whether it is pinned at all.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.record.state() != PeerState::Removed
+    }
+
+    /// Whether what it says is relied upon.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.record.state() == PeerState::Active
+    }
+
+    /// Its witness keys: the present one, and those that its earlier descriptors named.
+    #[must_use]
+    pub fn witness_keys(&self) -> Vec<VerifierKey> {
+        self.chain.descriptors().iter().filter_map(|d| d.witness.clone()).collect()
+    }
+
+    /// Whether a witness key is its.
+    #[must_use]
+    pub fn has_witness_key(&self, key: &VerifierKey) -> bool {
+        self.chain.descriptors().iter().any(|d| d.witness.as_ref() == Some(key))
     }
 
     /// What it speaks for.
@@ -97,8 +122,13 @@ impl Directory {
             directory.accounts.insert(account.id.clone(), account);
         }
         for record in views.peers().await? {
-            let chain =
+            let mut chain =
                 Chain::verify(&record.descriptors).map_err(|e| StoreError::Value(e.to_string()))?;
+            for learnt in views.learnt(&record.hub).await? {
+                if learnt.version > chain.newest().version {
+                    chain.push(&learnt.envelope).map_err(|e| StoreError::Value(e.to_string()))?;
+                }
+            }
             let peer = Arc::new(Peer { hub: chain.hub().clone(), record, chain });
             if peer.is_active() {
                 for pin in &peer.chain.newest().tls_pins {

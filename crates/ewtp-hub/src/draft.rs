@@ -4,7 +4,9 @@
 use ewtp_log::statement::{StatementId, part_digest, seal_part_with};
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::Message;
-use ewtp_proto::store::v1::{HeardPage, Locator};
+use ewtp_proto::store::v1::{
+    CosignedHead, HeardPage, LearntDescriptor, Locator, StoredEvidence, WitnessedHead,
+};
 use ewtp_proto::v1::{FilingCore, Finding};
 
 use crate::clock::random;
@@ -167,6 +169,23 @@ pub struct Draft {
     pub late: Vec<LateEntry>,
     /// A verified page that this draft commits; its cursor must be the next.
     pub page: Option<Box<PagePlan>>,
+    /// Entries of the log that are no statements: digests of own descriptors.
+    pub raw_entries: Vec<Hash>,
+    /// What is learnt of other hubs and logs.
+    pub watched: Watched,
+}
+
+/// What a hub learns of other hubs and of logs, its own too, outside statements and lanes.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// Descriptors.
+    pub learnt: Vec<LearntDescriptor>,
+    /// Heads to cosign; each must follow the one cosigned before.
+    pub witnessed: Vec<WitnessedHead>,
+    /// Cosignatures of own heads.
+    pub cosigned: Vec<CosignedHead>,
+    /// Proofs of misconduct.
+    pub evidence: Vec<StoredEvidence>,
 }
 
 /// A statement of the own log that is said to peers who are new to it.
@@ -241,6 +260,9 @@ pub enum DraftError {
     /// The page doesn't follow on what is held.
     #[error("the page is not the next one")]
     PageStale,
+    /// Another head of that log was cosigned meanwhile.
+    #[error("another head of that log was cosigned meanwhile; start from that one")]
+    WitnessMoved,
     /// A statement is larger than `ewtp/1` allows.
     #[error(
         "statement {what} has {bytes} bytes; at most {limit} are allowed: split it or shorten its texts"

@@ -8,9 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use ewtp_log::note::NoteSigner;
 use ewtp_proto::v1;
-use ewtp_store::{SledStore, Store, StoreError};
+use ewtp_store::{SledStore, Store, StoreError, Views};
 use ewtp_tls::identity::IdentityError;
 use ewtp_tls::keyfile::{KeyFileError, read_seed};
 use ewtp_tls::{TlsIdentity, server_config};
@@ -29,7 +28,9 @@ use crate::listener::{Connections, Listener};
 use crate::network::{Network, Socket, Tcp};
 use crate::shared::Shared;
 use crate::tasks::{TaskEnded, Tasks};
-use crate::{attachments, connect, desk, peers, public, publisher, services};
+use crate::{
+    attachments, connect, cosigners, desk, gossip, own_chain, peers, public, publisher, services,
+};
 
 /// Why a hub didn't start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,9 @@ pub enum HubError {
         /// Why.
         source: std::io::Error,
     },
+    /// Keys that the own descriptor names.
+    #[error("own descriptor: {0}")]
+    OwnKeys(String),
     /// Files.
     #[error("{path}: {source}")]
     Io {
@@ -96,6 +100,12 @@ pub enum HubError {
     /// A part ended.
     #[error(transparent)]
     Task(#[from] TaskEnded),
+}
+
+impl From<own_chain::OwnChainError> for HubError {
+    fn from(error: own_chain::OwnChainError) -> Self {
+        Self::OwnKeys(error.to_string())
+    }
 }
 
 /// Opens the store of a hub: directory, configuration.
@@ -163,22 +173,25 @@ impl Hub {
             let hint = "publish a descriptor that names the certificate's key";
             return Err(HubError::Mismatch { what: "keys/tls.crt", hint });
         }
+        let witness = own_chain::witness(&files, &chain)?;
         let lists = config.code_lists()?;
         let store = open_store(&files.store(), &config)?;
         let directory: SharedDirectory =
             Arc::new(ArcSwap::from_pointee(Directory::load(&*store).await?));
-        let first = vec![chain.newest().digest];
+        let opening = Views(&*store).head().await?.is_none();
+        let descriptors = own_chain::unlogged(&*store, &chain, opening).await?;
         let (mut committer, head) = Committer::open(
             Arc::clone(&store),
             Arc::clone(&clock),
             Arc::clone(&identity),
             Arc::clone(&directory),
             config.limits.batch,
-            first,
         )
         .await?;
-        if head.borrow().size == 0 {
-            committer.open_log(vec![first_operator(&files)?]).await?;
+        if opening {
+            committer.open_log(vec![descriptors, first_operator(&files)?]).await?;
+        } else if !descriptors.raw_entries.is_empty() {
+            committer.open_log(vec![descriptors]).await?;
         }
         let ([accounts, own], queues) = Committer::queues(config.limits.queue);
         let sockets = bind(&*network, &config).await?;
@@ -197,6 +210,13 @@ impl Hub {
             network,
             directory,
             published,
+            witness: ArcSwap::from_pointee(witness),
+            cosigned: tokio::sync::watch::channel(Arc::default()).0,
+            settled: Mutex::default(),
+            seen_heads: Mutex::default(),
+            joined_heads: Mutex::default(),
+            held_heads: Mutex::default(),
+            chains_looked_for: Mutex::default(),
             head,
             accounts,
             own,
@@ -291,16 +311,9 @@ fn read_identity(config: &Config, files: &Files, chain: &Chain) -> Result<LogIde
         hint: "restore the key that the descriptor names",
     };
     let Some(generation) = chain.newest().generation() else { return Err(mismatch) };
-    let seed = read_seed(&files.log_key())?;
     let origin = generation.origin.clone();
-    let signer = NoteSigner::log(origin.as_str(), &seed).map_err(|_| HubError::Mismatch {
-        what: "keys/log.key",
-        hint: "the origin can't name a key",
-    })?;
-    if !generation.keys.iter().any(|k| k.vkey == *signer.vkey()) {
-        return Err(mismatch);
-    }
-    Ok(LogIdentity { hub, origin, signer, slot_key: *read_seed(&files.slot_key())? })
+    let signers = ArcSwap::from_pointee(own_chain::signers(files, chain)?);
+    Ok(LogIdentity { hub, origin, signers, slot_key: *read_seed(&files.slot_key())? })
 }
 
 /// The first operator's account, from what `hub init` left.
@@ -395,6 +408,9 @@ fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Res
     tasks.spawn("federation services", services::federation(Arc::clone(shared), federation_in));
     tasks.spawn("client services", services::clients(Arc::clone(shared), clients_in));
     tasks.spawn("public listener", public::run(sockets.public, Arc::clone(shared), stop.clone()));
+    tasks.spawn("own descriptor", own_chain::run(Arc::clone(shared), stop.clone()));
+    tasks.spawn("cosigners", cosigners::run(Arc::clone(shared), stop.clone()));
+    tasks.spawn("gossip", gossip::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("publisher", publisher::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("desk", desk::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("routes", connect::run(Arc::clone(shared), stop.clone()));

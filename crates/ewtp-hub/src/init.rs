@@ -39,6 +39,26 @@ impl Files {
     pub fn slot_key(&self) -> PathBuf {
         self.0.join("keys/slot.key")
     }
+    /// Log key that takes over.
+    #[must_use]
+    pub fn next_log_key(&self) -> PathBuf {
+        self.0.join("keys/log.next.key")
+    }
+    /// Witness key: cosigns the heads of other hubs.
+    #[must_use]
+    pub fn witness_key(&self) -> PathBuf {
+        self.0.join("keys/witness.key")
+    }
+    /// TLS certificate that takes over.
+    #[must_use]
+    pub fn next_tls_certificate(&self) -> PathBuf {
+        self.0.join("keys/tls.next.crt")
+    }
+    /// Its key.
+    #[must_use]
+    pub fn next_tls_key(&self) -> PathBuf {
+        self.0.join("keys/tls.next.key")
+    }
     /// Key of the idempotency hashes.
     #[must_use]
     pub fn lrn_key(&self) -> PathBuf {
@@ -174,7 +194,15 @@ pub fn origin_of(url: &str) -> Result<Origin, InitError> {
     format!("{rest}/g1").parse().map_err(|e: ewtp_log::id::NameError| bad(e.to_string()))
 }
 
-const VALIDITY_MS: u64 = 2 * 365 * 24 * 3_600_000;
+/// Name of a hub's witness key: its log's host and `/witness` (formats.md section 3). Hubs on one host have their path in it.
+#[must_use]
+pub fn witness_name(origin: &Origin) -> String {
+    let log = origin.as_str().rsplit_once('/').map_or(origin.as_str(), |(log, _)| log);
+    format!("{log}/witness")
+}
+
+/// A descriptor is valid for two years, milliseconds.
+pub const VALIDITY_MS: u64 = 2 * 365 * 24 * 3_600_000;
 
 /// Makes a hub in `dir`.
 ///
@@ -203,12 +231,16 @@ pub fn init(dir: &Path, options: &InitOptions) -> Result<Initialised, InitError>
     let tls = TlsIdentity::generate(&format!("eWTP hub {}", options.hub), &options.names)?;
     tls.save(&files.tls_certificate(), &files.tls_key())?;
     let log = NoteSigner::log(origin.as_str(), &log_seed)?;
+    let witness_seed = random::<32>()?;
+    write_seed(&files.witness_key(), &witness_seed)?;
+    let witness = NoteSigner::witness(&witness_name(&origin), &witness_seed)?;
     let payload = Descriptor::first_payload(&Template {
         hub: options.hub.clone(),
         environment: options.environment,
         window_ms: (options.now_ms, options.now_ms + VALIDITY_MS),
         root_keys: vec![root.verifying_key().to_bytes()],
         log_key: log.vkey().clone(),
+        witness: Some(witness.vkey().clone()),
         tls_pins: vec![tls.spki()],
         endpoints: vec![options.endpoint.clone()],
         log_url: options.log_url.clone(),

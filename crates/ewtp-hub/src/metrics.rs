@@ -33,6 +33,26 @@ pub fn refused(reason: &str) {
     metrics::counter!("ewtp_refused_total", "reason" => reason.to_owned()).increment(1);
 }
 
+/// A head of a peer was cosigned.
+pub fn cosigned(peer: &str) {
+    metrics::counter!("ewtp_cosigned_total", "peer" => peer.to_owned()).increment(1);
+}
+
+/// Own log entries that no settled head covers yet.
+pub fn settled_lag(entries: u64) {
+    metrics::gauge!("ewtp_settled_lag_entries").set(entries as f64);
+}
+
+/// Misconduct was proven.
+pub fn evidence(kind: &'static str) {
+    metrics::counter!("ewtp_evidence_total", "kind" => kind).increment(1);
+}
+
+/// Something that proves nothing and should be looked at.
+pub fn alarm(topic: &'static str) {
+    metrics::counter!("ewtp_alarms_total", "topic" => topic).increment(1);
+}
+
 /// A decision was logged.
 pub fn decided(code: &'static str) {
     metrics::counter!("ewtp_decisions_total", "code" => code).increment(1);

@@ -25,15 +25,15 @@ pub(crate) async fn supervise(
     stop: CancellationToken,
 ) -> Result<(), TaskEnded> {
     let mut head = shared.head.clone();
-    let mut receivers: BTreeMap<HubId, (Vec<String>, CancellationToken)> = BTreeMap::new();
+    let mut receivers: BTreeMap<HubId, (u64, CancellationToken)> = BTreeMap::new();
     let mut tasks = tokio::task::JoinSet::new();
     loop {
         let directory = shared.directory.load_full();
-        receivers.retain(|hub, (descriptors, stop)| {
+        receivers.retain(|hub, (version, stop)| {
             let keep = directory
                 .peers
                 .get(hub)
-                .is_some_and(|p| p.is_active() && p.record.descriptors == *descriptors);
+                .is_some_and(|p| p.is_active() && p.chain.newest().version == *version);
             if !keep {
                 stop.cancel();
             }
@@ -53,7 +53,7 @@ pub(crate) async fn supervise(
                 progress.owed.store(state.lane_size - state.cursor, Ordering::Relaxed);
             }
             let token = stop.child_token();
-            receivers.insert(hub.clone(), (peer.record.descriptors.clone(), token.clone()));
+            receivers.insert(hub.clone(), (peer.chain.newest().version, token.clone()));
             #[expect(
                 clippy::disallowed_methods,
                 reason = "owned by this task's JoinSet, joined below"

@@ -48,7 +48,18 @@ pub enum ReceiptError {
     },
 }
 
-/// Inclusion of a log entry under the durable head.
+/// The head that a proof is given under: the first cosigned one that holds the entry, else the newest.
+async fn proving_head(shared: &Shared, index: u64) -> Result<DurableHead, StoreError> {
+    let views = Views(&*shared.store);
+    if let Some(cosigned) = views.cosigned_from(index + 1).await?
+        && let Some(head) = views.head_of(cosigned.size).await?
+    {
+        return Ok(DurableHead { checkpoint: cosigned.note.into(), ..DurableHead::of(&head)? });
+    }
+    Ok(shared.durable_above(index).await)
+}
+
+/// Inclusion of a log entry under a head.
 async fn log_proof(
     shared: &Shared,
     head: &DurableHead,
@@ -107,13 +118,20 @@ pub async fn proof_for_peer(
     index: u64,
     lane: LaneWanted,
 ) -> Result<Option<v1::GetProofResponse>, StoreError> {
-    let head = shared.head.borrow().clone();
+    let mut head = proving_head(shared, index).await?;
     let held = Views(&*shared.store).lane(peer.as_str(), number, 1).await?;
     if number == 0 || held.first() != Some(&index) {
         return Ok(None);
     }
     let lane = match lane {
-        LaneWanted::Yes => lane_path(shared, &head, peer, number).await?.map(|l| l.to_text()),
+        LaneWanted::Yes => {
+            let mut path = lane_path(shared, &head, peer, number).await?;
+            if path.is_none() {
+                head = shared.durable_above(index).await;
+                path = lane_path(shared, &head, peer, number).await?;
+            }
+            path.map(|l| l.to_text())
+        }
         LaneWanted::No => None,
     };
     let log = log_proof(shared, &head, index).await?.to_text();
@@ -140,14 +158,16 @@ pub async fn receipt_of_own(
     let views = Views(&*shared.store);
     let Some(statement) = views.own(index).await? else { return Ok(None) };
     // Log and lane have to open under one head, and commits go on meanwhile.
-    let head = shared.durable_above(index).await;
-    let lane = match peer {
-        Some(peer) => match lane_number(shared, &head, peer, index).await? {
-            Some(number) => lane_path(shared, &head, peer, number).await?,
-            None => None,
-        },
-        None => None,
-    };
+    let mut head = proving_head(shared, index).await?;
+    let mut lane = None;
+    if let Some(peer) = peer {
+        lane = lane_of(shared, &head, peer, index).await?;
+        if lane.is_none() {
+            // It was said to that peer after the head that was cosigned.
+            head = shared.durable_above(index).await;
+            lane = lane_of(shared, &head, peer, index).await?;
+        }
+    }
     let receipt = Receipt {
         header: String::from_utf8_lossy(&statement.header).into_owned(),
         parts: shown_parts(&statement, viewer, wanted),
@@ -157,6 +177,19 @@ pub async fn receipt_of_own(
         descriptors: vec![shared.chain.load().newest_ref()],
     };
     Ok(Some(receipt.to_text()))
+}
+
+/// The lane path of a log index under a head, where that peer was told it by then.
+async fn lane_of(
+    shared: &Shared,
+    head: &DurableHead,
+    peer: &HubId,
+    index: u64,
+) -> Result<Option<LanePath>, StoreError> {
+    match lane_number(shared, head, peer, index).await? {
+        Some(number) => lane_path(shared, head, peer, number).await,
+        None => Ok(None),
+    }
 }
 
 /// Lane number of a log index: lanes are in order of addressing, so it is searched from the end.

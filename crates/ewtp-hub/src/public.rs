@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
 use crate::network::{Bytes, Socket};
-use crate::public_log;
 use crate::shared::Shared;
+use crate::{public_log, public_witness};
 
 /// A caller has to send its request line and headers within this time.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
@@ -95,6 +95,9 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/readyz", get(ready))
         .route("/descriptors", get(descriptors))
         .merge(public_log::routes(shared));
+    if shared.config.witness.public {
+        router = router.merge(public_witness::routes());
+    }
     if shared.config.listen.metrics {
         router = router.route("/metrics", get(metrics));
     }
@@ -150,7 +153,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     }
 }
 
-async fn descriptors(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+pub(crate) async fn descriptors(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/jsonl")], shared.chain.load().to_file())
 }
 

@@ -26,7 +26,9 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 pub(crate) fn routes(shared: &Shared) -> Router<Arc<Shared>> {
     let origin = shared.identity.origin.as_str();
     let path = origin.find('/').and_then(|at| origin.get(at..)).unwrap_or_default();
+    let log = path.rsplit_once('/').map_or("", |(log, _)| log);
     Router::new()
+        .route(&format!("{log}/descriptors"), get(crate::public::descriptors))
         .route(&format!("{path}/checkpoint"), get(checkpoint))
         .route(&format!("{path}/{{*tile}}"), get(tile_or_bundle))
 }

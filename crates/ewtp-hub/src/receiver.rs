@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ewtp_log::page::{EntryBody, LaneState, LaneTrust, Page, PageVerdict, verify_page};
+use ewtp_log::page::{
+    EntryBody, LaneState, LaneTrust, Page, PageRefusal, PageVerdict, verify_page,
+};
 use ewtp_log::statement::commitment;
 use ewtp_log::{HubId, LaneNumber};
-use ewtp_proto::store::v1::{HeardPage, Locator};
-use ewtp_proto::v1;
+use ewtp_proto::store::v1::{HeardPage, HeardStatement, Locator};
 use ewtp_proto::v1::federation_service_client::FederationServiceClient;
 use ewtp_proto::v1::subscribe_response::Message as Said;
+use ewtp_proto::{Message as _, v1};
 use ewtp_store::planted::{self, Bug};
 use ewtp_store::views::lane_to_stored;
 use ewtp_store::{StoreError, Views};
@@ -24,8 +26,10 @@ use crate::committer::heard;
 use crate::directory::{Peer, speaker};
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, PagePlan, WorkPlan};
 use crate::page_wire;
+use crate::peer_chains::{self, TakeError};
 use crate::shared::Shared;
-use crate::statement_check::{IDENTITY_USED, Judge, Pending, Said as Meaning, Verdict};
+use crate::statement_check::{IDENTITY_USED, Judge, Pending, Said as Meaning, UNPROVEN, Verdict};
+use crate::{evidence, gossip, lane_evidence, settled};
 
 /// First and longest pause before a peer is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -61,6 +65,9 @@ pub enum StreamEnded {
     /// The pinned chain has no log in use.
     #[error("the peer's descriptor names no log")]
     NoLog,
+    /// Its descriptors.
+    #[error(transparent)]
+    Chain(#[from] TakeError),
     /// No randomness.
     #[error("no randomness: {0}")]
     Random(#[from] getrandom::Error),
@@ -79,6 +86,18 @@ pub struct Progress {
     pub pages: AtomicU64,
     /// Last error.
     pub last_error: Mutex<String>,
+}
+
+impl Progress {
+    /// Keeps an error; true if it is another than the last one.
+    fn is_new(&self, error: &str) -> bool {
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = *last != error;
+        if new {
+            error.clone_into(&mut last);
+        }
+        new
+    }
 }
 
 /// Runs until `stop` fires; errors of the peer are retried, errors of the own store end the hub.
@@ -107,15 +126,27 @@ pub async fn run(
         };
         let was_connected = progress.connected.swap(false, Ordering::Relaxed);
         match ended {
-            Err(StreamEnded::Store(e)) => return Err(e),
-            Err(StreamEnded::Draft(DraftError::InDoubt)) => return Ok(()), // the hub is stopping
+            Err(StreamEnded::Store(e) | StreamEnded::Chain(TakeError::Store(e))) => return Err(e),
+            Err(
+                StreamEnded::Draft(DraftError::InDoubt)
+                | StreamEnded::Chain(TakeError::Draft(DraftError::InDoubt)),
+            ) => return Ok(()), // the hub is stopping
             Ok(()) => {}
             Err(error) => {
                 let text = error.to_string();
-                let mut last = progress.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-                if *last != text {
+                if progress.is_new(&text) {
                     tracing::warn!(peer = %hub, %error, "lane interrupted");
-                    *last = text;
+                }
+                // Its keys may have changed while this hub slept.
+                if matches!(
+                    error,
+                    StreamEnded::Dial(_) | StreamEnded::Page(PageRefusal::Signature(_))
+                ) {
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => return Ok(()),
+                        _ = peer_chains::refresh(&shared, &hub) => {}
+                    }
                 }
             }
         }
@@ -150,6 +181,9 @@ async fn stream(shared: &Shared, peer: &Peer, progress: &Progress) -> Result<(),
         code: format!("{:?}", s.code()),
         message: s.message().into(),
     };
+    if state.head_size.0 == 0 {
+        gossip::first_contact(shared, &peer.hub).await?;
+    }
     let mut pages = client.subscribe(request).await.map_err(call)?.into_inner();
     progress.connected.store(true, Ordering::Relaxed);
     while let Some(message) = pages.message().await.map_err(call)? {
@@ -158,7 +192,17 @@ async fn stream(shared: &Shared, peer: &Peer, progress: &Progress) -> Result<(),
                 let page = page_wire::from_wire(page)?;
                 on_page(shared, peer, &origin, &mut state, page, progress).await?;
             }
-            Some(Said::Descriptors(_) | Said::Cosigned(_)) | None => {}
+            Some(Said::Descriptors(chain)) => {
+                // The directory changes with it, and this stream begins anew under the new keys.
+                peer_chains::take(shared, peer, &chain.envelopes).await?;
+            }
+            Some(Said::Cosigned(note)) => {
+                if let Err(error) = settled::take(shared, peer, &state, &note) {
+                    tracing::warn!(peer = %peer.hub, %error, "a cosigned head is not taken");
+                    crate::metrics::alarm("cosigned-head");
+                }
+            }
+            None => {}
         }
     }
     Err(StreamEnded::Closed)
@@ -179,13 +223,25 @@ async fn on_page(
         Ok(PageVerdict::Drop) => return Ok(()),
         Err(refusal) => {
             crate::metrics::page_refused(peer.hub.as_str(), refusal.code());
+            misconduct(shared, peer, state, &page, &refusal).await?;
             return Err(refusal.into());
         }
     };
     compare_clocks(shared, peer, &page);
     let statements = page.entries.len();
+    let held = lane_evidence::held(state, &next, &page, &shared.identity.hub);
+    let generation = origin.generation();
     let (draft, erased) = draft_of(shared, peer, state, &next, page).await?;
+    let (again, told) = (said_again(&draft), told_of_us(shared, &draft));
     shared.own.submit(draft).await?;
+    if let Some(held) = held {
+        shared.saw_in_lane(origin.as_str(), held.note.as_bytes());
+        shared.hold_head(&peer.hub, held);
+    }
+    standing_here(shared, peer, &told);
+    for number in again {
+        lane_evidence::said_twice(shared, peer, generation, LaneNumber(number)).await?;
+    }
     for digest in erased {
         crate::attachments::forget(shared, &digest).await;
     }
@@ -197,6 +253,77 @@ async fn on_page(
     crate::metrics::page_verified(peer.hub.as_str(), statements);
     crate::metrics::lane_lag(peer.hub.as_str(), "in", state.lane_size - state.cursor, 0.0);
     Ok(())
+}
+
+fn unproven(peer: &Peer) -> v1::Finding {
+    v1::Finding {
+        code: UNPROVEN.into(),
+        value: peer.hub.to_string(),
+        allowed: "what a hub in quarantine says is kept and not relied upon".into(),
+        ..Default::default()
+    }
+}
+
+/// How a peer says that it regards this hub.
+fn told_of_us(shared: &Shared, draft: &Draft) -> Vec<v1::StandingCore> {
+    let Some(page) = &draft.page else { return Vec::new() };
+    let mut told = Vec::new();
+    for (statement, blobs) in page.page.statements.iter().zip(&page.blobs) {
+        let kind = ewtp_log::Header::parse(&statement.header).map(|h| h.id.kind);
+        let core = blobs.iter().find(|(name, _)| name == "core");
+        let core = core.and_then(|(name, blob)| ewtp_log::statement::open_part(name, blob).ok());
+        if let (Ok("standing"), Some(core)) = (kind.as_deref(), core)
+            && let Ok(core) = v1::StandingCore::decode(core)
+            && core.hub == shared.identity.hub.as_str()
+        {
+            told.push(core);
+        }
+    }
+    told
+}
+
+fn standing_here(shared: &Shared, peer: &Peer, told: &[v1::StandingCore]) {
+    for core in told {
+        let what = if core.quarantined { "in quarantine" } else { "suspended" };
+        let text = format!("{} regards this hub as {what}: {}", peer.hub, core.reason);
+        let topic = format!("standing at {}", peer.hub);
+        shared.warn(&topic, (!core.reinstated).then_some(text));
+    }
+}
+
+/// What a refused page shows: two signed heads of one size are a proof by themselves; else the issuer is asked to open the lane.
+async fn misconduct(
+    shared: &Shared,
+    peer: &Peer,
+    state: &LaneState,
+    page: &Page,
+    refusal: &PageRefusal,
+) -> Result<(), StoreError> {
+    match refusal {
+        PageRefusal::Split { .. } => {
+            let (Some(held), Some(head)) = (shared.held_head(&peer.hub), &page.head) else {
+                return Ok(());
+            };
+            let new = String::from_utf8_lossy(&head.checkpoint);
+            if held.size == state.head_size.0 {
+                evidence::two_heads(shared, &peer.hub, &held.note, &new).await?;
+            }
+            Ok(())
+        }
+        PageRefusal::Root
+        | PageRefusal::LaneRoot
+        | PageRefusal::LaneShrinks { .. }
+        | PageRefusal::Slot { .. } => lane_evidence::ask(shared, peer).await,
+        _ => Ok(()),
+    }
+}
+
+/// Lane numbers of the statements of a page whose identity was used before.
+fn said_again(draft: &Draft) -> Vec<u64> {
+    let Some(page) = &draft.page else { return Vec::new() };
+    let again = |s: &HeardStatement| s.not_honoured.iter().any(|r| r.code == IDENTITY_USED);
+    let numbered = (page.page.first..).zip(&page.page.statements);
+    numbered.filter(|(_, s)| again(s)).map(|(n, _)| n).collect()
 }
 
 /// A receiver compares with its own clock only to alarm. A live page's newest statement was logged a moment ago; an old one in
@@ -263,6 +390,9 @@ async fn draft_of(
         };
         held.not_honoured = verdict.not_honoured;
         held.warnings = verdict.warnings;
+        if !peer.is_trusted() {
+            held.warnings.push(unproven(peer));
+        }
         statements.push(held);
     }
     if planted::is(Bug::LaneGap) && statements.len() > 1 {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use ewtp_log::HubId;
-use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
+use ewtp_log::note::NoteSigner;
+use ewtp_log::{Hash, HubId};
+use ewtp_proto::store::v1::{CaseRecord, CosignedHead, FilingRecord};
 use ewtp_proto::v1;
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_tls::TlsIdentity;
@@ -22,6 +23,8 @@ use crate::clock::Clock;
 use crate::committer::{DurableHead, LogIdentity, Submitter};
 use crate::config::Config;
 use crate::directory::SharedDirectory;
+use crate::gossip::Seen;
+use crate::lane_evidence::HeldHead;
 use crate::limits::AccountLimits;
 use crate::network::Network;
 use crate::receiver::Progress;
@@ -42,6 +45,20 @@ pub struct Shared {
     pub directory: SharedDirectory,
     /// Newest durable head.
     pub head: watch::Receiver<DurableHead>,
+    /// Cosigns other hubs' heads, where this hub has a witness key.
+    pub witness: ArcSwap<Option<NoteSigner>>,
+    /// The newest own head with cosignatures; moved by the cosigners' task alone.
+    pub cosigned: watch::Sender<Arc<CosignedHead>>,
+    /// Size up to which each peer's log is settled.
+    pub settled: Mutex<BTreeMap<String, u64>>,
+    /// Newest verified head of each log.
+    pub seen_heads: Mutex<BTreeMap<String, Seen>>,
+    /// Pairs of heads that a proof joined.
+    pub joined_heads: Mutex<BTreeMap<String, (Hash, Hash)>>,
+    /// The last accepted head of each lane, opened.
+    pub held_heads: Mutex<BTreeMap<HubId, HeldHead>>,
+    /// When a peer's chain was looked for last.
+    pub chains_looked_for: Mutex<BTreeMap<HubId, tokio::time::Instant>>,
     /// The head that outsiders see; moved by the publisher alone.
     pub published: ArcSwap<DurableHead>,
     /// Queue of accounts.
@@ -89,10 +106,15 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The published head as a note.
+    /// The published head as a note, with the cosignatures that it has.
     #[must_use]
     pub fn published_note(&self) -> String {
-        self.published.load().checkpoint.to_string()
+        let published = self.published.load();
+        let cosigned = self.cosigned.borrow();
+        match cosigned.size == published.size {
+            true => cosigned.note.clone(),
+            false => published.checkpoint.to_string(),
+        }
     }
 
     /// Own newest descriptor.

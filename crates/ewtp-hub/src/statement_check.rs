@@ -83,6 +83,8 @@ pub struct Judge<'a> {
 
 /// Most reasons kept of one statement.
 const REASONS_MAX: usize = 32;
+/// Code of a warning on what was heard of a hub in quarantine.
+pub const UNPROVEN: &str = "unproven";
 /// Code of a statement whose identity was used before; it is not answered, so that nobody makes us answer twice.
 pub const IDENTITY_USED: &str = "identity-used";
 

@@ -91,6 +91,7 @@ pub(crate) fn apply<C: Cells>(
         run.heard(read, page)?;
     }
     run.work(read)?;
+    run.watching(read);
     run.finish(read)
 }
 
@@ -467,6 +468,24 @@ impl<C: Cells> Apply<'_, C> {
             &StoredRuleset { core: Some(core), text, log_index: said.log_index, commitment },
         );
         Ok(())
+    }
+
+    /// What is known of logs and of who keeps them.
+    fn watching(&mut self, read: &ReadFrame) {
+        let frame = &read.frame;
+        for learnt in &frame.learnt {
+            let key = Key::new(Kind::Descriptor).text(&learnt.hub).number(learnt.version);
+            self.put(key.finish(), learnt);
+        }
+        for head in &frame.witnessed {
+            self.put(Key::new(Kind::Witnessed).text(&head.origin).finish(), head);
+        }
+        for head in &frame.cosigned {
+            self.put(Key::new(Kind::Cosigned).number(head.size).finish(), head);
+        }
+        for evidence in &frame.evidence {
+            self.put(Key::new(Kind::Evidence).bytes(&evidence.digest).finish(), evidence);
+        }
     }
 
     /// Work by id, and in the index of what it waits for: an officer's items are in none, so they hide nothing.

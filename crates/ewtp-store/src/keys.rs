@@ -54,6 +54,14 @@ pub enum Kind {
     Account = b'A',
     /// Peer.
     Peer = b'P',
+    /// Descriptor learnt, by hub and version.
+    Descriptor = b'D',
+    /// Head of another log that was cosigned last, by origin.
+    Witnessed = b'W',
+    /// Own head with cosignatures, by size.
+    Cosigned = b'C',
+    /// Proof of misconduct, by its digest.
+    Evidence = b'E',
     /// Ruleset by name and version.
     Ruleset = b'U',
     /// Chunk of a sorted run of rows.

@@ -8,8 +8,9 @@ use ewtp_log::statement::{StatementId, commitment, open_part};
 use ewtp_log::tree::{Frontier, compact_range, consistency_plan, inclusion_plan, join};
 use ewtp_log::{Hash, TreeSize, tile};
 use ewtp_proto::store::v1::{
-    CaseRecord, Change, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
-    OwnStatement, StoredDrawKey, StoredRuleset, WorkItem,
+    CaseRecord, Change, ChangeRun, CosignedHead, Counters, Frame, LaneState as StoredLane,
+    LearntDescriptor, Locator, LogHead, OwnStatement, StoredDrawKey, StoredEvidence, StoredRuleset,
+    WitnessedHead, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 
@@ -287,6 +288,67 @@ impl<S: Store + ?Sized> Views<'_, S> {
         self.load_all(Key::new(Kind::Peer)).await
     }
 
+    /// Descriptors of a hub that were learnt after it was pinned, by version; of this hub those that are logged.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn learnt(&self, hub: &str) -> Result<Vec<LearntDescriptor>, StoreError> {
+        self.load_all(Key::new(Kind::Descriptor).text(hub)).await
+    }
+
+    /// The head of another log that this hub cosigned last.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn witnessed(&self, origin: &str) -> Result<Option<WitnessedHead>, StoreError> {
+        self.load(Key::new(Kind::Witnessed).text(origin).finish()).await
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn all_witnessed(&self) -> Result<Vec<WitnessedHead>, StoreError> {
+        self.load_all(Key::new(Kind::Witnessed)).await
+    }
+
+    /// The first own head of at least this size that was cosigned.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn cosigned_from(&self, size: u64) -> Result<Option<CosignedHead>, StoreError> {
+        let prefix = Key::new(Kind::Cosigned);
+        let from = prefix.clone().number(size).finish();
+        let rows = self.0.scan(&from, &prefix.end(), 1).await?;
+        rows.first().map(|(_, value)| decode(value)).transpose()
+    }
+
+    /// The newest own head that was cosigned.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn newest_cosigned(&self) -> Result<Option<CosignedHead>, StoreError> {
+        let prefix = Key::new(Kind::Cosigned);
+        let row = self.0.last_before(&prefix.clone().finish(), &prefix.end()).await?;
+        row.map(|(_, value)| decode(&value)).transpose()
+    }
+
+    /// All proofs of misconduct.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn evidence(&self) -> Result<Vec<StoredEvidence>, StoreError> {
+        self.load_all(Key::new(Kind::Evidence)).await
+    }
+
+    /// Whether this very proof is held.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn holds_evidence(&self, digest: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.0.get(&Key::new(Kind::Evidence).bytes(digest).finish()).await?.is_some())
+    }
+
     /// All rulesets, by name and version.
     ///
     /// # Errors
@@ -398,6 +460,16 @@ impl<S: Store + ?Sized> Views<'_, S> {
         };
         let found = read.frame.own.iter().find(|s| s.index == index);
         Ok(found.map(|s| own_statement(&read, s)))
+    }
+
+    /// The own head of exactly this size, as it was signed; sizes inside a batch have none.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn head_of(&self, size: u64) -> Result<Option<LogHead>, StoreError> {
+        let Some(last) = size.checked_sub(1) else { return Ok(None) };
+        let read = self.frame_of(Key::new(Kind::OwnFrame), last).await?;
+        Ok(read.and_then(|r| r.frame.head.clone()).filter(|h| h.size == size))
     }
 
     /// Own statements by ascending log indexes; each frame is read once.

@@ -142,6 +142,8 @@ pub struct Template {
     pub root_keys: Vec<[u8; 32]>,
     /// Log key of the first generation.
     pub log_key: VerifierKey,
+    /// Witness key.
+    pub witness: Option<VerifierKey>,
     /// SHA-256 of SPKIs of the federation listener.
     pub tls_pins: Vec<[u8; 32]>,
     /// `host:port` of the federation listener.
@@ -243,7 +245,7 @@ impl Descriptor {
                 }],
                 closing: None,
             }],
-            witness: None,
+            witness: t.witness.as_ref().map(VerifierKey::to_text),
             witnesses: Vec::new(),
             tls_pins: t.tls_pins.iter().map(|p| base64::encode(p)).collect(),
             endpoints: t.endpoints.clone(),

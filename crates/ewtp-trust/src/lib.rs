@@ -11,8 +11,10 @@ pub mod chain;
 pub mod descriptor;
 pub mod dsse;
 pub mod retired;
+pub mod revision;
 pub mod trusted;
 
 pub use chain::{Chain, ChainError};
 pub use descriptor::{Descriptor, DescriptorError};
+pub use revision::Revision;
 pub use trusted::ChainTrust;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::args_acts::{Adopt, DeskCommand, MandateCommand, ReportedEvent, Withdraw};
-use crate::args_log::{EvidenceCommand, LogCommand};
+use crate::args_log::{EvidenceCommand, LogCommand, RotatedKey, SignArgs};
 
 /// Operators and traders at an eWTP hub.
 #[derive(Parser)]
@@ -140,6 +140,28 @@ pub(crate) enum HubCommand {
         #[arg(long, default_value = ".")]
         dir: PathBuf,
     },
+    /// Change a key: a new descriptor is signed with the root key, and a running daemon takes it. Log and TLS keys overlap with the
+    /// old one until --finish.
+    Rotate {
+        /// Which key.
+        #[arg(value_enum)]
+        key: RotatedKey,
+        /// End the overlap.
+        #[arg(long)]
+        finish: bool,
+        /// Names in the new TLS certificate.
+        #[arg(long = "name")]
+        names: Vec<String>,
+        #[command(flatten)]
+        sign: SignArgs,
+    },
+    /// Name the witnesses that cosign this hub's heads, at most 15; the list replaces the one before.
+    Witnesses {
+        /// Descriptor files of hubs, or verifier keys.
+        witnesses: Vec<String>,
+        #[command(flatten)]
+        sign: SignArgs,
+    },
     /// How the hub is.
     Status,
 }
@@ -212,7 +234,7 @@ pub(crate) enum PeerCommand {
         #[arg(long)]
         reason: String,
     },
-    /// Go on with a suspended peer.
+    /// Go on with a suspended peer, or reinstate one that is in quarantine.
     Resume {
         /// Hub id.
         hub: String,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// Keys that a log is checked with.
 #[derive(Args)]
@@ -78,8 +78,54 @@ pub(crate) enum LogCommand {
     },
 }
 
+/// Which key.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum RotatedKey {
+    /// Signs the log's heads.
+    Log,
+    /// Cosigns other hubs' heads.
+    Witness,
+    /// Shown by the listeners.
+    Tls,
+    /// Signs descriptors.
+    Root,
+}
+
+/// The root key that signs a new descriptor.
+#[derive(Args)]
+pub(crate) struct SignArgs {
+    /// Directory of the hub.
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// The root key, if it is not in the directory.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_key: Option<PathBuf>,
+    /// File with the root key's passphrase; asked for if absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum EvidenceCommand {
+    /// Proofs of misconduct that the hub holds, and whom they are against.
+    List {
+        /// Write each to a file in this directory.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Put two receipts side by side that give one identity two contents: evidence, if both verify.
+    Join {
+        /// Receipt.
+        a: PathBuf,
+        /// Receipt.
+        b: PathBuf,
+        /// Where to write the evidence.
+        #[arg(long)]
+        out: PathBuf,
+        /// Descriptor file of the hub that issued both.
+        #[arg(long)]
+        descriptor: PathBuf,
+    },
     /// Verify evidence offline, with nothing but the descriptors of the hub that it is against.
     Verify {
         /// Evidence file.

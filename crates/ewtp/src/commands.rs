@@ -16,5 +16,6 @@ pub(crate) mod log;
 pub(crate) mod peer;
 pub(crate) mod receipt;
 pub(crate) mod replay;
+pub(crate) mod rotate;
 pub(crate) mod ruleset;
 pub(crate) mod store;

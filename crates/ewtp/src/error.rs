@@ -27,6 +27,9 @@ pub(crate) enum CliError {
     /// Making a hub.
     #[error("{0}")]
     Init(#[from] ewtp_hub::init::InitError),
+    /// Changing keys.
+    #[error("nothing was changed: {0}")]
+    Rotate(#[from] ewtp_hub::rotate::RotateError),
     /// A chain.
     #[error("descriptor: {0}")]
     Chain(#[from] ewtp_trust::ChainError),

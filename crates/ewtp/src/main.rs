@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Command::Attachment(command) => commands::attachment::run(command, &cli.profile, &out),
         Command::Receipt(command) => commands::receipt::run(command, &cli.profile, &out),
         Command::Log(command) => commands::log::run(&command, &cli.profile, &out),
-        Command::Evidence(command) => commands::evidence::run(&command, &out),
+        Command::Evidence(command) => commands::evidence::run(&command, &cli.profile, &out),
         Command::Audit(command) => commands::audit::run(&command, &cli.profile, &out),
         Command::Store(command) => commands::store::run(&command, &out),
         Command::Demo(command) => demo::run(&command, &out),

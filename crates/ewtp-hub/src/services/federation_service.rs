@@ -13,6 +13,11 @@ use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use ewtp_log::Hash;
+use ewtp_log::witness::{AddCheckpoint, HASHES_MAX};
+use ewtp_proto::store::v1::CosignedHead;
+use ewtp_store::keys::LOG_TREE;
+
 use super::pieces::file_pieces;
 use super::{caller, status};
 use crate::attachments::of_parts;
@@ -21,6 +26,7 @@ use crate::directory::Peer;
 use crate::lane_server::{LaneServer, Position};
 use crate::prove::{LaneWanted, proof_for_peer};
 use crate::shared::Shared;
+use crate::{gossip, settled, witness};
 
 pub(super) struct Federation {
     pub(super) shared: Arc<Shared>,
@@ -47,24 +53,36 @@ struct Lane {
     under: DurableHead,
     watch: tokio::sync::watch::Receiver<DurableHead>,
     sent_partial: bool,
+    /// Version of the own descriptor that the subscriber holds.
+    version: u64,
+    /// Size of the newest cosigned head that it was sent.
+    cosigned: u64,
+    cosignatures: tokio::sync::watch::Receiver<Arc<CosignedHead>>,
     /// Fires when the hub stops or a newer stream of this peer replaces this one.
     ended: CancellationToken,
 }
 
 impl Lane {
-    async fn next(&mut self) -> Result<Option<v1::Page>, Status> {
+    async fn next(&mut self) -> Result<Option<Message>, Status> {
         loop {
             if self.ended.is_cancelled() {
                 return Ok(None);
             }
             let peer = self.shared.directory.load().peers.get(&self.server.peer).cloned();
             let Some(peer) = peer.filter(|p| p.is_active()) else { return Ok(None) };
+            if let Some(chain) = self.newer_chain() {
+                return Ok(Some(Message::Descriptors(chain)));
+            }
             let scope = peer.record.scope.clone().unwrap_or_default();
             let page = self.server.next_page(&mut self.at, &self.under, &scope).await;
             if let Some(page) = page.map_err(|e| status::store(&e))? {
                 self.note_progress();
                 self.sent_partial = true;
-                return Ok(Some(crate::page_wire::to_wire(page)));
+                return Ok(Some(Message::Page(crate::page_wire::to_wire(page))));
+            }
+            let cosigned = settled::for_subscriber(&self.shared, self.at, &mut self.cosigned).await;
+            if let Some(cosigned) = cosigned.map_err(|e| status::store(&e))? {
+                return Ok(Some(Message::Cosigned(cosigned)));
             }
             if self.sent_partial {
                 // Busy lane: company for the next page costs the receiver fewer frames.
@@ -81,8 +99,23 @@ impl Lane {
                 biased;
                 () = self.ended.cancelled() => return Ok(None),
                 changed = self.watch.changed() => if changed.is_err() { return Ok(None) },
+                changed = self.cosignatures.changed() => if changed.is_err() { return Ok(None) },
             }
         }
+    }
+
+    /// The own chain, where it has grown past what the subscriber holds.
+    fn newer_chain(&mut self) -> Option<v1::DescriptorChain> {
+        let own = self.shared.chain.load();
+        let version = own.newest().version;
+        if version <= self.version {
+            return None;
+        }
+        self.version = version;
+        Some(v1::DescriptorChain {
+            hub: own.hub().to_string(),
+            envelopes: own.envelopes().to_vec(),
+        })
     }
 
     /// What this peer asked past, for the lag that operators see.
@@ -157,6 +190,7 @@ impl FederationService for Federation {
             return Err(status::field("generation", message));
         }
         let mut watch = self.shared.head.clone();
+        let cosignatures = self.shared.cosigned.subscribe();
         let under = watch.borrow_and_update().clone();
         let said = under.slots.iter().find(|s| s.peer == peer.hub).map_or(0, |s| s.lane_size);
         if request.cursor > said || request.head_size > under.size {
@@ -177,29 +211,19 @@ impl FederationService for Federation {
             under,
             watch,
             sent_partial: false,
+            version: u64::from(request.descriptor_version),
+            cosigned: 0,
+            cosignatures,
             ended: self.shared.subscribe(&peer.hub),
         };
         lane.note_progress();
-        let own = self.shared.chain.load_full();
-        let mut newer = None;
-        if own.newest().version > u64::from(request.descriptor_version) {
-            let chain = v1::DescriptorChain {
-                hub: own.hub().to_string(),
-                envelopes: own.envelopes().to_vec(),
-            };
-            newer = Some(v1::SubscribeResponse { message: Some(Message::Descriptors(chain)) });
-        }
-        let stream = futures_util::stream::unfold((lane, newer), |(mut lane, newer)| async move {
-            if let Some(first) = newer {
-                return Some((Ok(first), (lane, None)));
-            }
+        let stream = futures_util::stream::unfold(lane, |mut lane| async move {
             match lane.next().await {
-                Ok(Some(page)) => Some((
-                    Ok(v1::SubscribeResponse { message: Some(Message::Page(page)) }),
-                    (lane, None),
-                )),
+                Ok(Some(message)) => {
+                    Some((Ok(v1::SubscribeResponse { message: Some(message) }), lane))
+                }
                 Ok(None) => None,
-                Err(status) => Some((Err(status), (lane, None))),
+                Err(status) => Some((Err(status), lane)),
             }
         });
         Ok(Response::new(Box::pin(stream)))
@@ -296,18 +320,74 @@ impl FederationService for Federation {
         request: Request<v1::GetHeadRequest>,
     ) -> Result<Response<v1::GetHeadResponse>, Status> {
         peer(&self.shared, &request)?;
-        let origin = request.into_inner().origin;
-        if !origin.is_empty() && origin != self.shared.identity.origin.as_str() {
-            return Err(later("the head of another log"));
+        let request = request.into_inner();
+        if !request.origin.is_empty() && request.origin != self.shared.identity.origin.as_str() {
+            return self.third_head(&request.origin).map(Response::new);
         }
-        let checkpoint = self.shared.head.borrow().checkpoint.as_bytes().to_vec();
-        Ok(Response::new(v1::GetHeadResponse { checkpoint, consistency: Vec::new() }))
+        let head = self.shared.head.borrow().clone();
+        let size = if request.size == 0 { head.size } else { request.size };
+        if request.from_size > size || size > head.size {
+            let message = format!("this log has {} entries; from_size is at most size", head.size);
+            return Err(status::field("from_size", message));
+        }
+        let proof = ewtp_store::Views(&*self.shared.store)
+            .consistency(LOG_TREE, request.from_size, size)
+            .await
+            .map_err(|e| status::store(&e))?;
+        Ok(Response::new(v1::GetHeadResponse {
+            checkpoint: head.checkpoint.as_bytes().to_vec(),
+            consistency: proof.iter().map(|h| h.0.to_vec()).collect(),
+            frontier: Vec::new(),
+        }))
     }
 
     async fn add_checkpoint(
         &self,
-        _: Request<v1::AddCheckpointRequest>,
+        request: Request<v1::AddCheckpointRequest>,
     ) -> Result<Response<v1::AddCheckpointResponse>, Status> {
-        Err(later("AddCheckpoint"))
+        peer(&self.shared, &request)?;
+        let request = request.into_inner();
+        let proof: Option<Vec<Hash>> = request.proof.iter().map(|h| Hash::from_slice(h)).collect();
+        let proof = proof.filter(|p| p.len() <= HASHES_MAX);
+        let proof =
+            proof.ok_or_else(|| status::field("proof", "at most 63 hashes of 32 bytes".into()))?;
+        let checkpoint = String::from_utf8(request.checkpoint)
+            .map_err(|_| status::field("checkpoint", "a note is UTF-8".into()))?;
+        let request = AddCheckpoint { old: request.old_size, proof, checkpoint };
+        let lines = witness::add_checkpoint(&self.shared, &request).await;
+        let lines = lines.map_err(|e| status::witness(&e))?;
+        Ok(Response::new(v1::AddCheckpointResponse { lines: lines.into_bytes() }))
+    }
+
+    async fn gossip(
+        &self,
+        request: Request<v1::GossipRequest>,
+    ) -> Result<Response<v1::GossipResponse>, Status> {
+        let peer = peer(&self.shared, &request)?;
+        let request = request.into_inner();
+        gossip::hear(&self.shared, &peer.hub, request.heads, request.evidence)
+            .await
+            .map_err(|e| status::store(&e))?;
+        let told = gossip::tell(&self.shared).await.map_err(|e| status::store(&e))?;
+        Ok(Response::new(told))
+    }
+}
+
+impl Federation {
+    /// What this hub holds of another's log: its last head with the frontier, or the newest head that it saw.
+    fn third_head(&self, origin: &str) -> Result<v1::GetHeadResponse, Status> {
+        let directory = self.shared.directory.load();
+        let its = |p: &&Arc<Peer>| p.chain.origin().is_some_and(|o| o.as_str() == origin);
+        let of = directory.peers.values().find(its);
+        if let Some(held) = of.and_then(|p| self.shared.held_head(&p.hub)) {
+            return Ok(v1::GetHeadResponse {
+                checkpoint: held.note.into_bytes(),
+                consistency: Vec::new(),
+                frontier: held.log.nodes().iter().map(|(_, h)| h.0.to_vec()).collect(),
+            });
+        }
+        let seen = self.shared.seen(origin);
+        let seen = seen.ok_or_else(|| Status::not_found("no head of that log is held here"))?;
+        Ok(v1::GetHeadResponse { checkpoint: seen.note.into_bytes(), ..Default::default() })
     }
 }

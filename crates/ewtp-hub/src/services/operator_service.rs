@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use ewtp_clearance::Ruleset;
 use ewtp_log::Hash;
+use ewtp_proto::store::v1::StoredEvidence;
 use ewtp_proto::v1;
 use ewtp_proto::v1::operator_service_server::OperatorService;
 use ewtp_store::Views;
@@ -20,6 +21,7 @@ use crate::clock::random;
 use crate::directory::{Peer, has_role, speaker};
 use crate::draft::{Draft, NewStatement};
 use crate::draws;
+use crate::evidence::standing;
 use crate::shared::Shared;
 
 pub(super) struct Operator {
@@ -46,7 +48,15 @@ impl Operator {
     }
 
     async fn say(&self, statement: NewStatement, act: OwnedMutexGuard<()>) -> Result<(), Status> {
-        let draft = Draft { statements: vec![statement], ..Draft::default() };
+        self.say_all(vec![statement], act).await
+    }
+
+    async fn say_all(
+        &self,
+        statements: Vec<NewStatement>,
+        act: OwnedMutexGuard<()>,
+    ) -> Result<(), Status> {
+        let draft = Draft { statements, ..Draft::default() };
         self.shared.own.submit_act(draft, act).await.map(drop).map_err(|e| status::draft(&e))
     }
 }
@@ -112,7 +122,25 @@ impl OperatorService for Operator {
     ) -> Result<Response<v1::OperatorServiceGetHeadResponse>, Status> {
         self.operator(&request)?;
         let checkpoint = self.shared.head.borrow().checkpoint.as_bytes().to_vec();
-        Ok(Response::new(v1::OperatorServiceGetHeadResponse { checkpoint }))
+        let cosigned = self.shared.cosigned.borrow().note.clone().into_bytes();
+        Ok(Response::new(v1::OperatorServiceGetHeadResponse { checkpoint, cosigned }))
+    }
+
+    async fn list_evidence(
+        &self,
+        request: Request<v1::ListEvidenceRequest>,
+    ) -> Result<Response<v1::ListEvidenceResponse>, Status> {
+        self.operator(&request).map(drop).or_else(|_| self.auditor(&request))?;
+        let held = Views(&*self.shared.store).evidence().await.map_err(|e| status::store(&e))?;
+        let wire = |e: StoredEvidence| v1::HeldEvidence {
+            text: e.text,
+            against: e.against,
+            kind: e.kind,
+            found_ms: i64::try_from(e.found_ms).unwrap_or(i64::MAX),
+            from: e.from,
+        };
+        let evidence = held.into_iter().map(wire).collect();
+        Ok(Response::new(v1::ListEvidenceResponse { evidence }))
     }
 
     async fn put_account(
@@ -277,13 +305,24 @@ impl OperatorService for Operator {
                 "a removed peer is added again: ewtp peer add",
             ));
         }
+        let quarantined = peer.record.state() == v1::PeerState::Quarantined;
+        if quarantined && request.reason.trim().is_empty() {
+            let message = "a peer leaves quarantine for a reason that is logged: --reason";
+            return Err(status::field("reason", message.into()));
+        }
         let record = v1::PeerRecord {
             state: state as i32,
             reason: request.reason,
             version: peer.record.version + 1,
             ..peer.record.clone()
         };
-        self.say_peer(&record, act).await?;
+        if quarantined && state == v1::PeerState::Active {
+            let told = standing(&record, &record.reason, false).map_err(random_failed)?;
+            self.say_all(told, act).await?;
+            self.shared.warn(&format!("quarantine of {}", record.hub), None);
+        } else {
+            self.say_peer(&record, act).await?;
+        }
         Ok(Response::new(v1::SetPeerStateResponse { peer: Some(record) }))
     }
 

@@ -1,7 +1,9 @@
 //! The one place that knows gRPC codes: how errors of the inside become statuses, with `google.rpc` details.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use ewtp_log::witness::WitnessRefusal;
 use ewtp_store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -13,6 +15,7 @@ use crate::draft::DraftError;
 use crate::intake::IntakeError;
 use crate::limits::OverLimit;
 use crate::prove::ReceiptError;
+use crate::witness::WitnessError;
 
 fn retry(code: Code, message: String, after: Duration) -> Status {
     Status::with_error_details(code, message, ErrorDetails::with_retry_info(Some(after)))
@@ -29,12 +32,36 @@ pub(super) fn draft(error: &DraftError) -> Status {
     match error {
         DraftError::Busy { .. } => retry(Code::ResourceExhausted, message, BUSY_RETRY),
         DraftError::InDoubt => Status::unavailable(message),
-        DraftError::WorkGone(_) | DraftError::CaseMoved { .. } | DraftError::PageStale => {
-            Status::aborted(message)
-        }
+        DraftError::WorkGone(_)
+        | DraftError::CaseMoved { .. }
+        | DraftError::PageStale
+        | DraftError::WitnessMoved => Status::aborted(message),
         DraftError::LrnTaken { .. } => Status::already_exists(message),
         DraftError::TooLarge { .. } | DraftError::Header(_) => Status::invalid_argument(message),
     }
+}
+
+/// A refusal to cosign: the reason, and the size to start from, as machines read them.
+pub(super) fn witness(error: &WitnessError) -> Status {
+    let refusal = match error {
+        WitnessError::Refused(refusal) => refusal,
+        WitnessError::NoKey => return Status::failed_precondition(error.to_string()),
+        WitnessError::Draft(e) => return draft(e),
+        WitnessError::Store(e) => return store(e),
+    };
+    let mut metadata = HashMap::new();
+    if let WitnessRefusal::Conflict(size) = refusal {
+        metadata.insert("size".to_owned(), size.to_string());
+    }
+    let code = match refusal {
+        WitnessRefusal::Malformed(_) => Code::InvalidArgument,
+        WitnessRefusal::UnknownOrigin(_) => Code::NotFound,
+        WitnessRefusal::Signature(_) => Code::PermissionDenied,
+        WitnessRefusal::Conflict(_) => Code::Aborted,
+        WitnessRefusal::Split(_) | WitnessRefusal::Inconsistent => Code::FailedPrecondition,
+    };
+    let details = ErrorDetails::with_error_info(refusal.code(), "ewtp/1", metadata);
+    Status::with_error_details(code, refusal.to_string(), details)
 }
 
 pub(super) fn intake(error: &IntakeError) -> Status {

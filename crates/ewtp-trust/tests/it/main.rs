@@ -61,6 +61,7 @@ impl Hub {
             window_ms: (1_767_225_600_000, 1_798_761_600_000),
             root_keys: vec![root.verifying_key().to_bytes()],
             log_key: log.vkey().clone(),
+            witness: None,
             tls_pins: vec![[9; 32]],
             endpoints: vec!["dk.hub.example:7443".into()],
             log_url: "https://dk.hub.example/log".into(),

@@ -14,6 +14,7 @@ use ewtp_trust::descriptor::Environment;
 use serde_json::json;
 
 use crate::args::{HubCommand, HubInit};
+use crate::commands::rotate;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::profile::Profile;
@@ -34,8 +35,22 @@ pub(crate) fn run(
             Ok(ExitCode::SUCCESS)
         }
         HubCommand::Descriptor { dir } => descriptor(&dir, out),
+        HubCommand::Rotate { key, finish, names, sign } => {
+            rotate::rotate(key, finish, &names, &sign, profile.as_deref(), out)
+        }
+        HubCommand::Witnesses { witnesses, sign } => rotate::witnesses(&witnesses, &sign, out),
         HubCommand::Status => block_on(status(profile.as_deref(), out)),
     }
+}
+
+/// The passphrase that a key has already.
+pub(crate) fn known_passphrase(file: Option<&Path>) -> Result<String, CliError> {
+    let text = match file {
+        Some(path) => std::fs::read_to_string(path).map_err(CliError::io(path))?,
+        None => rpassword::prompt_password("passphrase of the root key: ")
+            .map_err(CliError::io(Path::new("terminal")))?,
+    };
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// A passphrase from a file or the terminal.

@@ -165,7 +165,7 @@ fn verify(
     let json = json!({
         "verified": true, "hub": h.hub, "kind": h.id.kind, "subject": h.id.subject, "number": h.id.number,
         "time": h.time, "origin": h.origin, "index": proven.index.0, "log_size": proven.log_size.0,
-        "shown": shown, "withheld": hidden, "witnesses": witnesses,
+        "shown": shown, "withheld": hidden, "witnesses": proven.signed_by.witnesses.iter().map(|(k, t)| json!({"name": k.name(), "time": t})).collect::<Vec<_>>(),
         "lane": proven.lane.as_ref().map(|(p, n)| json!({"peer": p.as_str(), "number": n.map(|n| n.0)})),
     });
     out.facts(&facts, &json);

@@ -248,6 +248,12 @@ impl FederationService for Liar {
     ) -> Result<Response<v1::AddCheckpointResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn gossip(
+        &self,
+        _: Request<v1::GossipRequest>,
+    ) -> Result<Response<v1::GossipResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 /// A pinned liar and the real hub that listens to it.
@@ -272,6 +278,7 @@ async fn scene() -> Scene {
         window_ms: (1_700_000_000_000, 5_000_000_000_000),
         root_keys: vec![root.verifying_key().to_bytes()],
         log_key: log_key.vkey().clone(),
+        witness: None,
         tls_pins: vec![tls.spki()],
         endpoints: vec![format!("127.0.0.1:{port}")],
         log_url: "https://log.ke.hub.example/ewtp".into(),

@@ -20,3 +20,4 @@ mod routes;
 mod stage;
 mod stores;
 mod strangers;
+mod watching;

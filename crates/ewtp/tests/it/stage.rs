@@ -50,6 +50,14 @@ impl Hub {
         std::fs::write(self.profile(name), text).unwrap();
     }
 
+    /// Takes the listener's new key, as its operator does after a rotation.
+    pub(crate) fn repin(&mut self) {
+        let keys = self.process.dir.join("data/keys");
+        let tls = TlsIdentity::load(&keys.join("tls.crt"), &keys.join("tls.key")).unwrap();
+        self.process.server_spki = tls.spki();
+        self.save_profile("operator");
+    }
+
     pub(crate) fn profile(&self, name: &str) -> PathBuf {
         self.process.dir.join(format!("{name}.profile.toml"))
     }

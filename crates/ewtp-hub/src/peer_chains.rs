@@ -1,0 +1,152 @@
+//! Descriptors of peers, outside the lanes: taken from the head of each stream, from the peer's public listener and from any other
+//! peer, so that a hub that slept over any number of rotations finds back by itself.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use ewtp_log::HubId;
+use ewtp_proto::v1;
+use ewtp_proto::v1::federation_service_client::FederationServiceClient;
+use ewtp_store::StoreError;
+use ewtp_trust::{Chain, ChainError};
+use tokio::time::Instant;
+
+use crate::client;
+use crate::directory::Peer;
+use crate::draft::DraftError;
+use crate::shared::Shared;
+use crate::{evidence, own_chain, web};
+
+/// A peer's chain is looked for at most so often.
+const BUDGET: Duration = Duration::from_secs(60);
+/// Longest wait for one source.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest chain file read, bytes.
+const CHAIN_BYTES_MAX: u64 = 64 << 20;
+
+/// Takes what is new in a chain that somebody showed; true if it was longer. Whoever showed it needs no trust: every step is signed
+/// by the step before.
+///
+/// # Errors
+/// The chain is refused, or the store fails.
+pub(crate) async fn take(
+    shared: &Shared,
+    peer: &Peer,
+    envelopes: &[String],
+) -> Result<bool, TakeError> {
+    // One step at a time: two streams may bring the same.
+    let act = Arc::clone(&shared.acts).lock_owned().await;
+    let held = match shared.directory.load().peers.get(&peer.hub) {
+        Some(now) => now.chain.clone(),
+        None => return Ok(false),
+    };
+    let mut chain = held.clone();
+    match chain.extend(envelopes) {
+        Ok(false) => return Ok(false),
+        Ok(true) => {}
+        Err(error) => {
+            drop(act); // a proof of misconduct is an act of its own
+            evidence::rival_descriptor(shared, &held, envelopes).await?;
+            return Err(error.into());
+        }
+    }
+    if let Some(problem) = problem(shared, &chain) {
+        return Err(TakeError::Refused(problem));
+    }
+    shared.own.submit_act(own_chain::learnt(&chain, held.newest().version), act).await?;
+    tracing::info!(peer = %peer.hub, version = chain.newest().version, "a new descriptor of a peer is in use");
+    Ok(true)
+}
+
+/// Why a chain is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// It is no continuation of the one held.
+    #[error("descriptors refused: {0}")]
+    Chain(#[from] ChainError),
+    /// It names what it may not.
+    #[error("descriptors refused: {0}")]
+    Refused(String),
+    /// Committing.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a hub may not give itself: another's TLS key, and a closing head below what this hub verified already.
+fn problem(shared: &Shared, chain: &Chain) -> Option<String> {
+    let directory = shared.directory.load();
+    let own = shared.own_descriptor();
+    let newest = chain.newest();
+    let others = directory.peers.values().filter(|p| p.hub != newest.hub).map(|p| p.chain.newest());
+    let taken =
+        others.chain([&own]).find(|d| d.tls_pins.iter().any(|pin| newest.tls_pins.contains(pin)));
+    if let Some(other) = taken {
+        return Some(format!("version {} names a TLS key of {}", newest.version, other.hub));
+    }
+    None
+}
+
+/// Looks for a longer chain of a peer, within the budget: first where the peer publishes it, then at all others.
+pub(crate) async fn refresh(shared: &Arc<Shared>, hub: &HubId) -> bool {
+    if !may_look(shared, hub) {
+        return false;
+    }
+    let Some(peer) = shared.directory.load().peers.get(hub).cloned() else { return false };
+    let url = shared.config.public_url(&peer.hub, &peer.chain.newest().log_url);
+    if let Ok(bytes) = web::get(format!("{url}/descriptors"), CHAIN_BYTES_MAX).await
+        && let Ok(text) = String::from_utf8(bytes)
+        && taken(shared, &peer, &text.lines().map(str::to_owned).collect::<Vec<_>>()).await
+    {
+        return true;
+    }
+    let others: Vec<Arc<Peer>> = shared
+        .directory
+        .load()
+        .peers
+        .values()
+        .filter(|p| p.is_active() && p.hub != *hub)
+        .cloned()
+        .collect();
+    for other in others {
+        let asked = tokio::time::timeout(PATIENCE, ask(shared, &other, hub)).await;
+        if let Ok(Some(envelopes)) = asked
+            && taken(shared, &peer, &envelopes).await
+        {
+            return true;
+        }
+    }
+    false
+}
+
+async fn taken(shared: &Shared, peer: &Peer, envelopes: &[String]) -> bool {
+    match take(shared, peer, envelopes).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            tracing::warn!(peer = %peer.hub, %error, "a chain is not taken");
+            false
+        }
+    }
+}
+
+fn may_look(shared: &Shared, hub: &HubId) -> bool {
+    let mut looked = shared.chains_looked_for.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    let due = looked.get(hub).is_none_or(|last| now.duration_since(*last) >= BUDGET);
+    if due {
+        looked.insert(hub.clone(), now);
+    }
+    due
+}
+
+async fn ask(shared: &Shared, at: &Peer, hub: &HubId) -> Option<Vec<String>> {
+    let channel = client::dial_peer(&shared.network, &shared.tls, &at.chain).await.ok()?;
+    let request = v1::GetDescriptorsRequest { hub: hub.to_string() };
+    let answer = FederationServiceClient::new(channel)
+        .max_decoding_message_size(CHAIN_BYTES_MAX as usize)
+        .get_descriptors(request)
+        .await;
+    answer.ok()?.into_inner().chains.into_iter().next().map(|c| c.envelopes)
+}
