@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ewtp_log::evidence::Evidence;
 use ewtp_log::note::Note;
+use ewtp_log::page::LaneState;
 use ewtp_log::tree::verify_consistency;
 use ewtp_log::{Checkpoint, Hash, HubId};
 use ewtp_proto::v1;
@@ -66,6 +67,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
                 () = stop.cancelled() => return Ok(()),
                 told = tokio::time::timeout(PATIENCE, exchange(&shared, &peer)) => told,
             };
+            lane_beside_seen(&shared, &peer).await?;
             // Who is away is told by its lane's last error.
             let Ok(Ok(answer)) = told else { continue };
             hear(&shared, &peer.hub, answer.heads, answer.evidence).await?;
@@ -117,7 +119,7 @@ pub(crate) async fn hear(
     evidence: Vec<String>,
 ) -> Result<(), StoreError> {
     for note in heads.into_iter().take(HEADS_MAX) {
-        head(shared, from, &note).await?;
+        head(shared, &note).await?;
     }
     for text in evidence.into_iter().take(EVIDENCE_MAX).filter(|t| t.len() <= EVIDENCE_BYTES_MAX) {
         if let Ok(evidence) = Evidence::parse(&text) {
@@ -131,20 +133,82 @@ pub(crate) async fn hear(
 ///
 /// # Errors
 /// The store.
-async fn head(shared: &Shared, from: &HubId, note: &[u8]) -> Result<(), StoreError> {
+async fn head(shared: &Shared, note: &[u8]) -> Result<(), StoreError> {
     let Ok((head, parsed)) = Checkpoint::parse_note(note) else { return Ok(()) };
     let Some((peer, note)) = of_a_peer(shared, &head, &parsed) else { return Ok(()) };
     let seen = Seen { size: head.size.0, root: head.root, note };
-    match shared.seen(&head.origin) {
+    compare(shared, &peer, &head.origin, seen).await.map(drop)
+}
+
+/// How a head stands to the one that is held of its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// It is the same, or a proof joins the two, or none was held.
+    Joined,
+    /// The two can't be one log's.
+    Split,
+    /// The log doesn't join them.
+    NotJoined,
+    /// The log couldn't be asked.
+    NotKnown,
+}
+
+/// A head that a page of a lane brought, verified against what that lane brought before: it has to stand beside what others were
+/// shown as well. At first contact the log has to prove it at once; later it is asked at the next round, so that no page waits.
+///
+/// # Errors
+/// The store.
+pub(crate) async fn lane_head(
+    shared: &Shared,
+    peer: &Peer,
+    before: &LaneState,
+    checkpoint: &[u8],
+) -> Result<Stands, StoreError> {
+    let Ok((head, parsed)) = Checkpoint::parse_note(checkpoint) else {
+        return Ok(Stands::NotKnown);
+    };
+    let Some((_, note)) = of_a_peer(shared, &head, &parsed) else { return Ok(Stands::NotKnown) };
+    let seen = Seen { size: head.size.0, root: head.root, note };
+    let held = shared.seen(&head.origin);
+    let first_contact = before.head_size.0 == 0;
+    match held {
+        Some(held) if held.size != seen.size && !first_contact => {
+            if (held.size, held.root) == (before.head_size.0, before.head_root) {
+                shared.remember(&head.origin, seen);
+            }
+            Ok(Stands::Joined)
+        }
+        _ => compare(shared, peer, &head.origin, seen).await,
+    }
+}
+
+/// The last head of a peer's lane beside the newest head of that log that is known.
+async fn lane_beside_seen(shared: &Shared, peer: &Peer) -> Result<(), StoreError> {
+    match shared.held_head(&peer.hub) {
+        Some(held) => head(shared, held.note.as_bytes()).await,
+        None => Ok(()),
+    }
+}
+
+async fn compare(
+    shared: &Shared,
+    peer: &Peer,
+    origin: &str,
+    seen: Seen,
+) -> Result<Stands, StoreError> {
+    match shared.seen(origin) {
         Some(held) if held.size == seen.size && held.root != seen.root => {
             evidence::two_heads(shared, &peer.hub, &held.note, &seen.note).await?;
+            Ok(Stands::Split)
         }
         // An old head is told by anybody; only the log itself can join the two.
-        Some(held) if held.size != seen.size => join(shared, from, &peer, held, seen).await?,
-        Some(_) => {}
-        None => shared.remember(&head.origin, seen),
+        Some(held) if held.size != seen.size => join(shared, peer, held, seen).await,
+        Some(_) => Ok(Stands::Joined),
+        None => {
+            shared.remember(origin, seen);
+            Ok(Stands::Joined)
+        }
     }
-    Ok(())
 }
 
 /// Whose head it is, with the lines that hold.
@@ -159,22 +223,20 @@ fn of_a_peer(shared: &Shared, head: &Checkpoint, note: &Note) -> Option<(Arc<Pee
 }
 
 /// Asks the log for the proof that joins two of its heads.
-async fn join(
-    shared: &Shared,
-    from: &HubId,
-    peer: &Peer,
-    held: Seen,
-    new: Seen,
-) -> Result<(), StoreError> {
+async fn join(shared: &Shared, peer: &Peer, held: Seen, new: Seen) -> Result<Stands, StoreError> {
     let (small, large) = if held.size < new.size { (&held, &new) } else { (&new, &held) };
     let key = format!("{} between {} and {}", peer.hub, small.size, large.size);
     if shared.joined_already(&key, &small.root, &large.root) {
-        return Ok(());
+        return Ok(Stands::Joined);
     }
     let asked = tokio::time::timeout(PATIENCE, proof(shared, peer, small.size, large.size)).await;
-    let Ok(Ok(Some(proof))) = asked else { return Ok(()) }; // away: asked again at the next meeting
-    let joined =
-        verify_consistency(small.size, large.size, &small.root, &large.root, &proof).is_ok();
+    let joined = match asked {
+        Ok(Ok(proof)) => proof.is_some_and(|proof| {
+            verify_consistency(small.size, large.size, &small.root, &large.root, &proof).is_ok()
+        }),
+        Ok(Err(status)) if !is_away(&status) => false,
+        _ => return Ok(Stands::NotKnown), // asked again at the next meeting
+    };
     let topic = format!("heads of {}", peer.hub);
     if joined {
         shared.warn(&topic, None);
@@ -182,7 +244,7 @@ async fn join(
         if new.size > held.size {
             shared.remember_newest(peer, new);
         }
-        return Ok(());
+        return Ok(Stands::Joined);
     }
     let text = format!(
         "{}'s log can't prove that its head of {} follows from its head of {}: an alarm, no proof; both notes are in the log of this hub",
@@ -191,8 +253,17 @@ async fn join(
     tracing::error!(peer = %peer.hub, held = held.note, new = new.note, "two heads of a log are not joined");
     shared.warn(&topic, Some(text));
     crate::metrics::alarm("heads-not-joined");
-    lane_evidence::look_for_fork(shared, peer, from).await?;
-    Ok(())
+    lane_evidence::look_for_fork(shared, peer).await?;
+    Ok(Stands::NotJoined)
+}
+
+/// Whether a status says that nobody answered, rather than what the answer is.
+fn is_away(status: &tonic::Status) -> bool {
+    use tonic::Code;
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+    )
 }
 
 async fn proof(
@@ -321,13 +392,6 @@ impl Shared {
         if let Some(origin) = peer.chain.origin() {
             self.remember(origin.as_str(), seen);
         }
-    }
-
-    /// A head that a page brought, verified: it follows from all before it in that lane.
-    pub(crate) fn saw_in_lane(&self, origin: &str, checkpoint: &[u8]) {
-        let Ok((head, _)) = Checkpoint::parse_note(checkpoint) else { return };
-        let note = String::from_utf8_lossy(checkpoint).into_owned();
-        self.remember(origin, Seen { size: head.size.0, root: head.root, note });
     }
 
     /// Heads of all logs that this hub holds, its own newest first.

@@ -1,7 +1,8 @@
 //! What a receiver keeps of each lane to prove a lie with: the last head that it accepted, opened to its own lane. When a later
 //! page doesn't follow, the issuer is asked to open the lane again, and the two openings are put side by side.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use ewtp_log::evidence::{Evidence, Subtree};
 use ewtp_log::lane::lane_leaf;
@@ -18,6 +19,9 @@ use ewtp_store::{StoreError, Views};
 use crate::directory::Peer;
 use crate::shared::Shared;
 use crate::{client, evidence};
+
+/// Longest wait for one hub.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A head of a lane that was accepted.
 #[derive(Clone, Debug)]
@@ -148,42 +152,47 @@ pub(crate) fn fork(
     Some(Evidence::fork(hub, origin, (a.0, &subtree(&x)?), (b.0, &subtree(&y)?)))
 }
 
-/// Asks who showed a head that is not joined with ours for its frontier, and looks for a range that both branches open in two
-/// ways.
+/// Asks all others for the frontier that they hold of a log whose heads are not joined, and looks for a range that two branches
+/// open in two ways.
 ///
 /// # Errors
 /// The store.
-pub(crate) async fn look_for_fork(
-    shared: &Shared,
-    of: &Peer,
-    shown_by: &HubId,
-) -> Result<bool, StoreError> {
+pub(crate) async fn look_for_fork(shared: &Shared, of: &Peer) -> Result<(), StoreError> {
     let (Some(held), Some(origin)) = (shared.held_head(&of.hub), of.chain.origin()) else {
-        return Ok(false);
+        return Ok(());
     };
-    let Some(other) = shared.directory.load().peers.get(shown_by).cloned() else {
-        return Ok(false);
-    };
-    let Ok(channel) = client::dial_peer(&shared.network, &shared.tls, &other.chain).await else {
-        return Ok(false);
-    };
+    let others: Vec<Arc<Peer>> = shared
+        .directory
+        .load()
+        .peers
+        .values()
+        .filter(|p| p.is_active() && p.hub != of.hub)
+        .cloned()
+        .collect();
+    for other in others {
+        let asked = tokio::time::timeout(PATIENCE, branch(shared, &other, origin)).await;
+        let Ok(Some((note, frontier))) = asked else { continue };
+        if let Some(fork) = fork(&of.hub, origin, (&held.note, &held.log), (&note, &frontier))
+            && evidence::found(shared, &fork, "").await?
+        {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// A head of a log with its frontier, as another hub holds it.
+async fn branch(shared: &Shared, at: &Peer, origin: &Origin) -> Option<(String, Frontier)> {
+    let channel = client::dial_peer(&shared.network, &shared.tls, &at.chain).await.ok()?;
     let request = v1::GetHeadRequest { origin: origin.to_string(), from_size: 0, size: 0 };
-    let Ok(answer) = FederationServiceClient::new(channel).get_head(request).await else {
-        return Ok(false);
-    };
-    let answer = answer.into_inner();
-    let Ok((head, _)) = Checkpoint::parse_note(&answer.checkpoint) else { return Ok(false) };
-    let hashes: Option<Vec<Hash>> = answer.frontier.iter().map(|h| Hash::from_slice(h)).collect();
+    let answer = FederationServiceClient::new(channel).get_head(request).await.ok()?.into_inner();
+    let (head, _) = Checkpoint::parse_note(&answer.checkpoint).ok()?;
+    let hashes: Vec<Hash> =
+        answer.frontier.iter().map(|h| Hash::from_slice(h)).collect::<Option<_>>()?;
     let mut frontier = Frontier::default();
-    let grown = hashes.is_some_and(|h| frontier.extend(head.size.0, &h).is_ok());
-    if !grown || frontier.root() != head.root {
-        return Ok(false);
-    }
-    let note = String::from_utf8_lossy(&answer.checkpoint).into_owned();
-    match fork(&of.hub, origin, (&held.note, &held.log), (&note, &frontier)) {
-        Some(fork) => evidence::found(shared, &fork, "").await,
-        None => Ok(false),
-    }
+    frontier.extend(head.size.0, &hashes).ok()?;
+    let whole = frontier.root() == head.root;
+    whole.then(|| (String::from_utf8_lossy(&answer.checkpoint).into_owned(), frontier))
 }
 
 impl Shared {

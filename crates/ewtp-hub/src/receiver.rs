@@ -25,6 +25,7 @@ use crate::client::{self, DialError};
 use crate::committer::heard;
 use crate::directory::{Peer, speaker};
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, PagePlan, WorkPlan};
+use crate::gossip::Stands;
 use crate::page_wire;
 use crate::peer_chains::{self, TakeError};
 use crate::shared::Shared;
@@ -65,6 +66,12 @@ pub enum StreamEnded {
     /// The pinned chain has no log in use.
     #[error("the peer's descriptor names no log")]
     NoLog,
+    /// What it shows this hub is not what it showed others.
+    #[error(
+        "first contact: {0}'s log does not join the head it shows here to the head that others were shown; nothing is taken from it \
+         until it does; call its operator"
+    )]
+    FirstContact(String),
     /// Its descriptors.
     #[error(transparent)]
     Chain(#[from] TakeError),
@@ -227,6 +234,12 @@ async fn on_page(
             return Err(refusal.into());
         }
     };
+    if let Some(head) = &page.head {
+        let stands = gossip::lane_head(shared, peer, state, &head.checkpoint).await?;
+        if stands == Stands::NotJoined && state.head_size.0 == 0 {
+            return Err(StreamEnded::FirstContact(peer.hub.to_string()));
+        }
+    }
     compare_clocks(shared, peer, &page);
     let statements = page.entries.len();
     let held = lane_evidence::held(state, &next, &page, &shared.identity.hub);
@@ -235,7 +248,6 @@ async fn on_page(
     let (again, told) = (said_again(&draft), told_of_us(shared, &draft));
     shared.own.submit(draft).await?;
     if let Some(held) = held {
-        shared.saw_in_lane(origin.as_str(), held.note.as_bytes());
         shared.hold_head(&peer.hub, held);
     }
     standing_here(shared, peer, &told);

@@ -1,0 +1,239 @@
+//! Hubs that lie, each in its way: who catches it, what is proven of it, and what follows.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use ewtp_log::HubId;
+use ewtp_log::page::Page;
+use ewtp_log::receipt::{DescriptorRef, Receipt};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::liar_kit::{Face, Identity, Liar, Log, serve};
+use crate::stage::{EWTP, Hub, pin, until};
+use crate::watching::watchful;
+
+/// One caller's view, as the test moves it.
+struct View {
+    to: HubId,
+    pages: watch::Sender<Option<Page>>,
+    log: Arc<Mutex<Option<Log>>>,
+}
+
+impl View {
+    /// Shows a page, and answers questions about proofs from this log from now on.
+    fn show(&self, page: Page, log: &Log) {
+        *self.log.lock().unwrap() = Some(log.clone());
+        self.pages.send_replace(Some(page));
+    }
+}
+
+/// KE lies to BE and SG, which know each other.
+struct Stage {
+    be: Hub,
+    sg: Hub,
+    liar: Identity,
+    to_be: View,
+    to_sg: View,
+    dir: tempfile::TempDir,
+}
+
+async fn stage() -> Stage {
+    let dir = tempfile::tempdir().unwrap();
+    let (be, sg) = (watchful(dir.path(), "BE", ""), watchful(dir.path(), "SG", ""));
+    pin(&be, &sg, "full");
+    let liar = Identity::new(dir.path());
+    let view = |hub: &Hub| {
+        let (pages, page) = watch::channel(None);
+        let keys = hub.process.dir.join("data/keys");
+        let tls =
+            ewtp_tls::TlsIdentity::load(&keys.join("tls.crt"), &keys.join("tls.key")).unwrap();
+        let to: HubId = hub.process.hub.parse().unwrap();
+        let log: Arc<Mutex<Option<Log>>> = Arc::default();
+        let face = Face { to: to.clone(), spki: Some(tls.spki()), page, log: Arc::clone(&log) };
+        (View { to, pages, log }, face)
+    };
+    let ((to_be, a), (to_sg, b)) = (view(&be), view(&sg));
+    serve(&liar, Liar { faces: vec![a, b] }).await;
+    liar.pinned_by(&be);
+    liar.pinned_by(&sg);
+    Stage { be, sg, liar, to_be, to_sg, dir }
+}
+
+fn peer(hub: &Hub, id: &str) -> Value {
+    hub.json("operator", &["peer", "show", id])[0].clone()
+}
+
+async fn heard(hub: &Hub, count: u64) {
+    until("the page", || async { (peer(hub, "KE")["lane_in"] == count).then_some(()) }).await;
+}
+
+/// Waits until the hub holds evidence of a kind against KE and regards it accordingly; gives the file.
+async fn caught(stage: &Stage, hub: &Hub, kind: &str) -> String {
+    let out = stage.dir.path().join(format!("evidence-{}", hub.process.hub)).display().to_string();
+    let file = until("the evidence", || async {
+        let held = hub.json("operator", &["evidence", "list", "--out", &out]);
+        let found = held.as_array().unwrap().iter().find(|e| e["kind"] == kind)?;
+        assert_eq!(found["against"], "KE");
+        Some(found["file"].as_str().unwrap().to_owned())
+    })
+    .await;
+    until("quarantine", || async { (peer(hub, "KE")["state"] == "quarantined").then_some(()) })
+        .await;
+    proven_offline(&file, &stage.liar.file, kind);
+    file
+}
+
+/// In a fresh process, with nothing but the descriptors.
+fn proven_offline(evidence: &str, descriptor: &Path, kind: &str) {
+    let descriptor = descriptor.display().to_string();
+    let output = std::process::Command::new(EWTP)
+        .args(["--json", "evidence", "verify", evidence, "--descriptor", &descriptor])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["kind"], &said["against"]), (&kind.into(), &"KE".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_of_equal_size_is_proven_when_its_two_victims_meet_and_an_operator_reinstates() {
+    let stage = stage().await;
+    let mut a = Log::new(stage.liar.fingerprint);
+    let mut b = a.clone();
+    a.say(1, |_| {});
+    b.say(2, |_| {});
+    stage.to_be.show(a.page(&stage.to_be.to), &a);
+    stage.to_sg.show(b.page(&stage.to_sg.to), &b);
+    heard(&stage.be, 1).await;
+    heard(&stage.sg, 1).await;
+    caught(&stage, &stage.be, "split").await;
+    caught(&stage, &stage.sg, "split").await;
+
+    // Service goes on: what it says is kept, and marked.
+    a.say(3, |_| {});
+    stage.to_be.show(a.page_from(&stage.to_be.to, 1, 3), &a);
+    heard(&stage.be, 2).await;
+    let refused = stage.be.run("operator", &["peer", "resume", "KE"]);
+    assert!(!refused.status.success(), "a reason is demanded");
+    stage.be.json("operator", &["peer", "resume", "KE", "--reason", "a new operator there"]);
+    assert_eq!(peer(&stage.be, "KE")["state"], "active");
+    assert_eq!(peer(&stage.be, "KE")["reason"], "a new operator there");
+    // The same proof, told again by SG, doesn't put it back.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(peer(&stage.be, "KE")["state"], "active");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_of_unequal_size_is_an_alarm_and_becomes_a_proof_where_both_branches_open_one_range()
+{
+    let stage = stage().await;
+    let mut a = Log::new(stage.liar.fingerprint);
+    a.say(1, |_| {});
+    let mut b = a.clone();
+    // 3 entries for both, so that each accepts its lane.
+    stage.to_be.show(a.page(&stage.to_be.to), &a);
+    stage.to_sg.show(b.page(&stage.to_sg.to), &b);
+    heard(&stage.be, 1).await;
+    heard(&stage.sg, 1).await;
+    // 5 entries and 9: no subtree is a node of both frontiers, so nothing can be proven yet.
+    a.say(2, |_| {});
+    (3..=7).for_each(|n| b.say(n, |_| {}));
+    stage.to_be.show(a.page_from(&stage.to_be.to, 1, 3), &a);
+    stage.to_sg.show(b.page_from(&stage.to_sg.to, 1, 3), &b);
+    heard(&stage.be, 2).await;
+    heard(&stage.sg, 6).await;
+    until("the alarm", || async {
+        let warnings = stage.be.status().await.warnings;
+        warnings.iter().any(|w| w.contains("an alarm, no proof")).then_some(())
+    })
+    .await;
+    let held = stage.be.json("operator", &["evidence", "list"]);
+    assert_eq!(held, serde_json::json!([]), "what can't be proven is no evidence");
+    assert_eq!(peer(&stage.be, "KE")["state"], "active");
+    // 11 entries: now both frontiers have [0, 8).
+    (8..=12).for_each(|n| a.say(n, |_| {}));
+    stage.to_be.show(a.page_from(&stage.to_be.to, 2, 5), &a);
+    heard(&stage.be, 7).await;
+    caught(&stage, &stage.be, "fork").await;
+    caught(&stage, &stage.sg, "fork").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renumbered_lane_and_a_withheld_last_statement_are_proven_from_the_opening_that_is_held()
+{
+    for withhold in [false, true] {
+        let stage = stage().await;
+        let mut log = Log::new(stage.liar.fingerprint);
+        (1..=2).for_each(|n| log.say(n, |_| {}));
+        stage.to_be.show(log.page(&stage.to_be.to), &log);
+        heard(&stage.be, 2).await;
+        let held = log.entries.len() as u64;
+        // The log only grows; what it said to BE is another story now.
+        log.say(3, |_| {});
+        match withhold {
+            true => log.lane.truncate(1),
+            false => drop(log.lane.remove(1)),
+        }
+        let page = log.page_from(&stage.to_be.to, 2, held);
+        stage.to_be.show(page, &log);
+        caught(&stage, &stage.be, "lane").await;
+        // SG was never lied to, and hears of it.
+        caught(&stage, &stage.sg, "lane").await;
+        assert_eq!(peer(&stage.be, "KE")["lane_in"], 2, "nothing of the page is stored");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_statements_under_one_identity_are_proven_with_their_places_in_the_log() {
+    let stage = stage().await;
+    let mut log = Log::new(stage.liar.fingerprint);
+    log.say(1, |_| {});
+    log.say_again(1);
+    stage.to_be.show(log.page(&stage.to_be.to), &log);
+    caught(&stage, &stage.be, "identity").await;
+    caught(&stage, &stage.sg, "identity").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_text_for_the_trader_and_another_for_the_peer_is_proven_by_whoever_holds_both_receipts()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let liar = Identity::new(dir.path());
+    let mut log = Log::new(liar.fingerprint);
+    log.say(1, |_| {});
+    log.say_again(1);
+    let _ = log.page(&Log::be());
+    let receipt = |number: u64| {
+        let (proof, _) = log.prove(&Log::be(), number);
+        let (_, header, parts) = &log.lane[number as usize - 1];
+        let receipt = Receipt {
+            header: String::from_utf8(header.clone()).unwrap(),
+            parts: parts.clone(),
+            attachments: Vec::new(),
+            log: proof,
+            lane: None,
+            descriptors: vec![DescriptorRef {
+                hub: "KE".into(),
+                version: 1,
+                digest: liar.fingerprint,
+            }],
+        };
+        let path = dir.path().join(format!("{number}.ewtp-receipt"));
+        std::fs::write(&path, receipt.to_text()).unwrap();
+        path.display().to_string()
+    };
+    let (a, b) = (receipt(1), receipt(2));
+    let out = dir.path().join("both.ewtp-evidence").display().to_string();
+    let descriptor = liar.file.display().to_string();
+    let join = |a: &str, b: &str| {
+        std::process::Command::new(EWTP)
+            .args(["evidence", "join", a, b, "--out", &out, "--descriptor", &descriptor])
+            .output()
+            .unwrap()
+    };
+    assert_eq!(join(&a, &a).status.code(), Some(1), "the same receipt twice shows nothing");
+    let joined = join(&a, &b);
+    assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+    proven_offline(&out, &liar.file, "identity");
+}
