@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ewtp_tls::pinned::NOT_PINNED;
 use ewtp_tls::{TlsIdentity, client_config};
 use ewtp_trust::Chain;
 use hyper_util::rt::TokioIo;
@@ -29,6 +30,14 @@ pub enum DialError {
     /// TLS configuration.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// The other side shows a key that isn't pinned.
+    #[error("{address} shows another key than its descriptor names: {problem}")]
+    Key {
+        /// Where.
+        address: String,
+        /// Which key.
+        problem: String,
+    },
     /// Connection or handshake.
     #[error("{address} can't be reached: {problem}")]
     Connect {
@@ -89,7 +98,13 @@ pub async fn dial_over(
     let fail = |problem: String| DialError::Connect { address: address.into(), problem };
     match connected {
         Err(_) => Err(fail(format!("no answer within {CONNECT_TIMEOUT:?}"))),
-        Ok(Err(e)) => Err(fail(causes(&e))),
+        Ok(Err(e)) => {
+            let problem = causes(&e);
+            match problem.contains(NOT_PINNED) {
+                true => Err(DialError::Key { address: address.into(), problem }),
+                false => Err(fail(problem)),
+            }
+        }
         Ok(Ok(channel)) => Ok(channel),
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client;
 use crate::directory::Peer;
 use crate::evidence::{self, EVIDENCE_BYTES_MAX};
-use crate::lane_evidence;
+use crate::{lane_evidence, peer_chains};
 use crate::shared::Shared;
 
 /// Longest wait for one peer.
@@ -58,6 +58,11 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
             biased;
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(cadence) => {}
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            () = peer_chains::after_unknown_keys(&shared) => {}
         }
         let peers: Vec<Arc<Peer>> =
             shared.directory.load().peers.values().filter(|p| p.is_active()).cloned().collect();

@@ -173,7 +173,10 @@ impl Hub {
             let hint = "publish a descriptor that names the certificate's key";
             return Err(HubError::Mismatch { what: "keys/tls.crt", hint });
         }
-        let witness = own_chain::witness(&files, &chain)?;
+        let witness = own_chain::witness(&files, &chain).unwrap_or_else(|error| {
+            tracing::warn!(%error, "this hub cosigns nothing; restore keys/witness.key, or make a new one: ewtp hub rotate witness");
+            None
+        });
         let lists = config.code_lists()?;
         let store = open_store(&files.store(), &config)?;
         let directory: SharedDirectory =
@@ -217,6 +220,7 @@ impl Hub {
             joined_heads: Mutex::default(),
             held_heads: Mutex::default(),
             chains_looked_for: Mutex::default(),
+            unknown_keys: Mutex::default(),
             head,
             accounts,
             own,
@@ -380,10 +384,16 @@ pub(crate) fn check_clock(shared: &Shared) {
 fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Result<(), HubError> {
     let stop = shared.stop.clone();
     let connections = [Connections::default(), Connections::default()];
-    let by_peer = Arc::clone(&shared.directory);
+    let (by_peer, refused) = (Arc::clone(&shared.directory), Arc::clone(shared));
     let from_peers = server_config(
         &shared.tls,
-        Arc::new(move |k: &[u8; 32]| by_peer.load().peer_by_key(k).is_some()),
+        Arc::new(move |k: &[u8; 32]| {
+            let known = by_peer.load().peer_by_key(k).is_some();
+            if !known {
+                refused.note_unknown_key(k);
+            }
+            known
+        }),
     )?;
     let by_account = Arc::clone(&shared.directory);
     let accounts = server_config(

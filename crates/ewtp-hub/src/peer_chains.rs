@@ -4,11 +4,13 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use ewtp_log::HubId;
+use ewtp_log::note::{Verified, VerifierKey};
+use ewtp_log::{Checkpoint, HubId};
 use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_client::FederationServiceClient;
 use ewtp_store::StoreError;
-use ewtp_trust::{Chain, ChainError};
+use ewtp_trust::retired::check_retirement;
+use ewtp_trust::{Chain, ChainError, Descriptor};
 use tokio::time::Instant;
 
 use crate::client;
@@ -50,7 +52,7 @@ pub(crate) async fn take(
             return Err(error.into());
         }
     }
-    if let Some(problem) = problem(shared, &chain) {
+    if let Some(problem) = problem(shared, &held, &chain) {
         return Err(TakeError::Refused(problem));
     }
     shared.own.submit_act(own_chain::learnt(&chain, held.newest().version), act).await?;
@@ -76,7 +78,7 @@ pub enum TakeError {
 }
 
 /// What a hub may not give itself: another's TLS key, and a closing head below what this hub verified already.
-fn problem(shared: &Shared, chain: &Chain) -> Option<String> {
+fn problem(shared: &Shared, held: &Chain, chain: &Chain) -> Option<String> {
     let directory = shared.directory.load();
     let own = shared.own_descriptor();
     let newest = chain.newest();
@@ -86,7 +88,34 @@ fn problem(shared: &Shared, chain: &Chain) -> Option<String> {
     if let Some(other) = taken {
         return Some(format!("version {} names a TLS key of {}", newest.version, other.hub));
     }
+    let seen = heads_verified(shared, held);
+    let mut steps = chain.descriptors().iter().filter(|d| d.version >= held.newest().version);
+    let mut before = steps.next()?;
+    for after in steps {
+        let retired = |d: &Descriptor, key: &VerifierKey| {
+            d.generations.iter().flat_map(|g| &g.keys).any(|k| k.vkey == *key && k.closing.is_some())
+        };
+        let newly = after.generations.iter().flat_map(|g| &g.keys);
+        for key in newly.filter(|k| k.closing.is_some() && !retired(before, &k.vkey)) {
+            if let Err(refused) = check_retirement(before, key, &seen) {
+                return Some(format!("version {}: {refused}", after.version));
+            }
+        }
+        before = after;
+    }
     None
+}
+
+/// Heads of a log that this hub verified, with who signed them.
+fn heads_verified(shared: &Shared, chain: &Chain) -> Vec<(Checkpoint, Verified)> {
+    let keys = chain.receipt_trust().keys;
+    let lane = shared.held_head(chain.hub()).map(|h| h.note);
+    let seen = chain.origin().and_then(|o| shared.seen(o.as_str())).map(|s| s.note);
+    let open = |note: String| {
+        let (head, note) = Checkpoint::parse_note(note.as_bytes()).ok()?;
+        Some((head, note.verify(&keys).ok()?))
+    };
+    lane.into_iter().chain(seen).filter_map(open).collect()
 }
 
 /// Looks for a longer chain of a peer, within the budget: first where the peer publishes it, then at all others.
@@ -119,6 +148,33 @@ pub(crate) async fn refresh(shared: &Arc<Shared>, hub: &HubId) -> bool {
         }
     }
     false
+}
+
+/// Where keys were refused that are still unknown, the chains of the pinned peers are looked for: one of them may have new keys.
+pub(crate) async fn after_unknown_keys(shared: &Arc<Shared>) {
+    let refused = {
+        let mut keys = shared.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *keys)
+    };
+    let directory = shared.directory.load_full();
+    if refused.iter().all(|key| directory.peer_by_key(key).is_some()) {
+        return;
+    }
+    for hub in directory.peers.values().filter(|p| p.is_active()).map(|p| &p.hub) {
+        refresh(shared, hub).await;
+    }
+}
+
+/// Most refused keys remembered for a round.
+const UNKNOWN_KEYS_MAX: usize = 64;
+
+impl Shared {
+    pub(crate) fn note_unknown_key(&self, key: &[u8; 32]) {
+        let mut keys = self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() < UNKNOWN_KEYS_MAX {
+            keys.insert(*key);
+        }
+    }
 }
 
 async fn taken(shared: &Shared, peer: &Peer, envelopes: &[String]) -> bool {

@@ -9,6 +9,7 @@ use ewtp_tls::TlsIdentity;
 use ewtp_tls::keyfile::{read_root_key, read_seed, write_root_key, write_seed};
 use ewtp_trust::descriptor::PAYLOAD_TYPE;
 use ewtp_trust::dsse::Envelope;
+use ewtp_trust::retired::check_retirement;
 use ewtp_trust::revision::{Revision, RevisionError};
 use ewtp_trust::{Chain, ChainError};
 
@@ -31,6 +32,9 @@ pub enum RotateError {
     /// A change is under way, or none is.
     #[error("{0}")]
     Order(&'static str),
+    /// Peers would refuse it.
+    #[error("{0}; wait until the witnesses have cosigned a head (ewtp log head), then try again")]
+    Retirement(String),
     /// The file of the root key isn't the root that the descriptor names.
     #[error("{0} is not the root key that the descriptor names")]
     Root(PathBuf),
@@ -166,7 +170,19 @@ impl Rotation {
         let origin = self.chain.origin().ok_or(RevisionError::Newest)?.clone();
         let retired = NoteSigner::log(origin.as_str(), &*read_seed(&old)?)?;
         let (key, to) = (retired.vkey().clone(), self.now_ms);
+        let before = self.chain.newest().clone();
+        let unchanged = (self.chain.clone(), self.chain.to_file());
         self.revise(|r| r.retire_log_key(&key, to, closing))?;
+        // What peers would refuse is not said.
+        let refused = self
+            .chain
+            .log_key(&key)
+            .and_then(|k| check_retirement(&before, k, &[]).err().map(|e| e.to_string()));
+        if let Some(problem) = refused {
+            replace(&self.files.descriptor(), unchanged.1.as_bytes())?;
+            self.chain = unchanged.0;
+            return Err(RotateError::Retirement(problem));
+        }
         // The daemon reads both files: what the descriptor has retired signs nothing, whichever of the two it is in.
         std::fs::rename(&next, &old).map_err(io(&old))?;
         Ok(key)

@@ -1,6 +1,6 @@
 //! What the parts of a hub share; each field has one owner that writes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,6 +57,8 @@ pub struct Shared {
     pub joined_heads: Mutex<BTreeMap<String, (Hash, Hash)>>,
     /// The last accepted head of each lane, opened.
     pub held_heads: Mutex<BTreeMap<HubId, HeldHead>>,
+    /// TLS keys that were refused on the federation listener since the last round: a peer may have a new one.
+    pub unknown_keys: Mutex<BTreeSet<[u8; 32]>>,
     /// When a peer's chain was looked for last.
     pub chains_looked_for: Mutex<BTreeMap<HubId, tokio::time::Instant>>,
     /// The head that outsiders see; moved by the publisher alone.

@@ -18,6 +18,9 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::identity::{TlsIdentity, spki_sha256};
 
+/// How a refusal of an unknown key reads.
+pub const NOT_PINNED: &str = "is not pinned here";
+
 /// Decides by the SHA-256 of the other side's SPKI.
 pub trait PinCheck: Send + Sync + 'static {
     /// May a connection with this key be opened?
@@ -54,7 +57,7 @@ impl Pinned {
         } else {
             // The text reaches the log of whoever refused, so that an operator can compare fingerprints.
             Err(Error::General(format!(
-                "public key {} is not pinned here",
+                "public key {} {NOT_PINNED}",
                 ewtp_log::Hash(spki).to_hex()
             )))
         }

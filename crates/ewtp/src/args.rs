@@ -416,16 +416,27 @@ pub(crate) enum ReceiptCommand {
         #[arg(long)]
         with_lane: bool,
     },
-    /// Verify a receipt offline, from it and the issuer's descriptors alone.
+    /// Write one file with all receipts of a case and the descriptors of all its hubs, which a court or a bank can follow.
+    Case {
+        /// Case id, or an LRN.
+        case: String,
+        /// File to write, for example CASE.ewtp-case.
+        #[arg(long)]
+        out: PathBuf,
+        /// Add the lane paths: they show how many statements each peer was sent.
+        #[arg(long)]
+        with_lane: bool,
+    },
+    /// Verify a receipt or a case file offline: what is proven, in words, and what is not.
     Verify {
-        /// Receipt file.
+        /// Receipt or case file.
         receipt: PathBuf,
-        /// Descriptor file of the issuer.
+        /// Descriptor file of the issuer; a case file has those of its hubs.
         #[arg(long)]
-        descriptor: PathBuf,
-        /// Fingerprint that the issuer's operator read out.
+        descriptor: Option<PathBuf>,
+        /// Fingerprint that the issuer's operator read out; for a case file HUB=HEX, once for each hub.
         #[arg(long)]
-        fingerprint: Option<String>,
+        fingerprint: Vec<String>,
     },
 }
 

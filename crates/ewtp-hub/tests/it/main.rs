@@ -98,22 +98,22 @@ impl Rig {
         let identity = LogIdentity {
             hub: "KE".parse().unwrap(),
             origin: origin.parse().unwrap(),
-            signer: NoteSigner::log(origin, &[1; 32]).unwrap(),
+            signers: ArcSwap::from_pointee(vec![NoteSigner::log(origin, &[1; 32]).unwrap()]),
             slot_key: [2; 32],
         };
         let directory = Arc::new(ArcSwap::from_pointee(Directory::default()));
-        let first = vec![ewtp_log::hash::sha256(&[b"descriptor"])];
+        let first = ewtp_log::hash::sha256(&[b"descriptor"]);
         let (mut committer, head) = Committer::open(
             Arc::clone(&store),
             Arc::new(SystemClock),
             Arc::new(identity),
             directory,
             64,
-            first,
         )
         .await
         .unwrap();
-        committer.open_log(Vec::new()).await.unwrap();
+        let first = Draft { raw_entries: vec![first], ..Draft::default() };
+        committer.open_log(vec![first]).await.unwrap();
         let ([accounts, _own], queues) = Committer::queues(64);
         #[expect(clippy::disallowed_methods, reason = "its handle is kept and joined")]
         let committer = tokio::spawn(committer.run(queues, CancellationToken::new()));

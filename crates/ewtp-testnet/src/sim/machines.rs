@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use ewtp_hub::clock::Clock;
 use ewtp_hub::init::{Files, InitOptions, init};
+use ewtp_hub::rotate::{RotateError, Rotation};
 use ewtp_hub::shared::Shared;
 use ewtp_hub::{Config, Hub, Seams};
+use ewtp_log::note::VerifierKey;
 use ewtp_store::{Journal, JournaledStore, Packed};
 use ewtp_tls::TlsIdentity;
 use ewtp_trade::route::COMPETENCES;
@@ -30,6 +32,8 @@ use super::time;
 use crate::TestnetError;
 
 /// The simulated day on which everything begins, Unix milliseconds: 2026-11-24.
+/// Of the root keys.
+const PASSPHRASE: &str = "only a simulation";
 pub(crate) const BEGIN_MS: u64 = 1_795_478_400_000;
 
 /// Ids of simulated hubs: countries, since destinations are countries.
@@ -70,7 +74,7 @@ impl Home {
                 competences: COMPETENCES.iter().map(|c| (*c).to_owned()).collect(),
                 offices: vec![format!("{hub}*")],
                 contact: "operator@hub.example".into(),
-                passphrase: "only a simulation".into(),
+                passphrase: PASSPHRASE.into(),
                 now_ms: BEGIN_MS - 86_400_000,
             },
         )?;
@@ -298,6 +302,19 @@ pub(crate) fn owners(homes: &[Home]) -> BTreeMap<SocketAddr, usize> {
     each.collect()
 }
 
+impl Home {
+    /// A second descriptor that names who cosigns this hub's heads.
+    pub(crate) fn name_witnesses(&mut self, keys: &[VerifierKey]) -> Result<(), TestnetError> {
+        let failed = |e: RotateError| crate::io("descriptor")(std::io::Error::other(e.to_string()));
+        let data = self.dir.join("data");
+        let mut rotation =
+            Rotation::open(&data, None, PASSPHRASE, BEGIN_MS - 86_400_000).map_err(failed)?;
+        rotation.witnesses(keys).map_err(failed)?;
+        self.chain = rotation.chain().clone();
+        Ok(())
+    }
+}
+
 /// A copy of a hub's key files for a thread of its own, since a running hub locks its directory.
 pub(crate) fn copy_home(home: &Home, to: &Path) -> Result<Home, TestnetError> {
     let dir = to.join(&home.hub);
@@ -308,6 +325,7 @@ pub(crate) fn copy_home(home: &Home, to: &Path) -> Result<Home, TestnetError> {
         for (a, b) in [
             (from.log_key(), into.log_key()),
             (from.slot_key(), into.slot_key()),
+            (from.witness_key(), into.witness_key()),
             (from.lrn_key(), into.lrn_key()),
             (from.tls_certificate(), into.tls_certificate()),
             (from.tls_key(), into.tls_key()),

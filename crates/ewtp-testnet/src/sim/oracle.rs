@@ -22,6 +22,8 @@ pub(crate) mod promise {
     pub(crate) const CONSERVED: &str = "value and mass are conserved";
     pub(crate) const AUDIENCE: &str = "no part leaves its audience";
     pub(crate) const QUIET: &str = "everything is delivered and decided once faults end";
+    pub(crate) const INNOCENT: &str = "nothing is proven against an honest hub";
+    pub(crate) const WITNESS: &str = "a witness cosigns no smaller head";
     pub(crate) const ALIVE: &str = "hubs start again by themselves and answer";
 }
 
@@ -53,6 +55,8 @@ const SOON_MS: u64 = 30_000;
 
 /// What one hub has made durable.
 pub(crate) struct Facts {
+    /// Size cosigned last, by origin.
+    witnessed: BTreeMap<String, u64>,
     pub(crate) hub: String,
     platter: Arc<Mutex<Platter>>,
     seen: u64,
@@ -86,6 +90,7 @@ impl Oracle {
         scopes: BTreeMap<(String, String), Vec<&'static str>>,
     ) -> Self {
         let facts = |(hub, platter)| Facts {
+            witnessed: BTreeMap::new(),
             hub,
             platter,
             seen: u64::MAX,
@@ -196,6 +201,20 @@ impl Oracle {
                     frame.sequence
                 );
                 self.breach(promise::APPEND_ONLY, what);
+            }
+        }
+        for evidence in &frame.evidence {
+            let what = format!("{hub}: {} is proven against {}", evidence.kind, evidence.against);
+            self.breach(promise::INNOCENT, what);
+        }
+        for head in &frame.witnessed {
+            let last = self.hubs[at].witnessed.insert(head.origin.clone(), head.size);
+            if last.unwrap_or_default() != head.before || head.size <= head.before {
+                let what = format!(
+                    "{hub}: cosigned {} of {} after {last:?}, from {}",
+                    head.size, head.origin, head.before
+                );
+                self.breach(promise::WITNESS, what);
             }
         }
         for id in &frame.work_consumed {

@@ -56,14 +56,33 @@ pub struct Caught {
 
 fn homes(dir: &Path) -> Result<Vec<Home>, TestnetError> {
     // Making a root key measures the machine and takes a second: all at once.
-    std::thread::scope(|scope| {
+    let mut homes: Vec<Home> = std::thread::scope(|scope| {
         let making: Vec<_> =
             (0..HUBS.len()).map(|at| scope.spawn(move || Home::make(dir, at))).collect();
         making
             .into_iter()
             .map(|m| m.join().map_err(|_| crate::io("keys")(std::io::Error::other("panic")))?)
-            .collect()
-    })
+            .collect::<Result<_, TestnetError>>()
+    })?;
+    // Each names the others as its witnesses.
+    let witnesses: Vec<_> = homes.iter().filter_map(|h| h.chain.newest().witness.clone()).collect();
+    std::thread::scope(|scope| {
+        let naming: Vec<_> = homes
+            .iter_mut()
+            .map(|home| {
+                let others: Vec<_> = witnesses
+                    .iter()
+                    .filter(|k| home.chain.newest().witness.as_ref() != Some(k))
+                    .cloned()
+                    .collect();
+                scope.spawn(move || home.name_witnesses(&others))
+            })
+            .collect();
+        naming.into_iter().try_for_each(|n| {
+            n.join().map_err(|_| crate::io("witnesses")(std::io::Error::other("panic")))?
+        })
+    })?;
+    Ok(homes)
 }
 
 fn stage(homes: &[Home], dir: &Path) -> Result<Stage, TestnetError> {

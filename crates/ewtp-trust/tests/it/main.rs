@@ -160,3 +160,5 @@ fn log_keys_count_within_their_windows() {
     assert_eq!(chain.log_keys(1_780_272_000_000).len(), 0, "after its window");
     assert_eq!(chain.receipt_trust().keys.len(), 1, "old receipts stay verifiable");
 }
+
+mod retirement;

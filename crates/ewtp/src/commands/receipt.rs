@@ -3,14 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ewtp_log::receipt::{Proven, Receipt};
-use ewtp_log::statement::open_part;
-use ewtp_proto::{Message as _, v1};
-use ewtp_trust::Chain;
+use ewtp_proto::v1;
 use serde_json::json;
 
 use crate::args::ReceiptCommand;
-use crate::commands::{case, chain_file};
+use crate::commands::{case, case_file, chain_file, proof_words};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -24,8 +21,11 @@ pub(crate) fn run(
         ReceiptCommand::Export { case, out: dir, with_lane } => {
             block_on(export(profile.as_deref(), &case, &dir, with_lane, out))
         }
+        ReceiptCommand::Case { case, out: file, with_lane } => {
+            block_on(case_file::export(profile.as_deref(), &case, &file, with_lane, out))
+        }
         ReceiptCommand::Verify { receipt, descriptor, fingerprint } => {
-            verify(&receipt, &descriptor, fingerprint.as_deref(), out)
+            verify(&receipt, descriptor.as_deref(), &fingerprint, out)
         }
     }
 }
@@ -53,6 +53,12 @@ pub(crate) fn statements(case: &v1::Case) -> Vec<(String, v1::StatementRef)> {
     }
     for e in &case.events {
         out.extend(e.statement.clone().map(|s| ("event".to_owned(), s)));
+    }
+    for a in &case.adoptions {
+        out.extend(a.statement.clone().map(|s| ("adoption".to_owned(), s)));
+    }
+    for i in &case.invalidations {
+        out.extend(i.statement.clone().map(|s| ("invalidation".to_owned(), s)));
     }
     out
 }
@@ -106,98 +112,29 @@ async fn export(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Verifies a receipt file against a chain file.
-fn verify_files(
-    receipt: &Path,
-    descriptor: &Path,
-    fingerprint: Option<&str>,
-) -> Result<(Receipt, Proven, Chain), CliError> {
-    let chain = chain_file::read(descriptor, fingerprint)?;
-    let text = std::fs::read_to_string(receipt).map_err(CliError::io(receipt))?;
-    let receipt = Receipt::parse(&text)?;
-    let proven = receipt.verify(&chain.receipt_trust())?;
-    Ok((receipt, proven, chain))
-}
-
+/// Verifies a receipt, or every receipt of a case file.
 fn verify(
-    receipt: &Path,
-    descriptor: &Path,
-    fingerprint: Option<&str>,
+    path: &Path,
+    descriptor: Option<&Path>,
+    fingerprints: &[String],
     out: &Output,
 ) -> Result<ExitCode, CliError> {
-    let (file, proven, chain) = verify_files(receipt, descriptor, fingerprint)?;
-    let h = &proven.header;
-    let witnesses = proven.signed_by.witnesses.len();
-    let mut facts = vec![
-        ("verified", receipt.display().to_string()),
-        ("who", format!("{} (descriptor fingerprint {})", h.hub, chain.fingerprint().to_hex())),
-        ("what", format!("{} {} number {}", h.id.kind, h.id.subject, h.id.number)),
-        ("when", format!("{} by that hub's log", h.time)),
-        (
-            "where",
-            format!(
-                "entry {} of {}, under its signed head of {}",
-                proven.index, h.origin, proven.log_size
-            ),
-        ),
-    ];
-    if let Some((peer, number)) = &proven.lane {
-        let place = number.map_or(String::new(), |n| format!(" as number {n}"));
-        facts.push(("said to", format!("{peer}{place}")));
+    let text = std::fs::read_to_string(path).map_err(CliError::io(path))?;
+    if text.starts_with("ewtp-case/v1\n") {
+        return case_file::verify(path, &text, fingerprints, out);
     }
-    if let Some(text) = content(&file, &h.id.kind) {
-        facts.push(("content", text));
+    let hint = "the issuer's descriptor file; `ewtp receipt export` writes it beside the receipts";
+    let descriptor = descriptor
+        .ok_or_else(|| CliError::usage("--descriptor", "a receipt needs its issuer's keys", hint))?;
+    if fingerprints.len() > 1 {
+        return Err(CliError::usage("--fingerprint", "one receipt has one issuer", "give one"));
     }
-    let shown: Vec<&str> = file.parts.iter().map(|(n, _)| n.as_str()).collect();
-    let hidden: Vec<&str> =
-        h.parts.iter().map(|(n, _)| n.as_str()).filter(|n| !shown.contains(n)).collect();
-    facts.push(("shown", shown.join(", ")));
-    facts.push(("withheld", hidden.join(", ")));
-    let time =
-        if witnesses == 0 { "no: time not witnessed".into() } else { format!("by {witnesses}") };
-    facts.push(("witnessed", time));
-    if fingerprint.is_none() {
-        facts.push((
-            "not proven",
-            "that this descriptor is the hub's: compare the fingerprint with its operator".into(),
-        ));
-    }
-    let json = json!({
-        "verified": true, "hub": h.hub, "kind": h.id.kind, "subject": h.id.subject, "number": h.id.number,
-        "time": h.time, "origin": h.origin, "index": proven.index.0, "log_size": proven.log_size.0,
-        "shown": shown, "withheld": hidden, "witnesses": proven.signed_by.witnesses.iter().map(|(k, t)| json!({"name": k.name(), "time": t})).collect::<Vec<_>>(),
-        "lane": proven.lane.as_ref().map(|(p, n)| json!({"peer": p.as_str(), "number": n.map(|n| n.0)})),
-    });
-    out.facts(&facts, &json);
+    let fingerprint = fingerprints.first().map(String::as_str);
+    let chain = chain_file::read(descriptor, fingerprint)?;
+    let verified = proof_words::verify(&text, &chain, fingerprint.is_some())?;
+    let mut facts = vec![("verified", path.display().to_string())];
+    facts.extend(verified.facts());
+    facts.extend(verified.open_questions().into_iter().map(|q| ("not proven", q)));
+    out.facts(&facts, &verified.json());
     Ok(ExitCode::SUCCESS)
-}
-
-/// What a decision or filing says, in a line.
-fn content(receipt: &Receipt, kind: &str) -> Option<String> {
-    let (_, blob) = receipt.parts.iter().find(|(n, _)| n == "core")?;
-    let core = open_part("core", blob).ok()?;
-    match kind {
-        "decision" => {
-            let core = v1::DecisionCore::decode(core).ok()?;
-            let effect =
-                core.effect().as_str_name().trim_start_matches("EFFECT_").to_ascii_lowercase();
-            let code = core.code().as_str_name().trim_start_matches("DECISION_CODE_");
-            Some(format!(
-                "{effect}: {code} on filing {} version {}",
-                core.filing_id, core.filing_version
-            ))
-        }
-        "filing" => {
-            let core = v1::FilingCore::decode(core).ok()?;
-            Some(format!(
-                "LRN {}, MRN {}, {} items, {} to {}",
-                core.lrn,
-                core.mrn,
-                core.items.len(),
-                core.country_of_export,
-                core.country_of_destination
-            ))
-        }
-        _ => None,
-    }
 }

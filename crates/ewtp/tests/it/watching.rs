@@ -75,6 +75,27 @@ async fn heads_are_cosigned_and_settled_and_nothing_waits_for_it() {
     let receipt = receipt.display().to_string();
     let verified = ke.json("platform", &["receipt", "verify", &receipt, "--descriptor", &chain]);
     assert_eq!(verified["witnesses"].as_array().unwrap().len(), 1, "{verified}");
+    // The whole case in one file: both hubs' receipts, in order, with nothing but fingerprints from elsewhere.
+    let bundle = dir.path().join("case.ewtp-case").display().to_string();
+    ke.json("platform", &["receipt", "case", &accepted.case_id, "--out", &bundle, "--with-lane"]);
+    let confirm = |hub: &Hub| {
+        format!("--fingerprint={}={}", hub.process.hub, hub.process.chain.fingerprint().to_hex())
+    };
+    let (of_ke, of_be) = (confirm(&ke), confirm(&be));
+    let told = ke.json("platform", &["receipt", "verify", &bundle, &of_ke, &of_be]);
+    let said: Vec<_> = told["receipts"].as_array().unwrap().iter().map(|r| (&r["hub"], &r["kind"])).collect();
+    assert_eq!(said[0], (&"KE".into(), &"filing".into()), "{told}");
+    assert!(said.contains(&(&"BE".into(), &"decision".into())), "{told}");
+    assert_eq!(told["fingerprints_not_confirmed"], serde_json::json!([]));
+    let first = &told["receipts"][0];
+    assert_eq!(first["lane"]["peer"], "BE", "{first}");
+    assert!(first["not_proven"].as_array().unwrap().iter().any(|n| n.as_str().unwrap().contains("not witnessed")));
+    let text = std::fs::read_to_string(&bundle).unwrap();
+    let (at, _) = text.match_indices("# part core\n").next().unwrap();
+    let (head, tail) = text.split_at(at + 20);
+    let changed = format!("{head}{}{}", if tail.starts_with('A') { 'B' } else { 'A' }, &tail[1..]);
+    std::fs::write(&bundle, changed).unwrap();
+    assert_eq!(ke.run("platform", &["receipt", "verify", &bundle]).status.code(), Some(1));
     // The public head has it too.
     until("a cosigned public head", || async {
         let text = http_get(&be.process.public(), "/ewtp/g1/checkpoint")?;
