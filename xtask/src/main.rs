@@ -84,12 +84,43 @@ fn shipped() -> Result<(), String> {
     }
 }
 
+/// What verifies receipts, evidence and logs can be embedded: without runtime, threads, sockets or files, and for WebAssembly where
+/// that target is installed.
+fn embeddable() -> Result<(), String> {
+    let output = Command::new("cargo")
+        .args(["tree", "--locked", "-p", "ewtp-trust", "--edges", "normal", "--prefix", "none"])
+        .current_dir(root())
+        .output()
+        .map_err(|e| e.to_string())?;
+    let tree = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !tree.contains("ewtp-log") {
+        return Err(format!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let unwanted =
+        ["tokio", "mio", "rayon", "rustls", "sled", "rustix", "socket2", "tempfile", "prost"];
+    let crates = tree.lines().filter_map(|l| l.split(' ').next());
+    if let Some(found) = crates.into_iter().find(|c| unwanted.contains(c)) {
+        return Err(format!("ewtp-trust can't be embedded: it needs {found}"));
+    }
+    let target = "wasm32-unknown-unknown";
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output();
+    let sysroot = sysroot.map_err(|e| e.to_string())?.stdout;
+    let std = Path::new(String::from_utf8_lossy(&sysroot).trim()).join("lib/rustlib").join(target);
+    if std.exists() {
+        return cargo(&["build", "--locked", "-p", "ewtp-trust", "--target", target]);
+    }
+    println!("!!! SKIPPED: {target} is not installed; rustup target add {target} to build for it");
+    Ok(())
+}
+
 fn ci() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     tidy::run(&root())?;
     shipped()?;
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
+    embeddable()?;
     cargo(&["test", "--workspace", "--locked"])?;
+    cargo(&["run", "--locked", "-p", "ewtp-fuzz", "--", "--seconds", "2"])?;
     demo()?;
     instructions::run(&root(), false)
 }

@@ -17,6 +17,7 @@ const ORDER: &[&str] = &[
     "ewtp-formats",
     "ewtp-store",
     "ewtp-hub",
+    "ewtp-fuzz",
     "ewtpd",
     "ewtp-testnet",
     "ewtp-risk-engine",
@@ -42,6 +43,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     sources(root, &mut faults);
     links(root, &mut faults);
     banned(root, &mut faults);
+    pure(root, &mut faults);
     if faults.is_empty() {
         println!("tidy: good");
         return Ok(());
@@ -115,6 +117,30 @@ fn banned(root: &Path, faults: &mut Vec<String>) {
     for name in ["openssl", "native-tls"] {
         if lock.contains(&format!("name = \"{name}\"")) {
             faults.push(format!("Cargo.lock holds {name}"));
+        }
+    }
+}
+
+/// The pure cores read no file, no socket and no clock, and start no thread: what they conclude depends on their arguments alone.
+fn pure(root: &Path, faults: &mut Vec<String>) {
+    for name in ["ewtp-log", "ewtp-trust", "ewtp-trade", "ewtp-clearance"] {
+        let mut all = Vec::new();
+        files(&root.join("crates").join(name).join("src"), "rs", &mut all);
+        for path in all {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            for word in [
+                "std::fs",
+                "std::net",
+                "std::thread",
+                "std::env",
+                "SystemTime",
+                "Instant::now",
+                "Timestamp::now",
+            ] {
+                if text.contains(word) {
+                    faults.push(format!("{} uses {word}: {name} is pure", path.display()));
+                }
+            }
         }
     }
 }

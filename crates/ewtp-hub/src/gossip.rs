@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::client;
 use crate::directory::Peer;
 use crate::evidence::{self, EVIDENCE_BYTES_MAX};
-use crate::{lane_evidence, peer_chains};
 use crate::shared::Shared;
+use crate::{lane_evidence, peer_chains};
 
 /// Longest wait for one peer.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -93,7 +93,10 @@ fn problem(shared: &Shared, held: &Chain, chain: &Chain) -> Option<String> {
     let mut before = steps.next()?;
     for after in steps {
         let retired = |d: &Descriptor, key: &VerifierKey| {
-            d.generations.iter().flat_map(|g| &g.keys).any(|k| k.vkey == *key && k.closing.is_some())
+            d.generations
+                .iter()
+                .flat_map(|g| &g.keys)
+                .any(|k| k.vkey == *key && k.closing.is_some())
         };
         let newly = after.generations.iter().flat_map(|g| &g.keys);
         for key in newly.filter(|k| k.closing.is_some() && !retired(before, &k.vkey)) {

@@ -147,7 +147,8 @@ pub async fn run(
                 // Its keys may have changed while this hub slept.
                 if matches!(
                     error,
-                    StreamEnded::Dial(DialError::Key { .. }) | StreamEnded::Page(PageRefusal::Signature(_))
+                    StreamEnded::Dial(DialError::Key { .. })
+                        | StreamEnded::Page(PageRefusal::Signature(_))
                 ) {
                     tokio::select! {
                         biased;

@@ -72,7 +72,9 @@ pub enum RetirementRefused {
         got: usize,
     },
     /// A head that only this key signed was verified, and the closing head denies it.
-    #[error("the closing head of {key} has size {closing} and denies a head of {seen} that was verified")]
+    #[error(
+        "the closing head of {key} has size {closing} and denies a head of {seen} that was verified"
+    )]
     Repudiates {
         /// Key.
         key: String,
@@ -158,8 +160,7 @@ pub enum KeyStanding {
 /// Looks the keys of a head's signatures up in a chain.
 #[must_use]
 pub fn standing(chain: &Chain, head: &Checkpoint, signed_by: &Verified) -> KeyStanding {
-    let keys: Vec<&LogKey> =
-        signed_by.log_keys.iter().filter_map(|k| chain.log_key(k)).collect();
+    let keys: Vec<&LogKey> = signed_by.log_keys.iter().filter_map(|k| chain.log_key(k)).collect();
     let mut worst = KeyStanding::InUse;
     for key in &keys {
         let (Some(closing), Some(at_ms)) = (&key.closing, key.to_ms) else {

@@ -107,8 +107,12 @@ impl Hub {
     fn head(&self, size: u64, branch: u8, cosigned: usize, at_ms: u64) -> String {
         let root = Hash([branch; 32]);
         let head = Checkpoint { origin: ORIGIN.into(), size: TreeSize(size), root }.to_text();
-        let lines: String =
-            self.witnesses.iter().take(cosigned).map(|w| w.cosign_line(&head, at_ms / 1000)).collect();
+        let lines: String = self
+            .witnesses
+            .iter()
+            .take(cosigned)
+            .map(|w| w.cosign_line(&head, at_ms / 1000))
+            .collect();
         self.old.sign(&head) + &lines
     }
 
@@ -170,14 +174,20 @@ fn a_stolen_dead_key_convicts_nobody_and_what_a_quorum_cosigned_stays_said() {
         for cosigned in [0, 1, 2] {
             for at in [before, after] {
                 // The thief's fork beside an honest head that a quorum cosigned in time.
-                let (honest, forged) = (hub.head(size, 1, 2, before), hub.head(size, 7, cosigned, at));
+                let (honest, forged) =
+                    (hub.head(size, 1, 2, before), hub.head(size, 7, cosigned, at));
                 let evidence = Evidence::split(&dk, &origin, &honest, &forged);
                 let proven = evidence.verify(&ChainTrust::new(&hub.chain)).is_ok();
                 let in_time = cosigned == 2 && at == before;
-                assert_eq!(proven, in_time, "size {size}, {cosigned} cosignatures, in time: {in_time}");
+                assert_eq!(
+                    proven, in_time,
+                    "size {size}, {cosigned} cosignatures, in time: {in_time}"
+                );
                 let stands = hub.standing(&forged);
                 match (size > 100, in_time) {
-                    (_, true) => assert!(matches!(stands, KeyStanding::Retired { vouched: true, .. })),
+                    (_, true) => {
+                        assert!(matches!(stands, KeyStanding::Retired { vouched: true, .. }))
+                    }
                     (true, false) => assert_eq!(stands, KeyStanding::Misuse),
                     (false, false) => {
                         assert!(matches!(stands, KeyStanding::Retired { vouched: false, .. }));

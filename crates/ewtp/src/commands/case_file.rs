@@ -31,14 +31,17 @@ pub(crate) async fn export(
         let (text, chain) = receipt::fetch(&session, &case.case_id, &statement, with_lane).await?;
         let generation = text.lines().find_map(|l| l.strip_prefix("origin ")?.rsplit_once('/'));
         let generation = generation.map_or("g1", |(_, g)| g);
-        let name = format!("receipts/{}-{generation}-{}.ewtp-receipt", statement.hub, statement.log_index);
+        let name =
+            format!("receipts/{}-{generation}-{}.ewtp-receipt", statement.hub, statement.log_index);
         receipts.push((name, text));
         chains.insert(statement.hub.clone(), chain);
     }
     let mut bundle = CaseFile::default();
     for (hub, chain) in &chains {
         for (version, envelope) in (1..).zip(chain.lines()) {
-            bundle.files.push((format!("descriptors/{hub}.{version}.json"), format!("{envelope}\n")));
+            bundle
+                .files
+                .push((format!("descriptors/{hub}.{version}.json"), format!("{envelope}\n")));
         }
     }
     let count = receipts.len();
@@ -76,12 +79,17 @@ pub(crate) fn verify(
         }
     }
     if let Some((hub, _)) = confirmed.into_iter().next() {
-        return Err(CliError::usage("--fingerprint", format!("{hub} has no descriptor in the file"), "HUB=HEX of a hub in it"));
+        return Err(CliError::usage(
+            "--fingerprint",
+            format!("{hub} has no descriptor in the file"),
+            "HUB=HEX of a hub in it",
+        ));
     }
     let mut all: Vec<Verified> = Vec::new();
     for (name, text) in bundle.receipts() {
         let hub = text.lines().find_map(|l| l.strip_prefix("hub ")).unwrap_or_default();
-        let missing = || CliError::Log(format!("{name}: there is no descriptor of {hub} in the file"));
+        let missing =
+            || CliError::Log(format!("{name}: there is no descriptor of {hub} in the file"));
         let (chain, confirmed) = chains.get(hub).ok_or_else(missing)?;
         all.push(proof_words::verify(text, chain, *confirmed)?);
     }
@@ -111,7 +119,8 @@ pub(crate) fn verify(
     out.note(&format!("{}: each of {} receipts is proven by itself.", path.display(), all.len()));
     out.note("Not proven: that there are no other statements in this case.");
     for hub in unconfirmed {
-        let fingerprint = chains.get(hub).map(|(c, _)| c.fingerprint().to_hex()).unwrap_or_default();
+        let fingerprint =
+            chains.get(hub).map(|(c, _)| c.fingerprint().to_hex()).unwrap_or_default();
         out.note(&format!("Not proven: that the descriptor of {hub} is its own; its fingerprint is {fingerprint}: compare it with its operator, or give --fingerprint {hub}=…"));
     }
     Ok(ExitCode::SUCCESS)
@@ -123,8 +132,7 @@ fn confirmed(fingerprints: &[String]) -> Result<BTreeMap<String, Hash>, CliError
         let (hub, hex) = text.split_once('=')?;
         Some((hub.to_owned(), Hash::from_hex(hex)?))
     };
-    let read = |text: &String| {
-        one(text).ok_or_else(|| CliError::usage("--fingerprint", text, hint))
-    };
+    let read =
+        |text: &String| one(text).ok_or_else(|| CliError::usage("--fingerprint", text, hint));
     fingerprints.iter().map(read).collect()
 }

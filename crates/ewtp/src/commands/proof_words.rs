@@ -49,13 +49,20 @@ impl Verified {
         let witnesses = &self.proven.signed_by.witnesses;
         let earliest = witnesses.iter().map(|(_, seconds)| *seconds).min()?;
         let names: Vec<&str> = witnesses.iter().map(|(key, _)| key.name()).collect();
-        Some(format!("{}, first at {}", names.join(", "), format_time(earliest.saturating_mul(1000))))
+        Some(format!(
+            "{}, first at {}",
+            names.join(", "),
+            format_time(earliest.saturating_mul(1000))
+        ))
     }
 
     /// To whom it was said, if the receipt opens the lane.
     pub(crate) fn said_to(&self) -> Option<String> {
         let (peer, number): &(HubId, _) = self.proven.lane.as_ref()?;
-        Some(number.map_or_else(|| peer.to_string(), |n| format!("{peer}, as number {n} of what was said to it")))
+        Some(number.map_or_else(
+            || peer.to_string(),
+            |n| format!("{peer}, as number {n} of what was said to it"),
+        ))
     }
 
     fn parts(&self) -> (Vec<&str>, Vec<&str>) {
@@ -77,13 +84,19 @@ impl Verified {
         facts.extend(self.witnessed_by().map(|text| ("witnessed", text)));
         facts.extend(self.said_to().map(|text| ("said to", text)));
         let (index, size) = (self.proven.index, self.proven.log_size);
-        facts.push(("where", format!("entry {index} of {}, under its signed head of {size}", h.origin)));
+        facts.push((
+            "where",
+            format!("entry {index} of {}, under its signed head of {size}", h.origin),
+        ));
         facts.push(("shown", shown.join(", ")));
         if !hidden.is_empty() {
             facts.push(("withheld", hidden.join(", ")));
         }
         if let Some(size) = self.lost_behind {
-            facts.push(("but", format!("said, then lost: the log was closed at {size} entries, before this one")));
+            facts.push((
+                "but",
+                format!("said, then lost: the log was closed at {size} entries, before this one"),
+            ));
         }
         facts
     }

@@ -124,8 +124,9 @@ fn verify(
         return case_file::verify(path, &text, fingerprints, out);
     }
     let hint = "the issuer's descriptor file; `ewtp receipt export` writes it beside the receipts";
-    let descriptor = descriptor
-        .ok_or_else(|| CliError::usage("--descriptor", "a receipt needs its issuer's keys", hint))?;
+    let descriptor = descriptor.ok_or_else(|| {
+        CliError::usage("--descriptor", "a receipt needs its issuer's keys", hint)
+    })?;
     if fingerprints.len() > 1 {
         return Err(CliError::usage("--fingerprint", "one receipt has one issuer", "give one"));
     }

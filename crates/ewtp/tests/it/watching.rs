@@ -83,13 +83,20 @@ async fn heads_are_cosigned_and_settled_and_nothing_waits_for_it() {
     };
     let (of_ke, of_be) = (confirm(&ke), confirm(&be));
     let told = ke.json("platform", &["receipt", "verify", &bundle, &of_ke, &of_be]);
-    let said: Vec<_> = told["receipts"].as_array().unwrap().iter().map(|r| (&r["hub"], &r["kind"])).collect();
+    let said: Vec<_> =
+        told["receipts"].as_array().unwrap().iter().map(|r| (&r["hub"], &r["kind"])).collect();
     assert_eq!(said[0], (&"KE".into(), &"filing".into()), "{told}");
     assert!(said.contains(&(&"BE".into(), &"decision".into())), "{told}");
     assert_eq!(told["fingerprints_not_confirmed"], serde_json::json!([]));
     let first = &told["receipts"][0];
     assert_eq!(first["lane"]["peer"], "BE", "{first}");
-    assert!(first["not_proven"].as_array().unwrap().iter().any(|n| n.as_str().unwrap().contains("not witnessed")));
+    assert!(
+        first["not_proven"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|n| n.as_str().unwrap().contains("not witnessed"))
+    );
     let text = std::fs::read_to_string(&bundle).unwrap();
     let (at, _) = text.match_indices("# part core\n").next().unwrap();
     let (head, tail) = text.split_at(at + 20);
