@@ -3,6 +3,7 @@
 
 mod ed25519;
 mod evidence;
+mod innocence;
 mod lanes;
 mod merkle;
 mod notes;

@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use ewtp_hub::clock::{Clock as _, SystemClock};
 use ewtp_hub::init::{Files, InitOptions, init};
 use ewtp_log::Hash;
+use ewtp_log::note::VerifierKey;
 use ewtp_proto::v1;
 use ewtp_trade::route::{COMPETENCES, CUSTOMS};
 use ewtp_trust::Chain;
-use ewtp_trust::descriptor::Environment;
+use ewtp_trust::descriptor::{Environment, LogKey};
 use serde_json::json;
 
 use crate::args::{HubCommand, HubInit};
@@ -168,6 +169,9 @@ fn descriptor(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {
             ("environment", d.environment.to_string()),
             ("fingerprint", chain.fingerprint().to_hex()),
             ("origin", chain.origin().map(ToString::to_string).unwrap_or_default()),
+            ("log keys", vkeys(d.generation().map(|g| in_use(&g.keys)).unwrap_or_default())),
+            ("witness key", vkeys(d.witness.iter().collect())),
+            ("witnesses", vkeys(d.witnesses.iter().collect())),
             ("endpoints", d.endpoints.join(", ")),
             ("territories", d.territories.join(", ")),
             ("offices", d.offices.join(", ")),
@@ -176,10 +180,24 @@ fn descriptor(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {
         ],
         &json!({
             "file": path, "hub": d.hub.as_str(), "version": d.version, "fingerprint": chain.fingerprint().to_hex(),
+            "log_keys": d.generation().map(|g| in_use(&g.keys)).unwrap_or_default().iter().map(|k| k.to_text()).collect::<Vec<_>>(),
+            "witness": d.witness.as_ref().map(VerifierKey::to_text), "witnesses": d.witnesses.iter().map(VerifierKey::to_text).collect::<Vec<_>>(),
             "environment": d.environment.to_string(), "endpoints": d.endpoints, "territories": d.territories, "offices": d.offices, "competences": d.competences,
         }),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Log keys that sign now.
+fn in_use(keys: &[LogKey]) -> Vec<&VerifierKey> {
+    keys.iter().filter(|k| k.to_ms.is_none()).map(|k| &k.vkey).collect()
+}
+
+fn vkeys(keys: Vec<&VerifierKey>) -> String {
+    match keys.as_slice() {
+        [] => "none".into(),
+        all => all.iter().map(|k| k.to_text()).collect::<Vec<_>>().join(", "),
+    }
 }
 
 async fn status(profile: Option<&Path>, out: &Output) -> Result<ExitCode, CliError> {

@@ -21,5 +21,8 @@ mod papers;
 mod routes;
 mod stage;
 mod stores;
+#[path = "../../examples/stranger.rs"]
+#[expect(dead_code, reason = "its main is the example's")]
+mod stranger;
 mod strangers;
 mod watching;

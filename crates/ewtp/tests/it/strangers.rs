@@ -111,6 +111,12 @@ async fn a_stranger_verifies_the_whole_log_from_its_public_files() {
         assert_eq!((code, &said["consistent"]), (Some(0), &Value::Bool(true)), "{said}");
     }
 
+    // A client that shares no code with this one comes to the same, over HTTP and from the copy.
+    let older = std::fs::read(&old).unwrap();
+    for place in [&base, &copy] {
+        let verified = crate::stranger::verify(place, &vkey, Some(&older)).unwrap();
+        assert!(verified >= size, "{place}");
+    }
     // The copy stands alone.
     assert!(ke.process.stop().unwrap());
     let (code, alone, said) = run(&["log", "audit", &copy, "--vkey", &vkey]);
@@ -134,6 +140,7 @@ fn tampered(mirror: &Path, copy: &str, vkey: &str) {
         let (code, _, said) = run(&["log", "audit", copy, "--vkey", vkey]);
         assert_eq!(code, Some(1), "{path}: {said}");
         assert!(said.contains("log not verified"), "{path}: {said}");
+        assert!(crate::stranger::verify(copy, vkey, None).is_err(), "{path}");
         std::fs::write(&file, good).unwrap();
     }
     let checkpoint = mirror.join("checkpoint");
