@@ -9,13 +9,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use ewtp_log::hash::leaf_hash;
 use ewtp_log::lane::{DEPTH_MIN, LaneTable, Slot, depth_for, lane_leaf};
-use ewtp_log::note::NoteSigner;
 use ewtp_log::statement::{Header, STATEMENT_BYTES_MAX, commitment, format_time};
 use ewtp_log::tree::Frontier;
-use ewtp_log::{Checkpoint, Hash, HubId, LogIndex, Origin, TreeSize};
+use ewtp_log::{Checkpoint, Hash, HubId, LogIndex, TreeSize};
 use ewtp_proto::store::v1::{
     BlobRef, Frame, HeardStatement, LaneAddress, LateAddress, Locator, LogHead, OwnStatement,
     SlotState, WorkItem,
@@ -30,139 +28,13 @@ use crate::directory::{Directory, SharedDirectory};
 use crate::draft::{
     Draft, DraftError, FilingAt, LateEntry, Logged, NewStatement, PagePlan, Watched,
 };
-
-type Outcome = Result<Logged, DraftError>;
-
-/// A draft and who waits for its outcome.
-pub struct Pending {
-    draft: Draft,
-    reply: oneshot::Sender<Outcome>,
-    /// Held until the commit is answered, whatever became of the call.
-    act: Option<OwnedMutexGuard<()>>,
-}
-
-/// Hands drafts to the committer; one per source, each with a share of its own.
-#[derive(Clone)]
-pub struct Submitter {
-    queue: mpsc::Sender<Pending>,
-    limit: usize,
-}
-
-impl Submitter {
-    /// Waits for room, then for the outcome: for sources that may be slowed.
-    ///
-    /// # Errors
-    /// [`DraftError`].
-    pub async fn submit(&self, draft: Draft) -> Result<Logged, DraftError> {
-        let (reply, outcome) = oneshot::channel();
-        self.queue
-            .send(Pending { draft, reply, act: None })
-            .await
-            .map_err(|_| DraftError::InDoubt)?;
-        outcome.await.map_err(|_| DraftError::InDoubt)?
-    }
-
-    /// Submits an operator's act together with the lock that it was read under.
-    ///
-    /// # Errors
-    /// [`DraftError`].
-    pub async fn submit_act(
-        &self,
-        draft: Draft,
-        act: OwnedMutexGuard<()>,
-    ) -> Result<Logged, DraftError> {
-        let (reply, outcome) = oneshot::channel();
-        let pending = Pending { draft, reply, act: Some(act) };
-        self.queue.send(pending).await.map_err(|_| DraftError::InDoubt)?;
-        outcome.await.map_err(|_| DraftError::InDoubt)?
-    }
-
-    /// Refuses at once where the queue is full: for single calls.
-    ///
-    /// # Errors
-    /// [`DraftError::Busy`] and the rest.
-    pub async fn try_submit(&self, draft: Draft) -> Result<Logged, DraftError> {
-        let (reply, outcome) = oneshot::channel();
-        self.queue.try_send(Pending { draft, reply, act: None }).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => DraftError::Busy { limit: self.limit },
-            mpsc::error::TrySendError::Closed(_) => DraftError::InDoubt,
-        })?;
-        outcome.await.map_err(|_| DraftError::InDoubt)?
-    }
-
-    /// Drafts that wait.
-    #[must_use]
-    pub fn depth(&self) -> usize {
-        self.limit - self.queue.capacity()
-    }
-}
-
-/// The newest durable head: every reader reads at or below it.
-#[derive(Clone, Debug, Default)]
-pub struct DurableHead {
-    /// Size and root.
-    pub size: u64,
-    /// Root of the log.
-    pub root: Option<Hash>,
-    /// Signed note.
-    pub checkpoint: Arc<str>,
-    /// Depth of its lane table.
-    pub depth: u8,
-    /// Slots under it.
-    pub slots: Arc<Vec<Slot>>,
-    /// Logged time of its newest statement, Unix milliseconds.
-    pub time_ms: u64,
-    /// Counts commits, so that watchers wake also where the log did not grow.
-    pub commits: u64,
-}
-
-impl DurableHead {
-    /// A head as frames hold it.
-    ///
-    /// # Errors
-    /// A slot that is none.
-    pub fn of(head: &LogHead) -> Result<Self, StoreError> {
-        let slot = |s: &SlotState| {
-            let peer: HubId = s.peer.parse().ok()?;
-            let (slot, lane_root) = (u16::try_from(s.slot).ok()?, Hash::from_slice(&s.lane_root)?);
-            Some(Slot { slot, peer, lane_size: s.lane_size, lane_root })
-        };
-        let slots: Option<Vec<Slot>> = head.slots.iter().map(slot).collect();
-        Ok(Self {
-            size: head.size,
-            root: Hash::from_slice(&head.root),
-            checkpoint: String::from_utf8_lossy(&head.checkpoint).into(),
-            depth: u8::try_from(head.depth).unwrap_or(DEPTH_MIN),
-            slots: Arc::new(slots.ok_or_else(|| StoreError::Value("slot".into()))?),
-            time_ms: head.time_ms,
-            commits: 0,
-        })
-    }
-}
+use crate::durable::{DurableHead, LogIdentity};
+use crate::queue::{Outcome, Pending, Submitter, queue};
 
 /// Frontiers of a lane that the hub says.
 struct LaneOut {
     slot: u16,
     frontier: Frontier,
-}
-
-/// Keys and names of the log.
-pub struct LogIdentity {
-    /// Hub.
-    pub hub: HubId,
-    /// Origin of the generation.
-    pub origin: Origin,
-    /// Sign checkpoints: one key, or two while the next one takes over.
-    pub signers: ArcSwap<Vec<NoteSigner>>,
-    /// Blinds slots.
-    pub slot_key: [u8; 32],
-}
-
-impl LogIdentity {
-    fn sign(&self, text: &str) -> String {
-        let lines: String = self.signers.load().iter().map(|s| s.sign_line(text)).collect();
-        format!("{text}\n{lines}")
-    }
 }
 
 /// Why the committer stopped.
@@ -253,9 +125,8 @@ impl Committer {
     /// Two queues and their submitters: accounts, and the hub's own tasks (pages, desk, operators).
     #[must_use]
     pub fn queues(limit: usize) -> ([Submitter; 2], [mpsc::Receiver<Pending>; 2]) {
-        let (accounts, a) = mpsc::channel(limit);
-        let (own, b) = mpsc::channel(limit);
-        ([Submitter { queue: accounts, limit }, Submitter { queue: own, limit }], [a, b])
+        let ((accounts, a), (own, b)) = (queue(limit), queue(limit));
+        ([accounts, own], [a, b])
     }
 
     /// Runs until `stop` fires and what was accepted is logged.

@@ -17,9 +17,9 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tonic_types::StatusExt as _;
 
-use crate::committer::DurableHead;
 use crate::directory::Peer;
 use crate::draft::{Draft, DraftError, Watched};
+use crate::durable::DurableHead;
 use crate::shared::Shared;
 use crate::{client, web};
 

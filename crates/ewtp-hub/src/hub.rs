@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attachment_files::AttachmentFiles;
 use crate::clock::{Clock, SystemClock};
-use crate::committer::{Committer, LogIdentity};
+use crate::committer::Committer;
 use crate::config::{Config, ConfigError};
 use crate::directory::{Directory, SharedDirectory};
 use crate::draft::{Draft, NewStatement};
+use crate::durable::LogIdentity;
 use crate::init::Files;
 use crate::limits::AccountLimits;
 use crate::listener::{Connections, Listener};

@@ -19,10 +19,10 @@ use sha2::Sha256;
 use crate::attachments::missing;
 use crate::casebook::Viewer;
 use crate::clock::{new_id, random};
-use crate::committer::Submitter;
 use crate::connect;
 use crate::directory::speaker;
 use crate::draft::{Draft, DraftError, FilingAt, LrnClaim, NewStatement, WorkPlan};
+use crate::queue::Submitter;
 use crate::shared::Shared;
 use crate::standing;
 

@@ -13,7 +13,7 @@ use ewtp_store::planted::{self, Bug};
 use ewtp_store::{Statement, Store, StoreError, Views};
 use ewtp_trade::scope::shows_part;
 
-use crate::committer::{DurableHead, LogIdentity};
+use crate::durable::{DurableHead, LogIdentity};
 
 /// Pages stop growing at 1 MiB; the last statement may cross it.
 const PAGE_TARGET_BYTES: usize = 1 << 20;

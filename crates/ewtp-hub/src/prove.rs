@@ -14,7 +14,7 @@ use ewtp_store::{Statement, StoreError, Views};
 
 use crate::casebook::Viewer;
 use crate::client;
-use crate::committer::DurableHead;
+use crate::durable::DurableHead;
 use crate::shared::Shared;
 
 /// How long the issuer of a statement may take for its proof.

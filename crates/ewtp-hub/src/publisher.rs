@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::committer::DurableHead;
+use crate::durable::DurableHead;
 use crate::shared::Shared;
 
 /// Publishes until `stop` fires.

@@ -20,13 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attachment_files::AttachmentFiles;
 use crate::clock::Clock;
-use crate::committer::{DurableHead, LogIdentity, Submitter};
 use crate::config::Config;
 use crate::directory::SharedDirectory;
+use crate::durable::{DurableHead, LogIdentity};
 use crate::gossip::Seen;
 use crate::lane_evidence::HeldHead;
 use crate::limits::AccountLimits;
 use crate::network::Network;
+use crate::queue::Submitter;
 use crate::receiver::Progress;
 
 /// What all parts of a hub share; each field has one owner that writes it.

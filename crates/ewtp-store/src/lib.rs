@@ -24,6 +24,7 @@ mod steps;
 mod store;
 mod trees;
 pub mod views;
+mod watched;
 mod whose;
 
 pub use disk::{Disk, RealDisk, SegmentFile};

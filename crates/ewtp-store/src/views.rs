@@ -8,9 +8,8 @@ use ewtp_log::statement::{StatementId, commitment, open_part};
 use ewtp_log::tree::{Frontier, compact_range, consistency_plan, inclusion_plan, join};
 use ewtp_log::{Hash, TreeSize, tile};
 use ewtp_proto::store::v1::{
-    CaseRecord, Change, ChangeRun, CosignedHead, Counters, Frame, LaneState as StoredLane,
-    LearntDescriptor, Locator, LogHead, OwnStatement, StoredDrawKey, StoredEvidence, StoredRuleset,
-    WitnessedHead, WorkItem,
+    CaseRecord, Change, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
+    OwnStatement, StoredDrawKey, StoredRuleset, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 
@@ -125,7 +124,10 @@ impl<S: Store + ?Sized> Views<'_, S> {
         self.0.last_before(&prefix.clone().finish(), &behind).await
     }
 
-    async fn load_all<M: Message + Default>(&self, prefix: Key) -> Result<Vec<M>, StoreError> {
+    pub(crate) async fn load_all<M: Message + Default>(
+        &self,
+        prefix: Key,
+    ) -> Result<Vec<M>, StoreError> {
         let rows = self.0.scan(&prefix.clone().finish(), &prefix.end(), usize::MAX).await?;
         rows.iter().map(|(_, v)| decode(v)).collect()
     }
@@ -286,67 +288,6 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn peers(&self) -> Result<Vec<v1::PeerRecord>, StoreError> {
         self.load_all(Key::new(Kind::Peer)).await
-    }
-
-    /// Descriptors of a hub that were learnt after it was pinned, by version; of this hub those that are logged.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn learnt(&self, hub: &str) -> Result<Vec<LearntDescriptor>, StoreError> {
-        self.load_all(Key::new(Kind::Descriptor).text(hub)).await
-    }
-
-    /// The head of another log that this hub cosigned last.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn witnessed(&self, origin: &str) -> Result<Option<WitnessedHead>, StoreError> {
-        self.load(Key::new(Kind::Witnessed).text(origin).finish()).await
-    }
-
-    /// All of them.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn all_witnessed(&self) -> Result<Vec<WitnessedHead>, StoreError> {
-        self.load_all(Key::new(Kind::Witnessed)).await
-    }
-
-    /// The first own head of at least this size that was cosigned.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn cosigned_from(&self, size: u64) -> Result<Option<CosignedHead>, StoreError> {
-        let prefix = Key::new(Kind::Cosigned);
-        let from = prefix.clone().number(size).finish();
-        let rows = self.0.scan(&from, &prefix.end(), 1).await?;
-        rows.first().map(|(_, value)| decode(value)).transpose()
-    }
-
-    /// The newest own head that was cosigned.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn newest_cosigned(&self) -> Result<Option<CosignedHead>, StoreError> {
-        let prefix = Key::new(Kind::Cosigned);
-        let row = self.0.last_before(&prefix.clone().finish(), &prefix.end()).await?;
-        row.map(|(_, value)| decode(&value)).transpose()
-    }
-
-    /// All proofs of misconduct.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn evidence(&self) -> Result<Vec<StoredEvidence>, StoreError> {
-        self.load_all(Key::new(Kind::Evidence)).await
-    }
-
-    /// Whether this very proof is held.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn holds_evidence(&self, digest: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.0.get(&Key::new(Kind::Evidence).bytes(digest).finish()).await?.is_some())
     }
 
     /// All rulesets, by name and version.

@@ -12,7 +12,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::status;
-use crate::committer::DurableHead;
+use crate::durable::DurableHead;
 use crate::shared::Shared;
 
 /// Runs of changes that are read at once.

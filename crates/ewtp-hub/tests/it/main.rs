@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ewtp_hub::clock::SystemClock;
-use ewtp_hub::committer::{Committer, DurableHead, LogIdentity, Submitter};
+use ewtp_hub::committer::Committer;
 use ewtp_hub::directory::Directory;
 use ewtp_hub::draft::{Draft, DraftError, LrnClaim, NewStatement};
+use ewtp_hub::durable::{DurableHead, LogIdentity};
+use ewtp_hub::queue::Submitter;
 use ewtp_log::note::NoteSigner;
 use ewtp_proto::v1;
 use ewtp_store::{Disk, RealDisk, SegmentFile, SledStore, Store, Views};
