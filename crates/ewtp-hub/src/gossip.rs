@@ -1,7 +1,7 @@
 //! Peers tell each other the newest heads that they hold of everybody's logs, and the proofs of misconduct that they hold. Two views
 //! of one log meet here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -123,8 +123,13 @@ pub(crate) async fn hear(
     heads: Vec<Vec<u8>>,
     evidence: Vec<String>,
 ) -> Result<(), StoreError> {
+    // One head of each log: more of them would only make this hub ask around.
+    let mut logs = BTreeSet::new();
     for note in heads.into_iter().take(HEADS_MAX) {
-        head(shared, &note).await?;
+        let origin = note.split(|b| *b == b'\n').next().unwrap_or_default();
+        if logs.insert(origin.to_vec()) {
+            head(shared, &note).await?;
+        }
     }
     for text in evidence.into_iter().take(EVIDENCE_MAX).filter(|t| t.len() <= EVIDENCE_BYTES_MAX) {
         if let Ok(evidence) = Evidence::parse(&text) {
@@ -293,26 +298,36 @@ async fn watch_own(
     let from_size = held.as_ref().map_or(0, |h| h.size);
     let request = v1::GetHeadRequest { origin: String::new(), from_size, size: 0 };
     let asked = async { dial(shared, peer).await?.get_head(request).await };
-    let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, asked).await else { return Ok(()) };
-    let answer = answer.into_inner();
-    let Ok((head, note)) = Checkpoint::parse_note(&answer.checkpoint) else { return Ok(()) };
-    let Some((_, note)) = of_a_peer(shared, &head, &note) else { return Ok(()) };
-    let new = Seen { size: head.size.0, root: head.root, note };
+    let answer = match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(answer)) => answer.into_inner(),
+        // A log that says that it has fewer entries than it signed answers as well.
+        Ok(Err(status)) if !is_away(&status) && held.is_some() => v1::GetHeadResponse::default(),
+        _ => return Ok(()),
+    };
+    let head = Checkpoint::parse_note(&answer.checkpoint).ok();
+    let new = head.and_then(|(head, note)| {
+        let (_, note) = of_a_peer(shared, &head, &note)?;
+        Some(Seen { size: head.size.0, root: head.root, note })
+    });
     let Some(held) = held else {
-        shared.remember(origin.as_str(), new);
+        if let Some(new) = new {
+            shared.remember(origin.as_str(), new);
+        }
         return Ok(());
     };
-    if held.size == new.size && held.root != new.root {
+    if let Some(new) = new.as_ref().filter(|n| n.size == held.size && n.root != held.root) {
         evidence::two_heads(shared, &peer.hub, &held.note, &new.note).await?;
         return Ok(());
     }
     let proof: Option<Vec<Hash>> = answer.consistency.iter().map(|h| Hash::from_slice(h)).collect();
-    let follows = new.size >= held.size
-        && proof.is_some_and(|p| {
-            verify_consistency(held.size, new.size, &held.root, &new.root, &p).is_ok()
-        });
+    let follows = new.filter(|new| {
+        new.size >= held.size
+            && proof.is_some_and(|p| {
+                verify_consistency(held.size, new.size, &held.root, &new.root, &p).is_ok()
+            })
+    });
     let topic = format!("own head of {}", peer.hub);
-    if follows {
+    if let Some(new) = follows {
         refused.remove(&peer.hub);
         shared.warn(&topic, None);
         shared.remember_newest(peer, new);
@@ -321,15 +336,15 @@ async fn watch_own(
     let times = refused.entry(peer.hub.clone()).or_default();
     *times += 1;
     let text = format!(
-        "{} does not prove that its head of {} follows from its head of {} ({times} times in a row): an alarm, no proof of misconduct; call its operator",
-        peer.hub, new.size, held.size
+        "{} does not prove that its newest head follows from its head of {} ({times} times in a row): an alarm, no proof of misconduct; call its operator",
+        peer.hub, held.size
     );
     shared.warn(&topic, Some(text));
     crate::metrics::alarm("own-head-not-proven");
     if *times == UNPROVEN_MAX {
         let reason = format!(
-            "it refuses a consistency proof between its heads of {} and {}; no claim of guilt",
-            held.size, new.size
+            "it refuses a consistency proof from its head of {} to its newest one; no claim of guilt",
+            held.size
         );
         suspend(shared, peer, &reason).await?;
     }

@@ -38,6 +38,9 @@ async fn add_checkpoint(State(shared): State<Arc<Shared>>, body: Bytes) -> Respo
         Err(error @ WitnessError::NoKey) => {
             (StatusCode::NOT_FOUND, format!("{error}\n")).into_response()
         }
+        Err(error @ WitnessError::TooSoon) => {
+            (StatusCode::TOO_MANY_REQUESTS, format!("{error}\n")).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "a head could not be cosigned");
             (StatusCode::SERVICE_UNAVAILABLE, "try again in a moment\n").into_response()

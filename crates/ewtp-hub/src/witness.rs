@@ -24,6 +24,9 @@ pub(crate) enum WitnessError {
     /// This hub has no witness key.
     #[error("this hub has no witness key; its operator makes one: ewtp hub rotate witness")]
     NoKey,
+    /// One new head of a log is cosigned a second.
+    #[error("a head of that log was cosigned this very second; come back in a moment")]
+    TooSoon,
     /// Committing.
     #[error(transparent)]
     Draft(#[from] DraftError),
@@ -73,8 +76,13 @@ pub(crate) async fn add_checkpoint(
         .map_err(|_| WitnessRefusal::Malformed("the checkpoint"))?;
     let seconds = shared.clock.now_ms() / 1000;
     let seconds = seconds.max(stored.as_ref().map_or(0, |s| s.seconds)).max(1);
+    let last_seconds = stored.as_ref().map_or(0, |s| s.seconds);
     let before = stored.map_or(0, |s| s.size);
     if head.size.0 > before {
+        // Each costs a frame of the journal for ever.
+        if last_seconds == seconds {
+            return Err(WitnessError::TooSoon);
+        }
         let witnessed = WitnessedHead {
             origin: head.origin.clone(),
             size: head.size.0,

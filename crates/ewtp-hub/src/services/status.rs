@@ -46,6 +46,9 @@ pub(super) fn witness(error: &WitnessError) -> Status {
     let refusal = match error {
         WitnessError::Refused(refusal) => refusal,
         WitnessError::NoKey => return Status::failed_precondition(error.to_string()),
+        WitnessError::TooSoon => {
+            return retry(Code::ResourceExhausted, error.to_string(), Duration::from_secs(1));
+        }
         WitnessError::Draft(e) => return draft(e),
         WitnessError::Store(e) => return store(e),
     };
