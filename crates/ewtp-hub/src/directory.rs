@@ -125,8 +125,10 @@ impl Directory {
             let mut chain =
                 Chain::verify(&record.descriptors).map_err(|e| StoreError::Value(e.to_string()))?;
             for learnt in views.learnt(&record.hub).await? {
-                if learnt.version > chain.newest().version {
-                    chain.push(&learnt.envelope).map_err(|e| StoreError::Value(e.to_string()))?;
+                // What was learnt of an earlier identity of that name doesn't chain: it is no part of this one.
+                let follows = learnt.version > chain.newest().version;
+                if follows && chain.push(&learnt.envelope).is_err() {
+                    break;
                 }
             }
             let peer = Arc::new(Peer { hub: chain.hub().clone(), record, chain });

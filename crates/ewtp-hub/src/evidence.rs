@@ -73,27 +73,40 @@ pub(crate) async fn found(
     }
     let text = evidence.to_text();
     let digest = sha256(&[text.as_bytes()]);
-    if Views(&*shared.store).holds_evidence(&digest.0).await? {
+    let guilty = guilty(shared, evidence, &trust);
+    let against = guilty.as_ref().map(ToString::to_string).unwrap_or_default();
+    // From here on one at a time: the proof and what follows from it are one frame.
+    let act = Arc::clone(&shared.acts).lock_owned().await;
+    // One misconduct can be written down without end.
+    let held = Views(&*shared.store).evidence().await?;
+    let same = held.iter().filter(|e| e.against == against && e.kind == evidence.kind.word());
+    let mut known = same.filter_map(|e| Evidence::parse(&e.text).ok());
+    if known.any(|k| k.origin == evidence.origin && !evidence.shows_more_than(&k)) {
         return Ok(true);
     }
-    let guilty = guilty(shared, evidence, &trust);
+    tracing::error!(against, kind = evidence.kind.word(), evidence = %digest.to_hex(), "misconduct is proven");
+    crate::metrics::evidence(evidence.kind.word());
     let stored = StoredEvidence {
         digest: digest.0.to_vec(),
         text,
-        against: guilty.as_ref().map(ToString::to_string).unwrap_or_default(),
+        against,
         kind: evidence.kind.word().to_owned(),
         found_ms: shared.clock.now_ms(),
         from: from.to_owned(),
     };
-    tracing::error!(against = stored.against, kind = stored.kind, evidence = %digest.to_hex(), "misconduct is proven");
-    crate::metrics::evidence(evidence.kind.word());
-    let watched = Watched { evidence: vec![stored], ..Watched::default() };
-    match shared.own.submit(Draft { watched, ..Draft::default() }).await {
-        Ok(_) | Err(DraftError::InDoubt) => {}
-        Err(error) => tracing::warn!(%error, "evidence could not be kept"),
-    }
+    let mut draft = Draft {
+        watched: Watched { evidence: vec![stored], ..Watched::default() },
+        ..Draft::default()
+    };
     if let Some(hub) = guilty {
-        quarantine(shared, &hub, evidence.kind, &digest).await?;
+        match quarantine(shared, &hub, evidence.kind, &digest) {
+            Ok(statements) => draft.statements = statements,
+            Err(error) => tracing::error!(%hub, %error, "no randomness to log the quarantine with"),
+        }
+    }
+    match shared.own.submit_act(draft, act).await {
+        Ok(_) | Err(DraftError::InDoubt) => {}
+        Err(error) => tracing::error!(%error, "evidence could not be kept"),
     }
     Ok(true)
 }
@@ -103,24 +116,24 @@ fn guilty(shared: &Shared, evidence: &Evidence, trust: &ChainTrust<'_>) -> Optio
     if evidence.kind != EvidenceKind::Witness {
         return Some(evidence.hub.clone());
     }
-    let names = evidence.convicted_witnesses(trust);
+    let keys = evidence.convicted_witnesses(trust);
     let directory = shared.directory.load();
-    let has = |p: &&Arc<Peer>| p.witness_keys().iter().any(|k| names.iter().any(|n| n == k.name()));
+    let has = |p: &&Arc<Peer>| keys.iter().any(|k| p.has_witness_key(k));
     directory.peers.values().find(has).map(|p| p.hub.clone())
 }
 
-/// Withdraws recognition from a peer, not service, and says so to it.
-async fn quarantine(
+/// Withdraws recognition from a peer, not service, and says so to it: what has to be logged. The caller holds the lock of acts.
+fn quarantine(
     shared: &Shared,
     hub: &HubId,
     kind: EvidenceKind,
     digest: &Hash,
-) -> Result<(), StoreError> {
-    let act = Arc::clone(&shared.acts).lock_owned().await;
-    let Some(peer) = shared.directory.load().peers.get(hub).cloned() else { return Ok(()) };
-    if !matches!(peer.record.state(), v1::PeerState::Active | v1::PeerState::Suspended) {
-        return Ok(());
-    }
+) -> Result<Vec<NewStatement>, getrandom::Error> {
+    let peer = shared.directory.load().peers.get(hub).cloned();
+    let free = |p: &Arc<Peer>| {
+        matches!(p.record.state(), v1::PeerState::Active | v1::PeerState::Suspended)
+    };
+    let Some(peer) = peer.filter(free) else { return Ok(Vec::new()) };
     let reason = format!("evidence {} ({}): {}", digest.to_hex(), kind.word(), kind.meaning());
     let record = v1::PeerRecord {
         state: v1::PeerState::Quarantined as i32,
@@ -128,21 +141,9 @@ async fn quarantine(
         reason: reason.clone(),
         ..peer.record.clone()
     };
-    shared.warn(&format!("quarantine of {hub}"), Some(format!("{hub} is in quarantine: {reason}")));
-    let draft = match standing(&record, &reason, true) {
-        Ok(statements) => Draft { statements, ..Draft::default() },
-        Err(error) => {
-            tracing::error!(%hub, %error, "no randomness to log the quarantine with");
-            return Ok(());
-        }
-    };
-    match shared.own.submit_act(draft, act).await {
-        Ok(_) | Err(DraftError::InDoubt) => Ok(()),
-        Err(error) => {
-            tracing::error!(%hub, %error, "the quarantine could not be logged");
-            Ok(())
-        }
-    }
+    let text = format!("{hub} is in quarantine: {reason}");
+    shared.warn(&format!("quarantine of {hub}"), Some(text));
+    standing(&record, &reason, true)
 }
 
 /// The peer's new record, and the statement that tells it.

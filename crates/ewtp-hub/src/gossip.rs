@@ -10,6 +10,7 @@ use ewtp_log::note::Note;
 use ewtp_log::page::LaneState;
 use ewtp_log::tree::verify_consistency;
 use ewtp_log::{Checkpoint, Hash, HubId};
+use ewtp_proto::store::v1::StoredEvidence;
 use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_client::FederationServiceClient;
 use ewtp_store::{StoreError, Views};
@@ -23,6 +24,8 @@ use crate::{lane_evidence, peer_chains};
 
 /// Longest wait for one peer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time for one peer in a round: nobody holds up the watching of the others.
+const MEETING: Duration = Duration::from_secs(20);
 /// Heads in one message.
 pub(crate) const HEADS_MAX: usize = 4096;
 /// Proofs of misconduct in one message.
@@ -67,17 +70,28 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
         let peers: Vec<Arc<Peer>> =
             shared.directory.load().peers.values().filter(|p| p.is_active()).cloned().collect();
         for peer in peers {
-            let told = tokio::select! {
+            let one = meet(&shared, &peer, &mut refused);
+            tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                told = tokio::time::timeout(PATIENCE, exchange(&shared, &peer)) => told,
-            };
-            lane_beside_seen(&shared, &peer).await?;
-            // Who is away is told by its lane's last error.
-            let Ok(Ok(answer)) = told else { continue };
-            hear(&shared, &peer.hub, answer.heads, answer.evidence).await?;
-            watch_own(&shared, &peer, &mut refused).await?;
+                met = tokio::time::timeout(MEETING, one) => met.unwrap_or(Ok(()))?,
+            }
         }
+    }
+}
+
+/// All that is to be done with one peer in a round.
+async fn meet(
+    shared: &Shared,
+    peer: &Peer,
+    refused: &mut BTreeMap<HubId, u32>,
+) -> Result<(), StoreError> {
+    lane_beside_seen(shared, peer).await?;
+    watch_own(shared, peer, refused).await?;
+    // Who is away is told by its lane's last error.
+    match tokio::time::timeout(PATIENCE, exchange(shared, peer)).await {
+        Ok(Ok(answer)) => hear(shared, &peer.hub, answer.heads, answer.evidence).await,
+        _ => Ok(()),
     }
 }
 
@@ -85,10 +99,7 @@ async fn exchange(shared: &Shared, peer: &Peer) -> Result<v1::GossipResponse, to
     let mut client = dial(shared, peer).await?;
     let evidence = Views(&*shared.store).evidence().await;
     let evidence = evidence.map_err(|e| tonic::Status::internal(e.to_string()))?;
-    let request = v1::GossipRequest {
-        heads: shared.heads_held(),
-        evidence: evidence.iter().rev().take(EVIDENCE_MAX).map(|e| e.text.clone()).collect(),
-    };
+    let request = v1::GossipRequest { heads: shared.heads_held(), evidence: to_tell(&evidence) };
     Ok(client.gossip(request).await?.into_inner())
 }
 
@@ -107,10 +118,20 @@ async fn dial(
 /// Reading.
 pub(crate) async fn tell(shared: &Shared) -> Result<v1::GossipResponse, StoreError> {
     let evidence = Views(&*shared.store).evidence().await?;
-    Ok(v1::GossipResponse {
-        heads: shared.heads_held(),
-        evidence: evidence.iter().rev().take(EVIDENCE_MAX).map(|e| e.text.clone()).collect(),
-    })
+    Ok(v1::GossipResponse { heads: shared.heads_held(), evidence: to_tell(&evidence) })
+}
+
+/// As much evidence as a message holds, the newest first.
+fn to_tell(evidence: &[StoredEvidence]) -> Vec<String> {
+    let mut newest: Vec<&StoredEvidence> = evidence.iter().collect();
+    newest.sort_by_key(|e| std::cmp::Reverse(e.found_ms));
+    let mut room = EVIDENCE_BYTES_MAX;
+    let fits = |e: &&StoredEvidence| {
+        let fits = e.text.len() <= room;
+        room = room.saturating_sub(e.text.len());
+        fits
+    };
+    newest.into_iter().take(EVIDENCE_MAX).take_while(fits).map(|e| e.text.clone()).collect()
 }
 
 /// Takes heads and evidence from a peer: each counts by its signatures alone.
@@ -226,6 +247,9 @@ fn of_a_peer(shared: &Shared, head: &Checkpoint, note: &Note) -> Option<(Arc<Pee
     let directory = shared.directory.load();
     let its = |p: &&Arc<Peer>| p.chain.origin().is_some_and(|o| o.as_str() == head.origin);
     let peer = directory.peers.values().find(its).cloned()?;
+    if note.text != head.to_text() {
+        return None; // a hub writes no extension lines
+    }
     let keys = peer.chain.log_keys(shared.clock.now_ms());
     note.verify(&keys).ok()?;
     let kept = note.keep(&peer.chain.receipt_trust().keys);
@@ -353,6 +377,9 @@ async fn watch_own(
 
 async fn suspend(shared: &Shared, peer: &Peer, reason: &str) -> Result<(), StoreError> {
     let act = Arc::clone(&shared.acts).lock_owned().await;
+    // As it is now: an operator, or a proof, may have been faster.
+    let now = shared.directory.load().peers.get(&peer.hub).cloned();
+    let Some(peer) = now.filter(|p| p.is_trusted()) else { return Ok(()) };
     let record = v1::PeerRecord {
         state: v1::PeerState::Suspended as i32,
         version: peer.record.version + 1,

@@ -169,7 +169,11 @@ impl Hub {
         let lock = lock(&files)?;
         let chain = read_chain(&files)?;
         let identity = Arc::new(read_identity(&config, &files, &chain)?);
-        let tls = TlsIdentity::load(&files.tls_certificate(), &files.tls_key())?;
+        let mut tls = TlsIdentity::load(&files.tls_certificate(), &files.tls_key())?;
+        // A rotation that was interrupted between its descriptor and its files goes on here.
+        if !chain.newest().tls_pins.contains(&tls.spki()) && files.next_tls_key().exists() {
+            tls = TlsIdentity::load(&files.next_tls_certificate(), &files.next_tls_key())?;
+        }
         if !chain.newest().tls_pins.contains(&tls.spki()) {
             let hint = "publish a descriptor that names the certificate's key";
             return Err(HubError::Mismatch { what: "keys/tls.crt", hint });

@@ -94,7 +94,9 @@ pub(crate) async fn ask(shared: &Shared, peer: &Peer) -> Result<(), StoreError> 
     let Ok(channel) = client::dial_peer(&shared.network, &shared.tls, &peer.chain).await else {
         return Ok(());
     };
-    let Ok(answer) = FederationServiceClient::new(channel).get_proof(request).await else {
+    let mut client = FederationServiceClient::new(channel);
+    let asked = tokio::time::timeout(PATIENCE, client.get_proof(request)).await;
+    let Ok(Ok(answer)) = asked else {
         return Ok(()); // it refuses: an alarm that the lane's last error tells
     };
     let answer = answer.into_inner();
@@ -213,7 +215,7 @@ impl Shared {
 }
 
 /// How far back the first statement of an identity is looked for.
-const LOOK_BACK: u64 = 50_000;
+const LOOK_BACK: u64 = 2_000;
 
 /// A statement whose identity was used before: both headers with their places in the log are a proof, if the issuer gives the
 /// places. If it doesn't, both statements are kept all the same, and the operator is told.
@@ -261,6 +263,7 @@ pub(crate) async fn said_twice(
 async fn place(shared: &Shared, peer: &Peer, number: u64, index: u64) -> Option<TlogProof> {
     let channel = client::dial_peer(&shared.network, &shared.tls, &peer.chain).await.ok()?;
     let request = v1::GetProofRequest { lane_number: number, log_index: index, with_lane: false };
-    let answer = FederationServiceClient::new(channel).get_proof(request).await.ok()?;
+    let mut client = FederationServiceClient::new(channel);
+    let answer = tokio::time::timeout(PATIENCE, client.get_proof(request)).await.ok()?.ok()?;
     TlogProof::parse(&answer.into_inner().log).ok()
 }

@@ -12,6 +12,7 @@
 pub mod clock;
 pub mod config;
 pub mod init;
+pub mod journal_audit;
 
 pub mod committer;
 mod cosigners;

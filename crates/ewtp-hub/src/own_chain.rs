@@ -167,6 +167,9 @@ async fn take(shared: &Shared, files: &Files) -> Result<(), OwnChainError> {
     // From here on heads are signed as the new descriptor says; it is logged under the first of them.
     shared.identity.signers.store(Arc::new(signers));
     shared.witness.store(Arc::new(witness));
+    let stale = !chain.newest().tls_pins.contains(&shared.tls.spki());
+    let text = "the new descriptor doesn't name the TLS key that this daemon shows: restart it to show the new one";
+    shared.warn("tls key", stale.then(|| text.to_owned()));
     shared.chain.store(Arc::new(chain));
     shared.own.submit(draft).await?;
     tracing::info!(version, "a new descriptor of this hub is in use");

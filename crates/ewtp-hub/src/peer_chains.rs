@@ -9,12 +9,13 @@ use ewtp_log::{Checkpoint, HubId};
 use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_client::FederationServiceClient;
 use ewtp_store::StoreError;
+use ewtp_trade::route::overlap;
 use ewtp_trust::retired::check_retirement;
 use ewtp_trust::{Chain, ChainError, Descriptor};
 use tokio::time::Instant;
 
 use crate::client;
-use crate::directory::Peer;
+use crate::directory::{Peer, speaker};
 use crate::draft::DraftError;
 use crate::shared::Shared;
 use crate::{evidence, own_chain, web};
@@ -87,6 +88,16 @@ fn problem(shared: &Shared, held: &Chain, chain: &Chain) -> Option<String> {
         others.chain([&own]).find(|d| d.tls_pins.iter().any(|pin| newest.tls_pins.contains(pin)));
     if let Some(other) = taken {
         return Some(format!("version {} names a TLS key of {}", newest.version, other.hub));
+    }
+    let there = |p: &&Arc<Peer>| p.hub != newest.hub && p.is_known();
+    let others = directory.peers.values().filter(there).map(|p| p.chain.newest());
+    let spoken_for =
+        others.chain([&own]).find_map(|d| Some((&d.hub, overlap(&speaker(d), &speaker(newest))?)));
+    if let Some((other, both)) = spoken_for {
+        return Some(format!(
+            "version {} speaks for {both}, which {other} speaks for; nothing has two hubs",
+            newest.version
+        ));
     }
     let seen = heads_verified(shared, held);
     let mut steps = chain.descriptors().iter().filter(|d| d.version >= held.newest().version);

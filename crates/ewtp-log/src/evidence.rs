@@ -335,13 +335,34 @@ impl Evidence {
         if contradicts { Ok(()) } else { Err(NotProven::NoContradiction) }
     }
 
-    /// Names of the witnesses that evidence of kind `witness` convicts; call it after [`Evidence::verify`].
+    /// Keys of the witnesses that evidence of kind `witness` convicts; call it after [`Evidence::verify`]. Names are free text:
+    /// only the key says whose it is.
     #[must_use]
-    pub fn convicted_witnesses(&self, trust: &dyn EvidenceTrust) -> Vec<String> {
+    pub fn convicted_witnesses(&self, trust: &dyn EvidenceTrust) -> Vec<VerifierKey> {
         match (self.head("head a", trust), self.head("head b", trust)) {
             (Ok(a), Ok(b)) if self.kind == EvidenceKind::Witness => false_cosigners(&a, &b),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether it shows something that other evidence of the same kind against the same log doesn't: another identity, other
+    /// descriptors, or heads that were signed later. One misconduct can be written down in many ways.
+    #[must_use]
+    pub fn shows_more_than(&self, held: &Self) -> bool {
+        let id = |e: &Self| Header::parse(e.section("statement a").as_bytes()).ok().map(|h| h.id);
+        match self.kind {
+            EvidenceKind::Identity => id(self) != id(held),
+            EvidenceKind::Descriptor => {
+                ["descriptor a", "descriptor b"].iter().any(|t| self.section(t) != held.section(t))
+            }
+            _ => self.newest_size() > held.newest_size(),
+        }
+    }
+
+    fn newest_size(&self) -> u64 {
+        let heads = ["head a", "head b"].iter().map(|t| self.section(t));
+        let size = |note: &str| note.lines().nth(1).and_then(parse_decimal);
+        heads.filter_map(size).max().unwrap_or(0)
     }
 
     fn head(
@@ -482,18 +503,18 @@ fn lanes_contradict(a: &(Checkpoint, LanePath), b: &(Checkpoint, LanePath)) -> b
 }
 
 /// Witnesses that signed both heads, although the second doesn't follow from the first.
-fn false_cosigners(a: &(Checkpoint, Verified), b: &(Checkpoint, Verified)) -> Vec<String> {
+fn false_cosigners(a: &(Checkpoint, Verified), b: &(Checkpoint, Verified)) -> Vec<VerifierKey> {
     let ((a, by_a), (b, by_b)) = (a, b);
-    let mut names = Vec::new();
+    let mut keys = Vec::new();
     for (key, at) in &by_a.witnesses {
         let Some((_, then)) = by_b.witnesses.iter().find(|(k, _)| k == key) else { continue };
         let split = a.size == b.size && a.root != b.root;
         let back = (at < then && a.size > b.size) || (then < at && b.size > a.size);
         if split || back {
-            names.push(key.name().to_owned());
+            keys.push(key.clone());
         }
     }
-    names
+    keys
 }
 
 impl Subtree {

@@ -7,6 +7,7 @@ use ewtp_log::{Hash, HubId, Origin};
 
 use crate::descriptor::{Descriptor, DescriptorError, PAYLOAD_TYPE};
 use crate::dsse::{DsseError, Envelope};
+use crate::retired::{RetirementRefused, check_retirement};
 
 /// Most versions taken in one update.
 pub const STEPS_MAX: usize = 1024;
@@ -56,6 +57,14 @@ pub enum ChainError {
         version: u64,
         /// Hub or environment.
         what: &'static str,
+    },
+    /// A key is retired as nobody may take it.
+    #[error("version {version}: {source}")]
+    Retirement {
+        /// Version.
+        version: u64,
+        /// Why.
+        source: RetirementRefused,
     },
     /// The fingerprint is another.
     #[error("the descriptor's fingerprint is {}, the operator said {}", got.to_hex(), expected.to_hex())]
@@ -275,6 +284,34 @@ impl Chain {
     }
 }
 
+/// Logs and their keys are never taken back: a generation and a key stay, what was closed stays closed at that very head, and
+/// a key is closed as the version before it demands.
+fn keys_stay(before: &Descriptor, next: &Descriptor, version: u64) -> Result<(), ChainError> {
+    let changed = |what| Err(ChainError::Changed { version, what });
+    for old in &before.generations {
+        let Some(new) = next.generations.iter().find(|g| g.origin == old.origin) else {
+            return changed("a log that it had");
+        };
+        if old.closing.is_some() && old.closing != new.closing {
+            return changed("the head at which a log was closed");
+        }
+        for key in &old.keys {
+            let Some(now) = new.keys.iter().find(|k| k.vkey == key.vkey) else {
+                return changed("a log key that it had");
+            };
+            let ended = key.closing.is_some() || key.to_ms.is_some();
+            if ended && (&key.closing, key.to_ms) != (&now.closing, now.to_ms) {
+                return changed("the end of a log key");
+            }
+            if key.closing.is_none() {
+                check_retirement(before, now, &[])
+                    .map_err(|source| ChainError::Retirement { version, source })?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn open(
     envelope: &str,
     version: u64,
@@ -303,6 +340,7 @@ fn open(
         if next.environment != before.environment {
             return changed("the environment");
         }
+        keys_stay(before, &next, version)?;
     }
     Ok(next)
 }

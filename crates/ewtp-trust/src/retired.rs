@@ -160,19 +160,28 @@ pub enum KeyStanding {
 /// Looks the keys of a head's signatures up in a chain.
 #[must_use]
 pub fn standing(chain: &Chain, head: &Checkpoint, signed_by: &Verified) -> KeyStanding {
-    let keys: Vec<&LogKey> = signed_by.log_keys.iter().filter_map(|k| chain.log_key(k)).collect();
-    let mut worst = KeyStanding::InUse;
-    for key in &keys {
+    let mut best = KeyStanding::Misuse;
+    for key in signed_by.log_keys.iter().filter_map(|k| chain.log_key(k)) {
         let (Some(closing), Some(at_ms)) = (&key.closing, key.to_ms) else {
             return KeyStanding::InUse;
         };
-        let enough = !chain.newest().witnesses.is_empty()
-            && vouching(chain.newest(), signed_by, at_ms) >= quorum_of(chain.newest());
-        let vouched = closing.head == *head || enough;
-        worst = match head.size > closing.head.size && !vouched {
-            true => KeyStanding::Misuse,
-            false => KeyStanding::Retired { at_ms, vouched },
-        };
+        let vouched = closing.head == *head || quorum_vouches(chain, key, signed_by, at_ms);
+        let before_the_end = head.size <= closing.head.size && best == KeyStanding::Misuse;
+        if vouched || before_the_end {
+            best = KeyStanding::Retired { at_ms, vouched };
+        }
     }
-    worst
+    best
+}
+
+/// Whether enough of the witnesses that were named when the key was retired cosigned before.
+fn quorum_vouches(chain: &Chain, key: &LogKey, signed_by: &Verified, at_ms: u64) -> bool {
+    let closed = |d: &Descriptor| {
+        d.generations
+            .iter()
+            .flat_map(|g| &g.keys)
+            .any(|k| k.vkey == key.vkey && k.closing.is_some())
+    };
+    let before = chain.descriptors().iter().take_while(|d| !closed(d)).last();
+    before.is_some_and(|d| !d.witnesses.is_empty() && vouching(d, signed_by, at_ms) >= quorum_of(d))
 }

@@ -39,7 +39,7 @@ const FAULTS: [&str; 12] = [
 
 #[test]
 fn every_promise_holds_in_hundreds_of_networks_with_faults() {
-    let faults = clean(&options(1, 300));
+    let faults = clean(&options(1, 200));
     assert_eq!(faults, FAULTS);
 }
 

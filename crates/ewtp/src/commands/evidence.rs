@@ -44,7 +44,10 @@ fn verify(
     let trust = ChainTrust::new(chain);
     evidence.verify(&trust)?;
     let guilty = match evidence.kind {
-        EvidenceKind::Witness => evidence.convicted_witnesses(&trust).join(", "),
+        EvidenceKind::Witness => {
+            let keys = evidence.convicted_witnesses(&trust);
+            keys.iter().map(|k| k.to_text()).collect::<Vec<_>>().join(", ")
+        }
         _ => evidence.hub.to_string(),
     };
     let mut facts = vec![

@@ -5,12 +5,16 @@ use std::process::ExitCode;
 
 use ewtp_hub::Config;
 use ewtp_hub::init::Files;
+use ewtp_hub::journal_audit::audit;
 use ewtp_store::SledStore;
+use ewtp_tls::keyfile::read_seed;
 use serde_json::json;
 
 use crate::args::StoreCommand;
+use crate::commands::chain_file;
 use crate::error::CliError;
 use crate::output::Output;
+use crate::session::block_on;
 
 pub(crate) fn run(command: &StoreCommand, out: &Output) -> Result<ExitCode, CliError> {
     match command {
@@ -33,12 +37,27 @@ fn check(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {
     let scratch = tempfile::tempdir().map_err(CliError::io(dir))?;
     let differences = store.check(scratch.path())?;
     let keys = store.keys();
-    let verdict = if differences.is_empty() { "the same".into() } else { differences.join("\n") };
+    let chain = chain_file::read(&files.descriptor(), None)?;
+    let slot_key = read_seed(&files.slot_key()).map_err(ewtp_hub::HubError::from)?;
+    let journal = block_on(async { Ok(audit(&store, &chain, &slot_key).await?) })?;
+    let words = |differences: &[String]| match differences {
+        [] => "the same".to_owned(),
+        all => all.join("\n"),
+    };
+    let good = differences.is_empty() && journal.differences.is_empty();
     out.facts(
-        &[("keys", keys.to_string()), ("rebuilt beside it", verdict)],
-        &json!({"keys": keys, "differences": differences}),
+        &[
+            ("journal", format!("{} frames, {} own statements", journal.frames, journal.statements)),
+            ("derived again", format!("{} heads with lanes, tables, roots and signatures: {}", journal.heads, words(&journal.differences))),
+            ("state", format!("{keys} keys")),
+            ("rebuilt beside it", words(&differences)),
+        ],
+        &json!({
+            "keys": keys, "differences": differences, "frames": journal.frames, "heads": journal.heads,
+            "statements": journal.statements, "journal_differences": journal.differences,
+        }),
     );
-    Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn rebuild(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {

@@ -46,6 +46,8 @@ async fn state_is_rebuilt_to_the_same_keys_and_values_also_after_kills_inside_a_
         let home = hub.process.dir.display().to_string();
         let checked = hub.json("operator", &["store", "check", "--dir", &home]);
         assert_eq!(checked["differences"], serde_json::json!([]));
+        assert_eq!(checked["journal_differences"], serde_json::json!([]));
+        assert!(checked["heads"].as_u64().unwrap() > 20);
         if round == 2 {
             let rebuilt = hub.json("operator", &["store", "rebuild", "--dir", &home]);
             assert!(rebuilt["frames"].as_u64().unwrap() > 60);

@@ -3,16 +3,23 @@
 use ewtp_log::Checkpoint;
 use ewtp_log::note::{KeyKind, Verified, VerifierKey};
 
+use ewtp_trust::Chain;
+use ewtp_trust::retired::{KeyStanding, standing};
+
 use crate::args_log::LogKeys;
 use crate::commands::chain_file;
 use crate::error::CliError;
 
 /// Log keys and witnesses.
-pub(crate) struct Keys(Vec<VerifierKey>);
+pub(crate) struct Keys {
+    keys: Vec<VerifierKey>,
+    /// Where a descriptor was given: it knows which keys are retired.
+    chain: Option<Chain>,
+}
 
 impl Keys {
     pub(crate) fn of(args: &LogKeys) -> Result<Self, CliError> {
-        let mut keys = Vec::new();
+        let (mut keys, mut known) = (Vec::new(), None);
         for text in &args.vkeys {
             let key = VerifierKey::parse(text);
             keys.push(key.map_err(|e| {
@@ -22,8 +29,9 @@ impl Keys {
         if let Some(file) = &args.descriptor {
             let chain = chain_file::read(file, args.fingerprint.as_deref())?;
             keys.extend(chain.receipt_trust().keys);
+            known = Some(chain);
         }
-        Ok(Self(keys))
+        Ok(Self { keys, chain: known })
     }
 
     /// A checkpoint that one of the log keys signed.
@@ -31,8 +39,16 @@ impl Keys {
         let (head, parsed) =
             Checkpoint::parse_note(note.as_bytes()).map_err(|e| CliError::Log(e.to_string()))?;
         let verified =
-            parsed.verify(&self.0).map_err(|e| CliError::Log(format!("checkpoint: {e}")))?;
+            parsed.verify(&self.keys).map_err(|e| CliError::Log(format!("checkpoint: {e}")))?;
         let by_log = |k: &VerifierKey| k.kind() == KeyKind::Log && k.name() == head.origin;
+        let stolen = |c: &Chain| standing(c, &head, &verified) == KeyStanding::Misuse;
+        if self.chain.as_ref().is_some_and(stolen) {
+            let problem = format!(
+                "the head of {} is signed by a retired key alone, behind its end",
+                head.size
+            );
+            return Err(CliError::Log(problem));
+        }
         if verified.log_keys.iter().any(by_log) {
             return Ok((head, verified));
         }
