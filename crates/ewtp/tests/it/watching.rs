@@ -1,6 +1,7 @@
 //! Hubs watch each other: cosignatures, settled heads, rotated keys and what becomes of a hub that is caught lying.
 
 use ewtp_proto::v1;
+use ewtp_proto::v1::federation_service_client::FederationServiceClient;
 use ewtp_testnet::http_get;
 
 use crate::stage::{Hub, advance, case, file, pin, until};
@@ -123,6 +124,45 @@ async fn heads_are_cosigned_and_settled_and_nothing_waits_for_it() {
         (decision.settlement() == v1::Settlement::Settled).then_some(())
     })
     .await;
+}
+
+/// A cosignature that left and was not stored would stand against the witness once its clock goes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_was_cosigned_is_cosigned_again_with_the_same_bytes_and_never_a_smaller_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let ke = watchful(dir.path(), "KE", "");
+    let mut sg = watchful(dir.path(), "SG", "");
+    pin(&ke, &sg, "full");
+    let head = |hub: &Hub| {
+        hub.json("operator", &["log", "head"])["checkpoint"].as_str().unwrap().to_owned()
+    };
+    let size = |note: &str| note.lines().nth(1).unwrap().parse::<u64>().unwrap();
+    let keys = ke.process.dir.join("data/keys");
+    let tls = ewtp_tls::TlsIdentity::load(&keys.join("tls.crt"), &keys.join("tls.key")).unwrap();
+    let ask = async |hub: &Hub, old_size: u64, note: &str| {
+        let pins = vec![hub.process.server_spki];
+        let channel = ewtp_hub::client::dial(&tls, &hub.process.federation(), pins).await.unwrap();
+        let checkpoint = note.as_bytes().to_vec();
+        let request = v1::AddCheckpointRequest { old_size, proof: Vec::new(), checkpoint };
+        FederationServiceClient::new(channel)
+            .add_checkpoint(request)
+            .await
+            .map(|r| r.into_inner().lines)
+    };
+    let early = head(&ke);
+    let first = ask(&sg, 0, &early).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(ask(&sg, size(&early), &early).await.unwrap(), first);
+    // Durable before it left: a killed witness knows what it signed.
+    sg.process.kill().unwrap();
+    sg.process.start().unwrap();
+    assert_eq!(ask(&sg, size(&early), &early).await.unwrap(), first);
+    ke.add_account("another", "platform");
+    let late = head(&ke);
+    let unproven = ask(&sg, size(&early), &late).await.unwrap_err();
+    assert_eq!(unproven.code(), tonic::Code::FailedPrecondition, "{unproven}");
+    let conflict = ask(&sg, 0, &late).await.unwrap_err();
+    assert_eq!(conflict.code(), tonic::Code::Aborted, "{conflict}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
