@@ -98,7 +98,7 @@ impl Committer {
         if let Some(head) = &stored {
             durable = DurableHead::of(head)?;
             log = views.log_frontier(TreeSize(head.size)).await?;
-            depth = u8::try_from(head.depth).unwrap_or(DEPTH_MIN);
+            depth = durable.depth;
             last_ms = last_ms.max(head.time_ms);
             for s in durable.slots.iter() {
                 let frontier = views.frontier(s.peer.as_str(), s.lane_size).await?;

@@ -168,6 +168,13 @@ impl Directory {
         self.peers.values().find(|p| p.hub.as_str() == hub && p.is_active())
     }
 
+    /// The active peers but one: whom to ask about that one.
+    #[must_use]
+    pub fn active_but(&self, hub: &HubId) -> Vec<Arc<Peer>> {
+        let other = |p: &&Arc<Peer>| p.is_active() && p.hub != *hub;
+        self.peers.values().filter(other).cloned().collect()
+    }
+
     /// What the active peers speak for.
     #[must_use]
     pub fn speakers(&self) -> Vec<Speaker<'_>> {

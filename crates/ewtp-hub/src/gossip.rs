@@ -405,15 +405,7 @@ async fn suspend(shared: &Shared, peer: &Peer, reason: &str) -> Result<(), Store
 /// # Errors
 /// The store.
 pub(crate) async fn first_contact(shared: &Shared, hub: &HubId) -> Result<(), StoreError> {
-    let others: Vec<Arc<Peer>> = shared
-        .directory
-        .load()
-        .peers
-        .values()
-        .filter(|p| p.is_active() && p.hub != *hub)
-        .cloned()
-        .collect();
-    for other in others {
+    for other in shared.directory.load_full().active_but(hub) {
         if let Ok(Ok(answer)) = tokio::time::timeout(PATIENCE, exchange(shared, &other)).await {
             hear(shared, &other.hub, answer.heads, answer.evidence).await?;
         }

@@ -1,7 +1,7 @@
 //! What a receiver keeps of each lane to prove a lie with: the last head that it accepted, opened to its own lane. When a later
 //! page doesn't follow, the issuer is asked to open the lane again, and the two openings are put side by side.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use ewtp_log::evidence::{Evidence, Subtree};
@@ -104,19 +104,10 @@ pub(crate) async fn ask(shared: &Shared, peer: &Peer) -> Result<(), StoreError> 
     else {
         return Ok(());
     };
-    compare(shared, &peer.hub, origin, &held, (&log.checkpoint, &lane)).await?;
+    let now = (log.checkpoint.as_str(), &lane);
+    let lane = Evidence::lane(&peer.hub, origin, (&held.note, &held.opening), now);
+    evidence::found(shared, &lane, "").await?;
     Ok(())
-}
-
-async fn compare(
-    shared: &Shared,
-    hub: &HubId,
-    origin: &Origin,
-    held: &HeldHead,
-    now: (&str, &LanePath),
-) -> Result<bool, StoreError> {
-    let lane = Evidence::lane(hub, origin, (&held.note, &held.opening), now);
-    evidence::found(shared, &lane, "").await
 }
 
 /// Two branches of one log that share an aligned range with two hashes, from their frontiers.
@@ -163,15 +154,7 @@ pub(crate) async fn look_for_fork(shared: &Shared, of: &Peer) -> Result<(), Stor
     let (Some(held), Some(origin)) = (shared.held_head(&of.hub), of.chain.origin()) else {
         return Ok(());
     };
-    let others: Vec<Arc<Peer>> = shared
-        .directory
-        .load()
-        .peers
-        .values()
-        .filter(|p| p.is_active() && p.hub != of.hub)
-        .cloned()
-        .collect();
-    for other in others {
+    for other in shared.directory.load_full().active_but(&of.hub) {
         let asked = tokio::time::timeout(PATIENCE, branch(shared, &other, origin)).await;
         let Ok(Some((note, frontier))) = asked else { continue };
         if let Some(fork) = fork(&of.hub, origin, (&held.note, &held.log), (&note, &frontier))

@@ -101,18 +101,14 @@ pub(crate) async fn unlogged(
     chain: &Chain,
     opening: bool,
 ) -> Result<Draft, StoreError> {
-    let hub = chain.hub().to_string();
-    let logged = Views(store).learnt(&hub).await?.last().map_or(u64::from(!opening), |l| l.version);
-    let mut draft = Draft::default();
-    let new = chain.descriptors().iter().zip(chain.envelopes()).filter(|(d, _)| d.version > logged);
-    for (descriptor, envelope) in new {
-        draft.watched.learnt.push(LearntDescriptor {
-            hub: hub.clone(),
-            version: descriptor.version,
-            envelope: envelope.clone(),
-        });
-        draft.raw_entries.push(descriptor.digest);
-    }
+    let logged = Views(store)
+        .learnt(chain.hub().as_str())
+        .await?
+        .last()
+        .map_or(u64::from(!opening), |l| l.version);
+    let mut draft = learnt(chain, logged);
+    let new = chain.descriptors().iter().filter(|d| d.version > logged);
+    draft.raw_entries = new.map(|d| d.digest).collect();
     // A log is opened by the newest one alone.
     if opening && draft.raw_entries.len() > 1 {
         let newest: Option<Hash> = draft.raw_entries.pop();
@@ -176,7 +172,7 @@ async fn take(shared: &Shared, files: &Files) -> Result<(), OwnChainError> {
     Ok(())
 }
 
-/// A draft that learns a peer's descriptors.
+/// A draft that learns the descriptors of a chain behind a version.
 #[must_use]
 pub(crate) fn learnt(chain: &Chain, after: u64) -> Draft {
     let new = chain.descriptors().iter().zip(chain.envelopes()).filter(|(d, _)| d.version > after);

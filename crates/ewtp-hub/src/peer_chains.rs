@@ -145,15 +145,7 @@ pub(crate) async fn refresh(shared: &Arc<Shared>, hub: &HubId) -> bool {
     {
         return true;
     }
-    let others: Vec<Arc<Peer>> = shared
-        .directory
-        .load()
-        .peers
-        .values()
-        .filter(|p| p.is_active() && p.hub != *hub)
-        .cloned()
-        .collect();
-    for other in others {
+    for other in shared.directory.load_full().active_but(hub) {
         let asked = tokio::time::timeout(PATIENCE, ask(shared, &other, hub)).await;
         if let Ok(Some(envelopes)) = asked
             && taken(shared, &peer, &envelopes).await

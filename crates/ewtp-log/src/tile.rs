@@ -160,9 +160,7 @@ pub fn root_of(tile: &[u8], first: u64, count: u64) -> Option<Hash> {
     let start = usize::try_from(first).ok()?.checked_mul(32)?;
     let len = usize::try_from(count).ok()?.checked_mul(32)?;
     let bytes = tile.get(start..start.checked_add(len)?)?;
-    let mut frontier = Frontier::default();
-    bytes.chunks_exact(32).filter_map(Hash::from_slice).for_each(|h| frontier.push_leaf(h));
-    Some(frontier.root())
+    Some(bytes.chunks_exact(32).filter_map(Hash::from_slice).collect::<Frontier>().root())
 }
 
 /// Writes an entry bundle: each entry behind its length, u16 big-endian. Entries of a hub have 32 bytes.
@@ -276,7 +274,7 @@ impl TileTree {
         let bytes = hashes.concat_bytes();
         let path =
             TilePath { kind: TileKind::Hashes(level), index: *full, width: TILE_WIDTH as u16 };
-        let root = perfect_root(hashes);
+        let root = hashes.iter().copied().collect::<Frontier>().root();
         *full += 1;
         hashes.clear();
         finished.push(ExpectedTile { path, bytes });
@@ -304,18 +302,11 @@ impl TileTree {
         // Left to right: the widest subtrees are those of the highest level.
         let mut nodes = Vec::new();
         for (_, hashes) in self.levels.iter().rev() {
-            let mut frontier = Frontier::default();
-            hashes.iter().for_each(|h| frontier.push_leaf(*h));
+            let frontier: Frontier = hashes.iter().copied().collect();
             nodes.extend(frontier.nodes().iter().map(|(_, h)| *h));
         }
         join(&nodes)
     }
-}
-
-fn perfect_root(hashes: &[Hash]) -> Hash {
-    let mut frontier = Frontier::default();
-    hashes.iter().for_each(|h| frontier.push_leaf(*h));
-    frontier.root()
 }
 
 trait ConcatBytes {

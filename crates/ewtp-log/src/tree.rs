@@ -199,6 +199,15 @@ impl Frontier {
     }
 }
 
+/// The frontier of these leaves.
+impl FromIterator<Hash> for Frontier {
+    fn from_iter<I: IntoIterator<Item = Hash>>(leaves: I) -> Self {
+        let mut frontier = Self::default();
+        leaves.into_iter().for_each(|leaf| frontier.push_leaf(leaf));
+        frontier
+    }
+}
+
 /// Where the hashes of perfect subtrees come from when proofs are made.
 pub trait Subtrees {
     /// Why a hash could not be read.
@@ -217,9 +226,7 @@ impl Subtrees for [Hash] {
 
     fn subtree(&self, lo: u64, width: u64) -> Result<Hash, Self::Error> {
         let leaves = self.iter().skip(lo as usize).take(width as usize);
-        let mut frontier = Frontier::default();
-        leaves.for_each(|leaf| frontier.push_leaf(*leaf));
-        Ok(frontier.root())
+        Ok(leaves.copied().collect::<Frontier>().root())
     }
 }
 

@@ -59,12 +59,4 @@ impl<S: Store + ?Sized> Views<'_, S> {
     pub async fn evidence(&self) -> Result<Vec<StoredEvidence>, StoreError> {
         self.load_all(Key::new(Kind::Evidence)).await
     }
-
-    /// Whether this very proof is held.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn holds_evidence(&self, digest: &[u8]) -> Result<bool, StoreError> {
-        Ok(self.0.get(&Key::new(Kind::Evidence).bytes(digest).finish()).await?.is_some())
-    }
 }

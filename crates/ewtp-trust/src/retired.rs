@@ -165,7 +165,13 @@ pub fn standing(chain: &Chain, head: &Checkpoint, signed_by: &Verified) -> KeySt
         let (Some(closing), Some(at_ms)) = (&key.closing, key.to_ms) else {
             return KeyStanding::InUse;
         };
-        let vouched = closing.head == *head || quorum_vouches(chain, key, signed_by, at_ms);
+        let cosigned = match quorum_vouches(chain, key, signed_by, at_ms) {
+            true => Cosigned::Before,
+            false => Cosigned::No,
+        };
+        // Nothing here can join a smaller head to the closing one.
+        let joined = closing.head == *head;
+        let vouched = verdict(head.size.cmp(&closing.head.size), joined, cosigned).counts();
         let before_the_end = head.size <= closing.head.size && best == KeyStanding::Misuse;
         if vouched || before_the_end {
             best = KeyStanding::Retired { at_ms, vouched };

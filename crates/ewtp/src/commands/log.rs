@@ -14,7 +14,6 @@ use ewtp_proto::v1;
 use serde_json::json;
 
 use crate::args_log::LogCommand;
-use crate::commands::chain_file;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -53,11 +52,7 @@ pub(crate) fn run(
             follow::tail(log, &Keys::of(keys)?, *every, *entries, *looks, out)
         }
         LogCommand::Consistency { a, b, keys, evidence } => {
-            let hub = match &keys.descriptor {
-                Some(file) => Some(chain_file::read(file, None)?.hub().clone()),
-                None => None,
-            };
-            follow::consistency(a, b, &Keys::of(keys)?, evidence.as_deref(), hub.as_ref(), out)
+            follow::consistency(a, b, &Keys::of(keys)?, evidence.as_deref(), out)
         }
     }
 }

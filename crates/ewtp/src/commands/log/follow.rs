@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ewtp_log::Checkpoint;
 use ewtp_log::evidence::Evidence;
 use ewtp_log::hash::leaf_hash;
 use ewtp_log::tile::{TILE_WIDTH, TileKind, TilePath, open_bundle, width_at};
-use ewtp_log::{Checkpoint, HubId};
 use serde_json::json;
 
 use super::keys::{Keys, witnessed};
@@ -109,7 +109,6 @@ pub(crate) fn consistency(
     b: &str,
     keys: &Keys,
     evidence: Option<&Path>,
-    hub: Option<&HubId>,
     out: &Output,
 ) -> Result<ExitCode, CliError> {
     let (first, second) = (side(a)?, side(b)?);
@@ -151,8 +150,9 @@ pub(crate) fn consistency(
     }
     if let (Some(path), true) = (evidence, small.size == large.size) {
         let hint = "evidence names the hub: give its --descriptor";
-        let hub =
-            hub.ok_or_else(|| CliError::usage("--evidence", "which hub is it against?", hint))?;
+        let hub = keys
+            .hub()
+            .ok_or_else(|| CliError::usage("--evidence", "which hub is it against?", hint))?;
         let origin = x.origin.parse().map_err(|e| CliError::Log(format!("origin: {e}")))?;
         let text = Evidence::split(hub, &origin, &first.0, &second.0).to_text();
         std::fs::write(path, text).map_err(CliError::io(path))?;

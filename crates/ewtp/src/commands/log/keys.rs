@@ -1,7 +1,7 @@
 //! With which keys a log is checked, and the check of a checkpoint's signatures.
 
-use ewtp_log::Checkpoint;
 use ewtp_log::note::{KeyKind, Verified, VerifierKey};
+use ewtp_log::{Checkpoint, HubId};
 
 use ewtp_trust::Chain;
 use ewtp_trust::retired::{KeyStanding, standing};
@@ -32,6 +32,11 @@ impl Keys {
             known = Some(chain);
         }
         Ok(Self { keys, chain: known })
+    }
+
+    /// Whose log it is, where a descriptor says so.
+    pub(crate) fn hub(&self) -> Option<&HubId> {
+        self.chain.as_ref().map(Chain::hub)
     }
 
     /// A checkpoint that one of the log keys signed.

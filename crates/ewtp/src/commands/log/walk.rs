@@ -123,11 +123,7 @@ fn bundle(source: &Source, index: u64, size: u64) -> Result<Leaves, CliError> {
     let hashes = TilePath { kind: TileKind::Hashes(0), index, width };
     let tile: Vec<u8> = leaves.iter().flat_map(|h| h.0).collect();
     compare(source, tile::ExpectedTile { path: hashes, bytes: tile })?;
-    let root = path.is_full().then(|| {
-        let mut frontier = Frontier::default();
-        leaves.iter().for_each(|l| frontier.push_leaf(*l));
-        frontier.root()
-    });
+    let root = path.is_full().then(|| leaves.iter().copied().collect::<Frontier>().root());
     Ok(Leaves { leaves, root })
 }
 
