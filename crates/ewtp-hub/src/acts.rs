@@ -5,6 +5,7 @@ pub mod adopt;
 pub mod answer;
 pub mod decide;
 pub mod erase;
+pub mod erase_case;
 pub mod event;
 pub mod mandate;
 pub mod withdraw;
@@ -182,7 +183,7 @@ async fn log(shared: &Shared, draft: Draft) -> Result<Done, IntakeError> {
 }
 
 /// Reason codes: what texts stand for, never texts.
-fn is_code(text: &str) -> bool {
+pub(crate) fn is_code(text: &str) -> bool {
     let symbol = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
     (1..=32).contains(&text.len()) && text.chars().all(symbol)
 }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use ewtp_log::Header;
 use ewtp_log::statement::open_part;
 use ewtp_proto::store::v1::{
-    CaseRecord, DecisionRecord, FilingRecord, RefusalRecord, RequestRecord, Stands,
+    CaseRecord, DecisionRecord, FilingRecord, ForgottenRecord, KeepingRecord, RefusalRecord,
+    RequestRecord, Stands,
 };
 use ewtp_proto::v1;
 use ewtp_store::{Statement, StoreError, Views};
 use ewtp_trade::case::{self, hub};
 use ewtp_trade::changes::changes;
+use ewtp_trade::forget::is_forgotten;
 use ewtp_trade::record::fact;
 use ewtp_trade::release::needs;
 
@@ -66,6 +68,9 @@ pub fn summary(record: &CaseRecord, at_ms: u64) -> v1::CaseSummary {
     row.revision = record.revision;
     row.info_requests = record.requests.len() as u32;
     row.filings = record.filings.len() as u32;
+    row.case_id.clone_from(&record.case_id);
+    row.created_ms = signed(record.created_ms);
+    row.erased = is_forgotten(record);
     row.decisions = record
         .decisions
         .iter()
@@ -95,7 +100,11 @@ pub struct Casebook<'a> {
 impl Casebook<'_> {
     async fn read(&self, stands: Option<&Stands>) -> Result<Option<Statement>, StoreError> {
         match stands.and_then(|s| s.at.as_ref()) {
-            Some(at) => Views(&*self.shared.store).statement(at).await,
+            // Of one that was erased nothing is left to show.
+            Some(at) => {
+                let held = Views(&*self.shared.store).statement(at).await?;
+                Ok(held.filter(|s| s.tombstone.is_none()))
+            }
             None => Ok(None),
         }
     }
@@ -126,6 +135,8 @@ impl Casebook<'_> {
             goods: case::legs(record).into_iter().map(leg).collect(),
             needs: needs(record).into_iter().map(need).collect(),
             not_honoured: record.refusals.iter().map(refusal).collect(),
+            erased: record.forgotten.iter().map(erased).collect(),
+            kept: record.keepings.iter().map(kept).collect(),
             ..Default::default()
         };
         for filing in &record.filings {
@@ -351,6 +362,21 @@ pub fn reference(stands: Option<&Stands>) -> Option<v1::StatementRef> {
         commitment: s.commitment.clone(),
         log_index: s.log_index,
     })
+}
+
+fn erased(record: &ForgottenRecord) -> v1::CaseErased {
+    v1::CaseErased {
+        statement: reference(record.stands.as_ref()),
+        kind: record.kind.clone(),
+        parts: record.parts.clone(),
+        reason: record.reason.clone(),
+        by: record.by.clone(),
+        erased_ms: signed(record.erased_ms),
+    }
+}
+
+fn kept(record: &KeepingRecord) -> v1::CaseKept {
+    v1::CaseKept { hub: hub(record.stands.as_ref()).to_owned(), kept: record.kept.clone() }
 }
 
 fn signed(ms: u64) -> i64 {

@@ -407,6 +407,13 @@ impl Committer {
             plan_page(plan, *page);
         }
         plan_watched(plan, draft.watched);
+        for mut erasure in draft.erases {
+            if erasure.by.is_empty() {
+                erasure.by = self.identity.hub.to_string();
+                erasure.by_index = logged.first().map_or(0, |(index, _)| *index);
+            }
+            plan.frame.erasures.push(erasure);
+        }
         Ok(Logged { statements: logged, log_size: 0, time_ms: self.last_ms })
     }
 
@@ -436,6 +443,7 @@ impl Committer {
             account: s.account,
             warnings: s.warnings,
             unconnected: s.unconnected,
+            forgotten: None,
         });
         (index, commitment)
     }

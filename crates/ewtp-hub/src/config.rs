@@ -9,6 +9,7 @@ use ewtp_log::HubId;
 use ewtp_log::note::VerifierKey;
 use ewtp_trade::CodeLists;
 use ewtp_trade::lists::ListKind;
+use ewtp_trade::retention::Rule;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use serde::{Deserialize, Serialize};
@@ -63,9 +64,67 @@ pub struct Config {
     /// Cosigning and watching.
     #[serde(default)]
     pub witness: WitnessConfig,
+    /// How long what is kept.
+    #[serde(default)]
+    pub retention: RetentionConfig,
     /// What this hub knows of peers beside their descriptors, by hub id.
     #[serde(default)]
     pub peers: BTreeMap<String, PeerConfig>,
+}
+
+/// How long what is kept, and how soon what is erased leaves the disk.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetentionConfig {
+    /// Seconds between looks for what is due, each followed by a compaction if anything was erased.
+    pub cadence_s: u64,
+    /// Rules; the longest that matches a part keeps it, and what none matches is kept until somebody orders its end.
+    pub rules: Vec<RetentionRule>,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self { cadence_s: 86_400, rules: Vec::new() }
+    }
+}
+
+/// A rule that obliges to keep something, and no longer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionRule {
+    /// Its code, as erasures cite it, such as `UCC-51`.
+    pub code: String,
+    /// Days from the logged time of the statement.
+    pub keep_days: u32,
+    /// Kinds of statement; empty for all.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// Parts; empty for all.
+    #[serde(default)]
+    pub parts: Vec<String>,
+    /// Countries of destination of the case; empty for all.
+    #[serde(default)]
+    pub countries: Vec<String>,
+    /// Retention classes that filings name (element 39); empty for all.
+    #[serde(default)]
+    pub classes: Vec<String>,
+}
+
+impl RetentionConfig {
+    /// The rules as they are applied.
+    #[must_use]
+    pub fn rules(&self) -> Vec<Rule> {
+        const DAY_MS: u64 = 86_400_000;
+        let rule = |r: &RetentionRule| Rule {
+            code: r.code.clone(),
+            kinds: r.kinds.clone(),
+            parts: r.parts.clone(),
+            countries: r.countries.clone(),
+            classes: r.classes.clone(),
+            keep_ms: u64::from(r.keep_days) * DAY_MS,
+        };
+        self.rules.iter().map(rule).collect()
+    }
 }
 
 /// Cosigning and watching.
@@ -313,6 +372,16 @@ impl Config {
                     external.vkey.clone(),
                     &error.to_string(),
                 ));
+            }
+        }
+        if !(1..=86_400).contains(&self.retention.cadence_s) {
+            let value = self.retention.cadence_s.to_string();
+            return Err(bad("retention.cadence_s", value, "1 second to a day"));
+        }
+        for rule in &self.retention.rules {
+            if !crate::acts::is_code(&rule.code) {
+                let allowed = "1 to 32 characters of A-Z, 0-9 and -";
+                return Err(bad("retention.rules.code", rule.code.clone(), allowed));
             }
         }
         if !(1..=86_400).contains(&self.log.publish_s) {

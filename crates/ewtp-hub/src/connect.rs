@@ -10,6 +10,7 @@ use ewtp_proto::store::v1::{CaseRecord, FilingRecord, Stands};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::case::{hub, is_invalidated};
+use ewtp_trade::forget::said_in;
 use ewtp_trade::route;
 use ewtp_trade::scope::shows_statement;
 use tokio::time::Instant;
@@ -45,31 +46,12 @@ struct Said {
 
 /// What this hub said in a case, in the order of its log.
 fn said(shared: &Shared, case: &CaseRecord) -> Vec<Said> {
-    fn of<'a, T: 'a>(
-        kind: &'static str,
-        records: &'a [T],
-        stands: impl Fn(&'a T) -> &'a Option<Stands> + 'a,
-    ) -> impl Iterator<Item = Said> + 'a {
-        let said = move |record| Some(Said { kind, stands: stands(record).clone()? });
-        records.iter().filter_map(said)
-    }
-    let earlier = case.filings.iter().flat_map(|f| &f.earlier);
-    let earlier = earlier.map(|stands| Said { kind: "filing", stands: stands.clone() });
-    // An event about many cases is no case's own.
-    let events = case.events.iter().filter(|e| !e.selects).filter_map(|e| e.stands.clone());
-    let events = events.map(|stands| Said { kind: "event", stands });
-    let mut all: Vec<Said> = earlier
-        .chain(of("filing", &case.filings, |f| &f.stands))
-        .chain(of("decision", &case.decisions, |d| &d.stands))
-        .chain(of("info-request", &case.requests, |r| &r.stands))
-        .chain(of("info-answer", &case.answers, |a| &a.stands))
-        .chain(events)
-        .chain(of("adoption", &case.adoptions, |a| &a.stands))
-        .chain(of("invalidation", &case.invalidations, |i| &i.stands))
-        .chain(of("condition-outcome", &case.outcomes, |o| &o.stands))
-        .chain(of("route", &case.routes, |r| &r.stands))
-        .chain(of("erasure", &case.erasures, |e| &e.stands))
-        .collect();
+    // What we acknowledged was about a page of theirs; an event about many cases is no case's own.
+    let said = said_in(case).into_iter().filter(|s| !["ack", "refused"].contains(&s.kind));
+    let said = said.map(|s| Said { kind: s.kind, stands: s.stands });
+    let erasures = case.erasures.iter().filter_map(|e| e.stands.clone());
+    let erasures = erasures.map(|stands| Said { kind: "erasure", stands });
+    let mut all: Vec<Said> = said.chain(erasures).collect();
     let me = shared.identity.hub.as_str();
     all.retain(|s| s.stands.hub == me);
     all.sort_by_key(|s| s.stands.log_index);

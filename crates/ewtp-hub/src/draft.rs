@@ -5,7 +5,7 @@ use ewtp_log::statement::{StatementId, part_digest, seal_part_with};
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::Message;
 use ewtp_proto::store::v1::{
-    CosignedHead, HeardPage, LearntDescriptor, Locator, StoredEvidence, WitnessedHead,
+    CosignedHead, Erasure, HeardPage, LearntDescriptor, Locator, StoredEvidence, WitnessedHead,
 };
 use ewtp_proto::v1::{FilingCore, Finding};
 
@@ -173,6 +173,26 @@ pub struct Draft {
     pub raw_entries: Vec<Hash>,
     /// What is learnt of other hubs and logs.
     pub watched: Watched,
+    /// What is erased with it. Without a hub that says so it is this draft's first statement that does.
+    pub erases: Vec<Erasure>,
+}
+
+impl Draft {
+    /// Says another draft with this one, and erases what it erases: both or neither.
+    pub fn join(&mut self, other: Self) {
+        self.statements.extend(other.statements);
+        self.erases.extend(other.erases);
+        for id in other.consumes {
+            if !self.consumes.contains(&id) {
+                self.consumes.push(id);
+            }
+        }
+        for revision in other.revisions {
+            if !self.revisions.contains(&revision) {
+                self.revisions.push(revision);
+            }
+        }
+    }
 }
 
 /// What a hub learns of other hubs and of logs, its own too, outside statements and lanes.

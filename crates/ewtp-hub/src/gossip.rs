@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::client;
 use crate::directory::Peer;
 use crate::evidence::{self, EVIDENCE_BYTES_MAX};
+use crate::lane_evidence;
 use crate::shared::Shared;
-use crate::{lane_evidence, peer_chains};
 
 /// Longest wait for one peer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -61,11 +61,6 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
             biased;
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(cadence) => {}
-        }
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            () = peer_chains::after_unknown_keys(&shared) => {}
         }
         let peers: Vec<Arc<Peer>> =
             shared.directory.load().peers.values().filter(|p| p.is_active()).cloned().collect();

@@ -30,7 +30,8 @@ use crate::network::{Network, Socket, Tcp};
 use crate::shared::Shared;
 use crate::tasks::{TaskEnded, Tasks};
 use crate::{
-    attachments, connect, cosigners, desk, gossip, own_chain, peers, public, publisher, services,
+    attachments, connect, cosigners, desk, gossip, janitor, own_chain, peer_chains, peers, public,
+    publisher, services,
 };
 
 /// Why a hub didn't start, or stopped.
@@ -291,9 +292,20 @@ impl Hub {
 /// # Errors
 /// [`HubError::Locked`] while a hub runs there.
 pub fn lock(files: &Files) -> Result<File, HubError> {
-    let path = files.lock();
+    lock_file(&files.lock())
+}
+
+/// The same for a change of keys, which a running daemon allows and a second one doesn't.
+///
+/// # Errors
+/// [`HubError::Locked`].
+pub fn lock_keys(files: &Files) -> Result<File, HubError> {
+    lock_file(&files.keys_lock())
+}
+
+fn lock_file(path: &Path) -> Result<File, HubError> {
     let io = |source| HubError::Io { path: path.display().to_string(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(io)?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(_) => Err(HubError::Locked { path: path.display().to_string() }),
@@ -425,8 +437,10 @@ fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Res
     tasks.spawn("public listener", public::run(sockets.public, Arc::clone(shared), stop.clone()));
     tasks.spawn("own descriptor", own_chain::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("cosigners", cosigners::run(Arc::clone(shared), stop.clone()));
+    tasks.spawn("peers' chains", peer_chains::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("gossip", gossip::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("publisher", publisher::run(Arc::clone(shared), stop.clone()));
+    tasks.spawn("janitor", janitor::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("desk", desk::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("routes", connect::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("peers", peers::supervise(Arc::clone(shared), connections, stop));

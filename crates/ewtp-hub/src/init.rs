@@ -89,6 +89,11 @@ impl Files {
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
     }
+    /// Lock of a change of keys.
+    #[must_use]
+    pub fn keys_lock(&self) -> PathBuf {
+        self.0.join("keys/lock")
+    }
     /// Attachments, by digest.
     #[must_use]
     pub fn attachments(&self) -> PathBuf {

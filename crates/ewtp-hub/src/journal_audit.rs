@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use ewtp_log::hash::leaf_hash;
 use ewtp_log::lane::{LaneTable, Slot, lane_leaf};
 use ewtp_log::note::VerifierKey;
-use ewtp_log::statement::{Header, commitment, part_digest};
+use ewtp_log::statement::{Header, part_digest};
 use ewtp_log::tree::Frontier;
 use ewtp_log::{Checkpoint, Hash, HubId, LogIndex};
 use ewtp_proto::store::v1::{Frame, LogHead};
+use ewtp_store::forgetting::own_entry;
 use ewtp_store::{Store, StoreError};
 use ewtp_trust::Chain;
 
@@ -85,6 +86,9 @@ impl Audit<'_> {
     ) {
         for statement in &frame.own {
             self.found.statements += 1;
+            if statement.forgotten.is_some() {
+                continue; // erased, whole: its entry is checked with the log's
+            }
             let Ok(header) = Header::parse(&statement.header) else {
                 self.tell(format!("log entry {}: its header can't be read", statement.index));
                 continue;
@@ -110,7 +114,7 @@ impl Audit<'_> {
             }
         }
         for own in &frame.own {
-            let entry = commitment(&own.header);
+            let entry = own_entry(own);
             said.extend(
                 own.audience.iter().map(|at| (at.peer.as_str(), at.number, own.index, entry)),
             );

@@ -197,9 +197,6 @@ impl Shared {
     }
 }
 
-/// How far back the first statement of an identity is looked for.
-const LOOK_BACK: u64 = 2_000;
-
 /// A statement whose identity was used before: both headers with their places in the log are a proof, if the issuer gives the
 /// places. If it doesn't, both statements are kept all the same, and the operator is told.
 ///
@@ -220,25 +217,25 @@ pub(crate) async fn said_twice(
         peer.hub, header.id.kind, header.id.subject, header.id.number
     );
     shared.warn(&format!("identity of {}", peer.hub), Some(text));
-    for earlier in (number.0.saturating_sub(LOOK_BACK).max(1)..number.0).rev() {
-        let Some(first) = views.statement(&at(earlier)).await? else { continue };
-        let same = Header::parse(&first.header).is_ok_and(|h| h.id == header.id);
-        if !same || first.header == second.header {
-            continue;
-        }
-        let (Some(a), Some(b), Some(origin)) = (
-            place(shared, peer, earlier, first.index).await,
-            place(shared, peer, number.0, second.index).await,
-            peer.chain.origin(),
-        ) else {
-            return Ok(());
-        };
-        let text = |header: &[u8]| String::from_utf8_lossy(header).into_owned();
-        let (x, y) = (text(&first.header), text(&second.header));
-        let evidence = Evidence::identity(&peer.hub, origin, (&x, &a), (&y, &b));
-        evidence::found(shared, &evidence, "").await?;
+    let first = views.heard_identity(peer.hub.as_str(), &header.id).await?;
+    let Some(earlier) = first.filter(|earlier| *earlier < number.0) else { return Ok(()) };
+    // One that was erased since proves nothing any more.
+    let Some(first) = views.statement(&at(earlier)).await? else { return Ok(()) };
+    let same = Header::parse(&first.header).is_ok_and(|h| h.id == header.id);
+    if !same || first.header == second.header {
         return Ok(());
     }
+    let (Some(a), Some(b), Some(origin)) = (
+        place(shared, peer, earlier, first.index).await,
+        place(shared, peer, number.0, second.index).await,
+        peer.chain.origin(),
+    ) else {
+        return Ok(());
+    };
+    let text = |header: &[u8]| String::from_utf8_lossy(header).into_owned();
+    let (x, y) = (text(&first.header), text(&second.header));
+    let evidence = Evidence::identity(&peer.hub, origin, (&x, &a), (&y, &b));
+    evidence::found(shared, &evidence, "").await?;
     Ok(())
 }
 

@@ -53,6 +53,11 @@ pub fn alarm(topic: &'static str) {
     metrics::counter!("ewtp_alarms_total", "topic" => topic).increment(1);
 }
 
+/// What was erased has left the disk, statements.
+pub fn forgotten(statements: u64) {
+    metrics::counter!("ewtp_forgotten_statements_total").increment(statements);
+}
+
 /// A decision was logged.
 pub fn decided(code: &'static str) {
     metrics::counter!("ewtp_decisions_total", "code" => code).increment(1);

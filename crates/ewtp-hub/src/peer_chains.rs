@@ -8,11 +8,12 @@ use ewtp_log::note::{Verified, VerifierKey};
 use ewtp_log::{Checkpoint, HubId};
 use ewtp_proto::v1;
 use ewtp_proto::v1::federation_service_client::FederationServiceClient;
-use ewtp_store::StoreError;
+use ewtp_store::{StoreError, Views};
 use ewtp_trade::route::overlap;
 use ewtp_trust::retired::check_retirement;
 use ewtp_trust::{Chain, ChainError, Descriptor};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::client;
 use crate::directory::{Peer, speaker};
@@ -53,7 +54,7 @@ pub(crate) async fn take(
             return Err(error.into());
         }
     }
-    if let Some(problem) = problem(shared, &held, &chain) {
+    if let Some(problem) = problem(shared, &held, &chain).await? {
         return Err(TakeError::Refused(problem));
     }
     shared.own.submit_act(own_chain::learnt(&chain, held.newest().version), act).await?;
@@ -79,7 +80,20 @@ pub enum TakeError {
 }
 
 /// What a hub may not give itself: another's TLS key, and a closing head below what this hub verified already.
-fn problem(shared: &Shared, held: &Chain, chain: &Chain) -> Option<String> {
+async fn problem(
+    shared: &Shared,
+    held: &Chain,
+    chain: &Chain,
+) -> Result<Option<String>, StoreError> {
+    if let Some(problem) = taken_from_others(shared, chain) {
+        return Ok(Some(problem));
+    }
+    let seen = heads_verified(shared, held).await?;
+    Ok(closed_too_early(held, chain, &seen))
+}
+
+/// A TLS key or a territory of another hub.
+fn taken_from_others(shared: &Shared, chain: &Chain) -> Option<String> {
     let directory = shared.directory.load();
     let own = shared.own_descriptor();
     let newest = chain.newest();
@@ -99,7 +113,15 @@ fn problem(shared: &Shared, held: &Chain, chain: &Chain) -> Option<String> {
             newest.version
         ));
     }
-    let seen = heads_verified(shared, held);
+    None
+}
+
+/// A key that ends below a head that this hub verified already.
+fn closed_too_early(
+    held: &Chain,
+    chain: &Chain,
+    seen: &[(Checkpoint, Verified)],
+) -> Option<String> {
     let mut steps = chain.descriptors().iter().filter(|d| d.version >= held.newest().version);
     let mut before = steps.next()?;
     for after in steps {
@@ -111,7 +133,7 @@ fn problem(shared: &Shared, held: &Chain, chain: &Chain) -> Option<String> {
         };
         let newly = after.generations.iter().flat_map(|g| &g.keys);
         for key in newly.filter(|k| k.closing.is_some() && !retired(before, &k.vkey)) {
-            if let Err(refused) = check_retirement(before, key, &seen) {
+            if let Err(refused) = check_retirement(before, key, seen) {
                 return Some(format!("version {}: {refused}", after.version));
             }
         }
@@ -120,16 +142,22 @@ fn problem(shared: &Shared, held: &Chain, chain: &Chain) -> Option<String> {
     None
 }
 
-/// Heads of a log that this hub verified, with who signed them.
-fn heads_verified(shared: &Shared, chain: &Chain) -> Vec<(Checkpoint, Verified)> {
+/// Heads of a log that this hub verified, with who signed them: what it was shown since its start, and the last that is stored.
+async fn heads_verified(
+    shared: &Shared,
+    chain: &Chain,
+) -> Result<Vec<(Checkpoint, Verified)>, StoreError> {
     let keys = chain.receipt_trust().keys;
     let lane = shared.held_head(chain.hub()).map(|h| h.note);
     let seen = chain.origin().and_then(|o| shared.seen(o.as_str())).map(|s| s.note);
+    let generation = chain.origin().map_or(1, |o| o.generation());
+    let heard = Views(&*shared.store).heard_head(chain.hub().as_str(), generation).await?;
+    let heard = heard.and_then(|note| String::from_utf8(note).ok());
     let open = |note: String| {
         let (head, note) = Checkpoint::parse_note(note.as_bytes()).ok()?;
         Some((head, note.verify(&keys).ok()?))
     };
-    lane.into_iter().chain(seen).filter_map(open).collect()
+    Ok(lane.into_iter().chain(seen).chain(heard).filter_map(open).collect())
 }
 
 /// Looks for a longer chain of a peer, within the budget: first where the peer publishes it, then at all others.
@@ -156,8 +184,28 @@ pub(crate) async fn refresh(shared: &Arc<Shared>, hub: &HubId) -> bool {
     false
 }
 
-/// Where keys were refused that are still unknown, the chains of the pinned peers are looked for: one of them may have new keys.
-pub(crate) async fn after_unknown_keys(shared: &Arc<Shared>) {
+/// After a key was refused at the door the peers' chains are looked for: one may have a new key. A task of its own, so that nothing
+/// else waits for whoever knocks. Runs until `stop` fires.
+///
+/// # Errors
+/// None so far: it is a task like the others.
+pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), StoreError> {
+    let cadence = Duration::from_secs(shared.config.witness.cadence_s);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(cadence) => {}
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            () = after_unknown_keys(&shared) => {}
+        }
+    }
+}
+
+async fn after_unknown_keys(shared: &Arc<Shared>) {
     let refused = {
         let mut keys = shared.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *keys)

@@ -1,5 +1,6 @@
 //! Receipts: for own statements from the own log; for heard ones with a proof that the hub that said them gives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ewtp_log::lane::{LaneTable, slot_blind};
@@ -14,6 +15,7 @@ use ewtp_store::{Statement, StoreError, Views};
 
 use crate::casebook::Viewer;
 use crate::client;
+use crate::directory::Peer;
 use crate::durable::DurableHead;
 use crate::shared::Shared;
 
@@ -156,7 +158,8 @@ pub async fn receipt_of_own(
     peer: Option<&HubId>,
 ) -> Result<Option<String>, StoreError> {
     let views = Views(&*shared.store);
-    let Some(statement) = views.own(index).await? else { return Ok(None) };
+    let statement = views.own(index).await?.filter(|s| s.tombstone.is_none());
+    let Some(statement) = statement else { return Ok(None) };
     // Log and lane have to open under one head, and commits go on meanwhile.
     let mut head = proving_head(shared, index).await?;
     let mut lane = None;
@@ -224,22 +227,10 @@ pub async fn receipt_of_heard(
     wanted: &[String],
     lane: LaneWanted,
 ) -> Result<(String, String), ReceiptError> {
-    let statement = Views(&*shared.store).statement(at).await?.ok_or(ReceiptError::Unknown)?;
+    let statement = Views(&*shared.store).statement(at).await?;
+    let statement = statement.filter(|s| s.tombstone.is_none()).ok_or(ReceiptError::Unknown)?;
     let issuer = |problem: String| ReceiptError::Issuer { hub: at.peer.clone(), problem };
-    let hub: HubId = at.peer.parse().map_err(|_| ReceiptError::Unknown)?;
-    let peer = shared.directory.load().peers.get(&hub).cloned().ok_or(ReceiptError::Unknown)?;
-    let channel = client::dial_peer(&shared.network, &shared.tls, &peer.chain)
-        .await
-        .map_err(|e| issuer(e.to_string()))?;
-    let request = v1::GetProofRequest {
-        lane_number: at.number,
-        log_index: statement.index,
-        with_lane: lane == LaneWanted::Yes,
-    };
-    let mut call = FederationServiceClient::new(channel);
-    let proof = tokio::time::timeout(ISSUER_PATIENCE, call.get_proof(request)).await;
-    let proof = proof.map_err(|_| issuer(format!("no answer within {ISSUER_PATIENCE:?}")))?;
-    let proof = proof.map_err(|s| issuer(s.message().to_owned()))?.into_inner();
+    let (peer, proof) = ask_issuer(shared, at, statement.index, lane).await?;
     let receipt = Receipt {
         header: String::from_utf8_lossy(&statement.header).into_owned(),
         parts: shown_parts(&statement, viewer, wanted),
@@ -251,4 +242,45 @@ pub async fn receipt_of_heard(
     // A receipt that would not verify is not given out: better to hear it now than in court.
     receipt.verify(&peer.chain.receipt_trust()).map_err(|e| issuer(e.to_string()))?;
     Ok((receipt.to_text(), peer.chain.to_file()))
+}
+
+/// The proof that a peer gives of something that it said here.
+async fn ask_issuer(
+    shared: &Shared,
+    at: &Locator,
+    log_index: u64,
+    lane: LaneWanted,
+) -> Result<(Arc<Peer>, v1::GetProofResponse), ReceiptError> {
+    let issuer = |problem: String| ReceiptError::Issuer { hub: at.peer.clone(), problem };
+    let hub: HubId = at.peer.parse().map_err(|_| ReceiptError::Unknown)?;
+    let peer = shared.directory.load().peers.get(&hub).cloned().ok_or(ReceiptError::Unknown)?;
+    let channel = client::dial_peer(&shared.network, &shared.tls, &peer.chain)
+        .await
+        .map_err(|e| issuer(e.to_string()))?;
+    let with_lane = lane == LaneWanted::Yes;
+    let request = v1::GetProofRequest { lane_number: at.number, log_index, with_lane };
+    let mut call = FederationServiceClient::new(channel);
+    let proof = tokio::time::timeout(ISSUER_PATIENCE, call.get_proof(request)).await;
+    let proof = proof.map_err(|_| issuer(format!("no answer within {ISSUER_PATIENCE:?}")))?;
+    let proof = proof.map_err(|s| issuer(s.message().to_owned()))?.into_inner();
+    Ok((peer, proof))
+}
+
+/// What is left to prove of a statement that was erased: that its commitment stands in its hub's log; with the hub's chain.
+///
+/// # Errors
+/// [`ReceiptError`]; also for one that was not erased.
+pub async fn proof_of_erased(
+    shared: &Shared,
+    at: &Locator,
+) -> Result<(String, String), ReceiptError> {
+    let statement = Views(&*shared.store).statement(at).await?;
+    let statement = statement.filter(|s| s.tombstone.is_some()).ok_or(ReceiptError::Unknown)?;
+    if at.peer.is_empty() {
+        let head = proving_head(shared, statement.index).await?;
+        let proof = log_proof(shared, &head, statement.index).await?;
+        return Ok((proof.to_text(), shared.chain.load().to_file()));
+    }
+    let (peer, proof) = ask_issuer(shared, at, statement.index, LaneWanted::No).await?;
+    Ok((proof.log, peer.chain.to_file()))
 }

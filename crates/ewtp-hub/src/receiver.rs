@@ -30,7 +30,7 @@ use crate::page_wire;
 use crate::peer_chains::{self, TakeError};
 use crate::shared::Shared;
 use crate::statement_check::{IDENTITY_USED, Judge, Pending, Said as Meaning, UNPROVEN, Verdict};
-use crate::{evidence, gossip, lane_evidence, settled};
+use crate::{evidence, forgetting, gossip, lane_evidence, settled};
 
 /// First and longest pause before a peer is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -78,6 +78,9 @@ pub enum StreamEnded {
     /// No randomness.
     #[error("no randomness: {0}")]
     Random(#[from] getrandom::Error),
+    /// An order to erase something.
+    #[error(transparent)]
+    Order(#[from] forgetting::OrderError),
 }
 
 /// How a peer's lane stands, for operators and metrics.
@@ -388,8 +391,17 @@ async fn draft_of(
     for (number, entry) in (page.first.0..).zip(page.entries) {
         let verdict = judge.judge(&entry, &mut pending).await?;
         work(shared, peer, LaneNumber(number), generation, &verdict, &mut draft).await?;
-        if let Meaning::Erasure(digest) = verdict.said {
-            erased.push(digest);
+        match &verdict.said {
+            Meaning::Erasure(digest) => erased.push(*digest),
+            Meaning::Forgetting(core) => {
+                let (index, commitment) = (entry.index.0, entry.commitment());
+                let order = forgetting::ordered_by(shared, &peer.hub, index, commitment, core);
+                let order = order.await?;
+                let gone = order.erases.iter().flat_map(|e| &e.attachments);
+                erased.extend(gone.filter_map(|d| <[u8; 32]>::try_from(d.as_slice()).ok()));
+                draft.join(order);
+            }
+            _ => {}
         }
         if !verdict.not_honoured.is_empty() {
             acknowledge(peer, &entry, &verdict, &mut draft)?;
@@ -442,7 +454,7 @@ async fn work(
     draft: &mut Draft,
 ) -> Result<(), StoreError> {
     match &verdict.said {
-        Meaning::Nothing | Meaning::Noted(_) | Meaning::Erasure(_) => {}
+        Meaning::Nothing | Meaning::Noted(_) | Meaning::Erasure(_) | Meaning::Forgetting(_) => {}
         Meaning::Filing(core) => {
             let at = Locator { peer: peer.hub.to_string(), generation, number: number.0 };
             draft.makes.push(WorkPlan::first(core, FilingAt::Known(at)));

@@ -28,6 +28,11 @@ pub enum RotateError {
     /// The next descriptor.
     #[error(transparent)]
     Revision(#[from] RevisionError),
+    /// Somebody else changes keys now.
+    #[error(
+        "another `ewtp hub rotate` or `hub witnesses` works on these keys; wait until it has ended"
+    )]
+    Locked,
     /// A change is under way, or none is.
     #[error("{0}")]
     Order(&'static str),
@@ -68,6 +73,8 @@ as_init_error!(
 
 /// A hub's directory with the root key at hand.
 pub struct Rotation {
+    /// One change at a time.
+    _lock: std::fs::File,
     files: Files,
     root_key: PathBuf,
     passphrase: String,
@@ -88,6 +95,7 @@ impl Rotation {
         now_ms: u64,
     ) -> Result<Self, RotateError> {
         let files = Files::new(data_dir);
+        let lock = crate::hub::lock_keys(&files).map_err(|_| RotateError::Locked)?;
         let chain = own_chain::read(&files).map_err(|e| RotateError::Chain(e.to_string()))?;
         let root_key = root_key.map_or_else(|| files.root_key(), Path::to_path_buf);
         let root = SigningKey::from_bytes(&*read_root_key(&root_key, passphrase)?);
@@ -95,7 +103,7 @@ impl Rotation {
             return Err(RotateError::Root(root_key));
         }
         let passphrase = passphrase.to_owned();
-        Ok(Self { files, root_key, passphrase, root, chain, now_ms })
+        Ok(Self { _lock: lock, files, root_key, passphrase, root, chain, now_ms })
     }
 
     /// The chain as it is now.
@@ -255,16 +263,20 @@ impl Rotation {
                 "no TLS key is taking over; begin with: ewtp hub rotate tls",
             ));
         }
-        let identity = TlsIdentity::load(&certificate, &key)?;
-        self.revise(|r| {
-            r.set_tls_pins(&[identity.spki()]);
-            Ok(())
-        })?;
-        for (from, to) in [(certificate, self.files.tls_certificate()), (key, self.files.tls_key())]
-        {
-            std::fs::rename(&from, &to).map_err(io(&to))?;
+        let (in_use, in_use_key) = (self.files.tls_certificate(), self.files.tls_key());
+        // The certificate goes first: one that an earlier call moved is taken from where it is now.
+        let shown = if certificate.exists() { &certificate } else { &in_use };
+        let identity = TlsIdentity::load(shown, &key)?;
+        if self.chain.newest().tls_pins != [identity.spki()] {
+            self.revise(|r| {
+                r.set_tls_pins(&[identity.spki()]);
+                Ok(())
+            })?;
         }
-        Ok(())
+        if certificate.exists() {
+            std::fs::rename(&certificate, &in_use).map_err(io(&in_use))?;
+        }
+        std::fs::rename(&key, &in_use_key).map_err(io(&in_use_key))
     }
 
     /// Replaces the root key; the old and the new one sign.

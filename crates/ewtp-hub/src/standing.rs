@@ -77,7 +77,7 @@ pub async fn case_of(
 ) -> Result<Option<CaseRecord>, StoreError> {
     let Some(case) = Views(&*shared.store).case(id).await? else { return Ok(None) };
     let seen = sees(shared, account, &case.accounts, &case.parties).await?;
-    Ok(Some(case).filter(|c| seen && !c.filings.is_empty()))
+    Ok(Some(case).filter(|c| seen && !(c.filings.is_empty() && c.forgotten.is_empty())))
 }
 
 /// Whether an account sees more of a filing than its core: who filed it, and those whom it names as its own parties or who gave

@@ -42,6 +42,8 @@ pub enum Said {
     Answer(v1::InfoAnswerCore),
     /// An attachment whose bytes have to go.
     Erasure([u8; 32]),
+    /// Statements of the peer that have to go, as far as no rule here keeps them.
+    Forgetting(Box<v1::ErasureCore>),
 }
 
 /// What earlier entries of the same page did, before the store knows of it.
@@ -200,8 +202,12 @@ impl Judge<'_> {
             }
             "erasure" => {
                 if let Some(core) = content.core::<v1::ErasureCore>(&mut reasons) {
-                    self.of_case(&core.case_id, pending, &mut reasons).await?;
-                    verdict.said = self.erasure(&core, pending, &mut reasons).await?;
+                    verdict.said = self.erasure(core, pending, &mut reasons).await?;
+                }
+            }
+            "keeping" => {
+                if let Some(core) = content.core::<v1::KeepingCore>(&mut reasons) {
+                    self.keeping(&core, &mut reasons).await?;
                 }
             }
             "info-answer" => {
@@ -266,8 +272,9 @@ impl Judge<'_> {
         pending: &mut Pending,
         reasons: &mut Reasons,
     ) -> Result<(), StoreError> {
-        let known = Views(self.store).heard_identity(self.peer.hub.as_str(), &header.id).await?;
-        if known || !pending.identities.insert(header.id.clone()) {
+        let peer = self.peer.hub.as_str();
+        let known = Views(self.store).heard_identity(peer, &header.id).await?;
+        if known.is_some() || !pending.identities.insert(header.id.clone()) {
             let id = format!("{} {} {}", header.id.kind, header.id.subject, header.id.number);
             reasons.add(IDENTITY_USED, "id", &id, "an identity that was not used before");
         }

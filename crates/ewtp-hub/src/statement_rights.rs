@@ -17,6 +17,8 @@ const SAID_MAX: usize = 1000;
 const SELECTING_MAX: usize = 1024;
 /// Most cases that are looked through for one in which a peer has a part.
 const SELECTED_LOOKED_MAX: usize = 4096;
+/// Most statements that one erasure names.
+const ERASED_MAX: usize = 1000;
 const FULL: &str = "fewer than 1000 statements of one hub about a case";
 
 /// Whose word a statement about a filing is.
@@ -59,8 +61,52 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Who was given an attachment erases it: the hub whose statement cites it.
+    /// A hub orders the end of what it said itself: of statements whatever became of them here, and of attachments that it was
+    /// given.
     pub(crate) async fn erasure(
+        &self,
+        core: v1::ErasureCore,
+        pending: &Pending,
+        reasons: &mut Reasons,
+    ) -> Result<Said, StoreError> {
+        if !core.digest.is_empty() {
+            self.of_case(&core.case_id, pending, reasons).await?;
+            return self.attachment_erasure(&core, pending, reasons).await;
+        }
+        let named = core.statements.len();
+        let few = (1..=ERASED_MAX).contains(&named);
+        let allowed = "1 to 1000 statements, or the digest of an attachment";
+        reasons.unless(few, "statements", "core.statements", &named.to_string(), allowed);
+        // Of what a hub in quarantine said, nothing goes at its word: it may be what proves its misconduct.
+        match self.peer.is_trusted() {
+            true => Ok(Said::Forgetting(Box::new(core))),
+            false => Ok(Said::Nothing),
+        }
+    }
+
+    /// A hub answers an erasure of ours.
+    pub(crate) async fn keeping(
+        &self,
+        core: &v1::KeepingCore,
+        reasons: &mut Reasons,
+    ) -> Result<(), StoreError> {
+        let erasure = core.erasure.clone().unwrap_or_default();
+        let own = Views(self.store).own(erasure.log_index).await?;
+        let said = own.filter(|s| s.commitment().0.as_slice() == erasure.commitment);
+        let said: Option<v1::ErasureCore> = said.and_then(|s| s.part("core"));
+        let ours = said.is_some_and(|s| s.case_id == core.case_id);
+        let allowed = "an erasure that this hub said in that case";
+        reasons.unless(ours, "erasure", "core.erasure", &erasure.log_index.to_string(), allowed);
+        let case = Views(self.store).case(&core.case_id).await?.unwrap_or_default();
+        let peer = self.peer.hub.as_str();
+        let answers = case.keepings.iter().filter(|k| hub(k.stands.as_ref()) == peer).count();
+        let few = answers < SAID_MAX;
+        reasons.unless(few, "too-many", "core.case_id", &core.case_id, FULL);
+        Ok(())
+    }
+
+    /// Who was given an attachment erases it: the hub whose statement cites it.
+    async fn attachment_erasure(
         &self,
         core: &v1::ErasureCore,
         pending: &Pending,

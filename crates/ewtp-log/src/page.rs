@@ -370,6 +370,10 @@ fn check_head<'a>(
 ) -> Result<CheckedHead<'a>, PageRefusal> {
     let (checkpoint, note) = Checkpoint::parse_note(&part.checkpoint)
         .map_err(|e| PageRefusal::Checkpoint(e.to_string()))?;
+    if note.text != checkpoint.to_text() {
+        // What evidence is made of must not hold lines that a hub never writes.
+        return Err(PageRefusal::Checkpoint("extension lines".to_owned()));
+    }
     if checkpoint.origin != trust.origin.as_str() {
         let expected = trust.origin.as_str().to_owned();
         return Err(PageRefusal::Origin { expected, got: checkpoint.origin });

@@ -224,32 +224,10 @@ impl Receipt {
                 return Err(ReceiptRefusal::Attachment(digest.to_base64()));
             }
         }
-        let (checkpoint, note) = Checkpoint::parse_note(self.log.checkpoint.as_bytes())
-            .map_err(|_| Format("checkpoint of the log section"))?;
-        if checkpoint.origin != header.origin {
-            return Err(ReceiptRefusal::Origin {
-                statement: header.origin,
-                checkpoint: checkpoint.origin,
-            });
-        }
         let commitment = commitment(self.header.as_bytes());
+        let (checkpoint, signed_by) =
+            verify_entry(&self.log, &commitment, Some(&header.origin), &trust.keys)?;
         let size = checkpoint.size;
-        verify_inclusion(
-            self.log.index,
-            size.0,
-            &leaf_hash(&commitment.0),
-            &self.log.path,
-            &checkpoint.root,
-        )
-        .map_err(|_| ReceiptRefusal::Inclusion)?;
-        let signed_by = note.verify_all_known(&trust.keys).map_err(ReceiptRefusal::Signature)?;
-        let by_log = signed_by
-            .log_keys
-            .iter()
-            .any(|k| k.kind() == KeyKind::Log && k.name() == checkpoint.origin);
-        if !by_log {
-            return Err(ReceiptRefusal::Signature(NoteError::Unsigned));
-        }
         let index = LogIndex(self.log.index);
         if let Some(lane) = &self.lane {
             lane.open(&checkpoint).map_err(|_| ReceiptRefusal::Lane)?;
@@ -265,6 +243,36 @@ impl Receipt {
         let lane = self.lane.as_ref().map(|l| (l.peer.clone(), l.entry.as_ref().map(|e| e.number)));
         Ok(Proven { header, commitment, index, log_size: size, signed_by, lane })
     }
+}
+
+/// Verifies that an entry stands in a log: all that can be proven of a statement that was erased, and the base of what a
+/// receipt proves.
+///
+/// # Errors
+/// [`ReceiptRefusal`].
+pub fn verify_entry(
+    proof: &TlogProof,
+    entry: &Hash,
+    origin: Option<&str>,
+    keys: &[VerifierKey],
+) -> Result<(Checkpoint, Verified), ReceiptRefusal> {
+    let (checkpoint, note) = Checkpoint::parse_note(proof.checkpoint.as_bytes())
+        .map_err(|_| ReceiptRefusal::Format("checkpoint of the log section"))?;
+    if let Some(origin) = origin.filter(|o| *o != checkpoint.origin) {
+        return Err(ReceiptRefusal::Origin {
+            statement: origin.to_owned(),
+            checkpoint: checkpoint.origin,
+        });
+    }
+    let leaf = leaf_hash(&entry.0);
+    verify_inclusion(proof.index, checkpoint.size.0, &leaf, &proof.path, &checkpoint.root)
+        .map_err(|_| ReceiptRefusal::Inclusion)?;
+    let signed_by = note.verify_all_known(keys).map_err(ReceiptRefusal::Signature)?;
+    let mut log_keys = signed_by.log_keys.iter();
+    if !log_keys.any(|k| k.kind() == KeyKind::Log && k.name() == checkpoint.origin) {
+        return Err(ReceiptRefusal::Signature(NoteError::Unsigned));
+    }
+    Ok((checkpoint, signed_by))
 }
 
 fn parse_descriptors(body: &str) -> Option<Vec<DescriptorRef>> {

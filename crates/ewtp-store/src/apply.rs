@@ -1,26 +1,29 @@
 //! `apply`: the state as a function of the frames in order. Rebuild and normal running use this one function.
 
+mod forgotten;
+mod records;
+mod refusals;
+
+use std::collections::BTreeMap;
+
 use ewtp_log::hash::{leaf_hash, sha256};
 use ewtp_log::lane::lane_leaf;
 use ewtp_log::statement::{Header, StatementId, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, HeardPage, HeardStatement, LaneAddress, Locator,
-    OwnStatement, RefusalRecord, SelectingEvent, Stands, StoredDrawKey, StoredMandate,
-    StoredRuleset, WorkItem,
+    OwnStatement, SelectingEvent, Stands, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 use ewtp_trade::check::{net_mass_sum, value_sums};
 use ewtp_trade::record::{Fact, event, fact, put};
 use ewtp_trade::selector;
 
+use crate::forgetting::own_entry;
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE};
 use crate::planted::{self, Bug};
 use crate::trees::{self, Cells};
-
-/// Most refusals kept in a case: more tell nobody anything new.
-const REFUSALS_MAX: usize = 64;
 
 /// One statement of a frame, own or heard, with what the frame knows of it.
 struct Said<'a> {
@@ -90,6 +93,7 @@ pub(crate) fn apply<C: Cells>(
     for page in &read.frame.heard {
         run.heard(read, page)?;
     }
+    run.erasures(read)?;
     run.work(read)?;
     run.watching(read);
     run.finish(read)
@@ -124,7 +128,6 @@ impl<C: Cells> Apply<'_, C> {
 
     /// Lane entries of this frame, by their numbers.
     fn lanes(&mut self, read: &ReadFrame) -> Result<(), C::Error> {
-        use std::collections::BTreeMap;
         let mut by_peer: BTreeMap<&str, Vec<(u64, u64, Hash)>> = BTreeMap::new();
         for late in &read.frame.late {
             if let Some(address) = &late.address {
@@ -137,7 +140,7 @@ impl<C: Cells> Apply<'_, C> {
             }
         }
         for statement in &read.frame.own {
-            let commitment = commitment(&statement.header);
+            let commitment = own_entry(statement);
             for address in &statement.audience {
                 by_peer.entry(&address.peer).or_default().push((
                     address.number,
@@ -164,6 +167,11 @@ impl<C: Cells> Apply<'_, C> {
             value.extend_from_slice(short(&s.submission_digest));
             self.cells.write(lrn_row(&s.lrn_key), value);
         }
+        let at = Locator { peer: String::new(), generation: 0, number: s.index };
+        if let Some(forgotten) = &s.forgotten {
+            let stands = Stands { at: Some(at), log_index: s.index, ..Stands::default() };
+            return self.forgotten(read, stands, forgotten, &s.account, &s.audience);
+        }
         let Ok(header) = Header::parse(&s.header) else { return Ok(()) };
         let said = Said {
             frame: read,
@@ -171,7 +179,7 @@ impl<C: Cells> Apply<'_, C> {
             hub: header.hub.clone(),
             header,
             parts: &s.parts,
-            at: Locator { peer: String::new(), generation: 0, number: s.index },
+            at,
             log_index: s.index,
             warnings: &s.warnings,
             account: &s.account,
@@ -206,18 +214,24 @@ impl<C: Cells> Apply<'_, C> {
         number: u64,
         s: &HeardStatement,
     ) -> Result<(), C::Error> {
-        let Ok(header) = Header::parse(&s.header) else { return Ok(()) };
-        let identity = identity_key(&page.peer, &header.id);
-        if self.cells.read(&identity)?.is_none() {
-            self.cells.write(identity, commitment(&s.header).0[..8].to_vec());
+        let at = Locator { peer: page.peer.clone(), generation: page.generation, number };
+        if let Some(forgotten) = &s.forgotten {
+            let (kind, subject) = (forgotten.kind.clone(), forgotten.subject.clone());
+            let id = StatementId { kind, subject, number: forgotten.number };
+            self.identity(&page.peer, &id, number)?;
+            let stands = Stands { at: Some(at), log_index: s.index, ..Stands::default() };
+            let stands = Stands { hub: page.peer.clone(), ..stands };
+            return self.forgotten(read, stands, forgotten, "", &[]);
         }
+        let Ok(header) = Header::parse(&s.header) else { return Ok(()) };
+        self.identity(&page.peer, &header.id, number)?;
         let said = Said {
             frame: read,
             commitment: commitment(&s.header),
             hub: page.peer.clone(),
             header,
             parts: &s.parts,
-            at: Locator { peer: page.peer.clone(), generation: page.generation, number },
+            at,
             log_index: s.index,
             warnings: &s.warnings,
             account: "",
@@ -229,6 +243,15 @@ impl<C: Cells> Apply<'_, C> {
         } else {
             self.not_honoured(&said, &s.not_honoured)
         }
+    }
+
+    /// The first statement under an identity counts: its lane number.
+    fn identity(&mut self, peer: &str, id: &StatementId, number: u64) -> Result<(), C::Error> {
+        let key = identity_key(peer, id);
+        if self.cells.read(&key)?.is_none() {
+            self.cells.write(key, number.to_be_bytes().to_vec());
+        }
+        Ok(())
     }
 
     fn statement(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
@@ -282,7 +305,7 @@ impl<C: Cells> Apply<'_, C> {
         }
         let mut case = match self.case(id)? {
             Some(case) => case,
-            None => self.open_case(said, id),
+            None => self.open_case(said.frame, id),
         };
         let filed = match &fact {
             Fact::Filing { core, goods, .. } => Some((core.clone(), goods.clone())),
@@ -292,7 +315,9 @@ impl<C: Cells> Apply<'_, C> {
             Fact::Route(core) if said.at.peer.is_empty() => Some(core.clone()),
             _ => None,
         };
-        if let Fact::Erasure(core) = &fact {
+        if let Fact::Erasure(core) = &fact
+            && !core.digest.is_empty()
+        {
             self.cells.write(Key::new(Kind::Erased).bytes(&core.digest).finish(), Vec::new());
         }
         for address in said.audience {
@@ -352,7 +377,7 @@ impl<C: Cells> Apply<'_, C> {
         self.cells.write(Key::new(kind).text(whose).number(ordinal).finish(), Vec::new());
     }
 
-    fn open_case(&mut self, said: &Said<'_>, id: &str) -> CaseRecord {
+    fn open_case(&mut self, read: &ReadFrame, id: &str) -> CaseRecord {
         let ordinal = self.counters.cases;
         self.counters.cases += 1;
         let row = Key::new(Kind::CaseId).text(id).finish();
@@ -360,114 +385,9 @@ impl<C: Cells> Apply<'_, C> {
         CaseRecord {
             case_id: id.to_owned(),
             ordinal,
-            created_ms: said.frame.frame.time_ms,
+            created_ms: read.frame.time_ms,
             ..Default::default()
         }
-    }
-
-    /// By account first: what an account may do for others is one range.
-    fn mandate(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let (Some(core), true) = (said.part::<v1::MandateCore>("core"), said.at.peer.is_empty())
-        else {
-            return Ok(());
-        };
-        let key = Key::new(Kind::Mandate).text(&core.account).text(&core.principal_id).finish();
-        let version = said.header.id.number;
-        let commitment = said.commitment.0.to_vec();
-        let log_index = said.log_index;
-        self.put(key, &StoredMandate { core: Some(core), version, log_index, commitment });
-        Ok(())
-    }
-
-    fn draw_key(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let (Some(core), true) = (said.part::<v1::DrawKeyCore>("core"), said.at.peer.is_empty())
-        else {
-            return Ok(());
-        };
-        let from_ms = u64::try_from(core.from_ms).unwrap_or_default();
-        let stored = StoredDrawKey {
-            core: Some(core),
-            log_index: said.log_index,
-            commitment: said.commitment.0.to_vec(),
-            logged_ms: said.header.time_ms().unwrap_or_default(),
-        };
-        self.put(Key::new(Kind::DrawKey).number(from_ms).finish(), &stored);
-        Ok(())
-    }
-
-    /// A peer does not honour something that we said.
-    fn ack(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let Some(core) = said.part::<v1::AckCore>("core") else { return Ok(()) };
-        if said.hub == self.own_hub {
-            return Ok(());
-        }
-        let Some(mut case) = self.case(&core.case_id)? else { return Ok(()) };
-        if case.refusals.len() >= REFUSALS_MAX {
-            return Ok(());
-        }
-        case.refusals.push(RefusalRecord {
-            statement: Some(v1::StatementRef {
-                hub: self.own_hub.to_owned(),
-                commitment: core.commitment,
-                log_index: core.log_index,
-            }),
-            reasons: core.reasons,
-            hub: said.hub.clone(),
-        });
-        self.put_case(case);
-        Ok(())
-    }
-
-    /// We do not honour something that a peer said.
-    fn not_honoured(&mut self, said: &Said<'_>, reasons: &[v1::Finding]) -> Result<(), C::Error> {
-        let case_id = said.fact().map(|f| f.case_id().to_owned());
-        let Some(mut case) = self.case(&case_id.unwrap_or_default())? else { return Ok(()) };
-        if case.refusals.len() >= REFUSALS_MAX {
-            return Ok(());
-        }
-        case.refusals.push(RefusalRecord {
-            statement: Some(v1::StatementRef {
-                hub: said.hub.clone(),
-                commitment: said.commitment.0.to_vec(),
-                log_index: said.log_index,
-            }),
-            reasons: reasons.to_vec(),
-            hub: self.own_hub.to_owned(),
-        });
-        self.put_case(case);
-        Ok(())
-    }
-
-    fn record<M: Message + Default>(
-        &mut self,
-        said: &Said<'_>,
-        kind: Kind,
-    ) -> Result<(), C::Error> {
-        // Records of accounts and peers are said by the hub itself alone.
-        if said.hub != self.own_hub || !said.at.peer.is_empty() {
-            return Ok(());
-        }
-        if let Some(record) = said.part::<M>("internal") {
-            let key = Key::new(kind).text(&said.header.id.subject).finish();
-            self.put(key, &record);
-        }
-        Ok(())
-    }
-
-    fn ruleset(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
-        let (Some(core), true) = (said.part::<v1::RulesetCore>("core"), said.at.peer.is_empty())
-        else {
-            return Ok(());
-        };
-        let internal = said.part::<v1::RulesetInternal>("internal").unwrap_or_default();
-        let text = if core.confidential { internal.text } else { core.text.clone() };
-        let key = Key::new(Kind::Ruleset).text(&core.name).number(u64::from(core.version)).finish();
-        let commitment = said.commitment.0.to_vec();
-        self.put(
-            key,
-            &StoredRuleset { core: Some(core), text, log_index: said.log_index, commitment },
-        );
-        Ok(())
     }
 
     /// What is known of logs and of who keeps them.
@@ -522,6 +442,11 @@ impl<C: Cells> Apply<'_, C> {
         self.put(Key::new(Kind::Counters).finish(), &counters);
         Ok(())
     }
+}
+
+/// Row of a statement that is not honoured, by its commitment.
+pub(crate) fn refused_row(commitment: &[u8]) -> Vec<u8> {
+    Key::new(Kind::Refused).bytes(short(commitment)).finish()
 }
 
 /// Key of an identity that a peer used: half of a digest, so that rows are small. To collide two identities of

@@ -2,7 +2,7 @@
 //! disk here that loses what was not synced.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,12 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// Opening.
     fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>>;
+
+    /// Puts a segment with this content in the place of one, durably: after a crash it is the old one or the new one.
+    ///
+    /// # Errors
+    /// Writing; the old one stands then.
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<Box<dyn SegmentFile>>;
 }
 
 /// One segment file.
@@ -76,6 +82,13 @@ impl RealDisk {
         if let Some(parent) = dir.parent().filter(|p| p.exists()) {
             File::open(parent)?.sync_all()?;
         }
+        // What was to take a segment's place and did not.
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == NEXT) {
+                std::fs::remove_file(path)?;
+            }
+        }
         Ok(Self { dir: dir.to_owned() })
     }
 
@@ -121,7 +134,20 @@ impl Disk for RealDisk {
         let file = OpenOptions::new().read(true).write(true).open(self.dir.join(name))?;
         Ok(Box::new(RealFile(file)))
     }
+
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<Box<dyn SegmentFile>> {
+        let next = self.dir.join(name).with_extension(NEXT);
+        let mut file = File::create(&next)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&next, self.dir.join(name))?;
+        self.sync_dir()?;
+        self.open(name)
+    }
 }
+
+/// Extension of a segment that is to take another's place.
+const NEXT: &str = "next";
 
 struct RealFile(File);
 

@@ -14,6 +14,7 @@ struct Kept {
     frames: BTreeMap<u64, Arc<ReadFrame>>,
     order: VecDeque<u64>,
     bytes: usize,
+    epoch: u64,
 }
 
 /// A bounded memory of frames; the oldest goes first.
@@ -25,8 +26,23 @@ impl Frames {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).frames.get(&sequence).cloned()
     }
 
-    pub(crate) fn keep(&self, frame: &Arc<ReadFrame>) {
+    /// Counts how often all was forgotten.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).epoch
+    }
+
+    /// Forgets all frames: they are on disk in another form now.
+    pub(crate) fn forget(&self) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Kept { epoch: kept.epoch + 1, ..Kept::default() };
+    }
+
+    /// Keeps a frame that was read in an epoch that lasts.
+    pub(crate) fn keep(&self, epoch: u64, frame: &Arc<ReadFrame>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.epoch != epoch {
+            return;
+        }
         let sequence = frame.frame.sequence;
         if kept.frames.insert(sequence, Arc::clone(frame)).is_some() {
             return;

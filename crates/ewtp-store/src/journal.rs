@@ -10,19 +10,22 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ewtp_log::Hash;
-use ewtp_log::statement::commitment;
 use ewtp_proto::Message as _;
-use ewtp_proto::store::v1::{BlobRef, Frame};
+use ewtp_proto::store::v1::{BlobRef, Erasure, Frame};
 
 use crate::disk::{Disk, SegmentFile};
+use crate::forgetting::{own_entry, redact};
 use crate::planted::{self, Bug};
 
 const MAGIC: &[u8; 4] = b"EWF1";
 const HEADER_BYTES: usize = 24;
 /// Longest metadata or blob area of one frame, bytes; bounds what a damaged length can make us read.
 pub const AREA_BYTES_MAX: u32 = 1 << 30;
+/// A frame that is on its way is waited for this long.
+const COMMIT_WAIT: Duration = Duration::from_secs(30);
 /// Room of a segment, bytes.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 
@@ -101,7 +104,7 @@ impl ReadFrame {
         let Some(head) = &self.frame.head else { return Vec::new() };
         let hash = |bytes: &Vec<u8>| Hash::from_slice(bytes).unwrap_or(Hash::EMPTY_ROOT);
         let raw = self.frame.raw_entries.iter().map(hash);
-        let own = self.frame.own.iter().map(|s| commitment(&s.header));
+        let own = self.frame.own.iter().map(own_entry);
         raw.chain(own).chain([hash(&head.table_entry)]).collect()
     }
 
@@ -334,6 +337,84 @@ impl Journal {
             return Err(JournalError::Blob { sequence });
         }
         Ok(frame)
+    }
+}
+
+impl Journal {
+    /// Writes the segments that hold what is erased anew, without it: each of them as a whole or not at all. Frames keep their
+    /// numbers. Gives how many were written; frames that are not there are passed over.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn rewrite(&self, due: &BTreeMap<u64, Vec<Erasure>>) -> Result<u64, JournalError> {
+        self.roll(due)?;
+        let firsts: Vec<u64> = self.lock().segments.keys().copied().collect();
+        let mut written = 0;
+        for (at, first) in firsts.iter().enumerate() {
+            let end = firsts.get(at + 1).copied().unwrap_or_else(|| self.next_sequence());
+            if due.range(*first..end).next().is_some() {
+                self.rewrite_segment(*first, end, due)?;
+                written += 1;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Lets the next frame begin a segment, if the last one has to be written anew.
+    fn roll(&self, due: &BTreeMap<u64, Vec<Erasure>>) -> Result<(), JournalError> {
+        let started = Instant::now();
+        loop {
+            let mut inner = self.lock();
+            let next = inner.next;
+            let Some(first) = inner.segments.keys().next_back().copied() else { return Ok(()) };
+            if first == next || due.range(first..next).next().is_none() {
+                return Ok(());
+            }
+            if inner.poisoned {
+                // A frame is on its way into that segment, or one failed and the hub is about to stop.
+                drop(inner);
+                if started.elapsed() > COMMIT_WAIT {
+                    return Err(JournalError::Poisoned);
+                }
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            let name = segment_name(next);
+            let file = self.disk.create(&name, self.segment_bytes);
+            let file: Arc<dyn SegmentFile> = Arc::from(
+                file.map_err(|source| JournalError::Io { segment: name.clone(), source })?,
+            );
+            let offsets = Vec::new();
+            inner
+                .segments
+                .insert(next, Segment { name, first: next, file, offsets, scanned: true });
+            inner.end = 0;
+            return Ok(());
+        }
+    }
+
+    fn rewrite_segment(
+        &self,
+        first: u64,
+        end: u64,
+        due: &BTreeMap<u64, Vec<Erasure>>,
+    ) -> Result<(), JournalError> {
+        let (mut content, mut offsets) = (Vec::new(), Vec::new());
+        for sequence in first..end {
+            let mut read = self.read(sequence)?;
+            if let Some(erasures) = due.get(&sequence) {
+                read = redact(&read, erasures);
+            }
+            offsets.push(content.len() as u64);
+            content.extend_from_slice(&encode(sequence, &read.frame, read.blobs.len()));
+            content.extend_from_slice(&read.blobs);
+        }
+        let name = segment_name(first);
+        let file = self.disk.replace(&name, &content);
+        let file = file.map_err(|source| JournalError::Io { segment: name.clone(), source })?;
+        let segment = Segment { name, first, file: Arc::from(file), offsets, scanned: true };
+        self.lock().segments.insert(first, segment);
+        Ok(())
     }
 }
 

@@ -36,6 +36,10 @@ pub enum Kind {
     Unconnected = b'u',
     /// Digests of attachments that were erased.
     Erased = b'x',
+    /// What was erased, by the frame that says so.
+    Forgetting = b'F',
+    /// What was heard and is not honoured, by its commitment: it may be of no case that is known here.
+    Refused = b'N',
     /// Digest of a draw key, by the first instant of its period.
     DrawKey = b'k',
     /// Mandate, by account and principal.

@@ -6,11 +6,15 @@
 //! ```
 //!
 //! Invariant: the journal alone is true. The state is a function of the frames in order, can be deleted and rebuilt to the
-//! same keys and values, and shows nothing that a sync has not reached.
+//! same keys and values, and shows nothing that a sync has not reached. What was erased is in neither after a compaction.
 
 mod apply;
+mod compaction;
+mod derived;
+mod directory;
 pub mod disk;
 mod filter;
+pub mod forgetting;
 mod frames;
 pub mod journal;
 pub mod keys;
@@ -26,6 +30,7 @@ mod trees;
 pub mod views;
 mod watched;
 mod whose;
+mod work;
 
 pub use disk::{Disk, RealDisk, SegmentFile};
 pub use journal::{Journal, JournalError};
@@ -34,8 +39,8 @@ pub use sled_state::{SledState, StateError};
 pub use state::{Changes, Row, State};
 pub use steps::{Step, Steps, Threads};
 pub use store::{JournaledStore, SETTLE_BYTES, SledStore, StoreError};
-pub use views::{Statement, Store, Views};
+pub use views::{Compacted, Statement, Store, Views};
 pub use whose::Whose;
 
 /// Layout of journal and state. A newer one is refused with a clear message; the state of an older one is built anew.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;

@@ -8,33 +8,28 @@
 //! What is applied is seen at once and reaches the state later, in sets: the journal is true, so the state may lag, be stale
 //! or be lost; opening applies the frames that it has not seen.
 
-use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use ewtp_proto::Message as _;
-use ewtp_proto::store::v1::{Counters, Frame};
+use ewtp_proto::store::v1::Frame;
 use tokio::sync::oneshot;
 
-use crate::apply::apply;
+use crate::compaction::{Orders, Renew};
+use crate::derived::Derived;
+use crate::directory::{self, StateDirs};
 use crate::disk::{Disk, RealDisk};
+use crate::forgetting::Pending;
 use crate::frames::Frames;
 use crate::journal::{Journal, JournalError, ReadFrame, SEGMENT_BYTES, Written};
-use crate::keys::{Key, Kind};
 use crate::packed::Packed;
 use crate::planted::{self, Bug};
-use crate::recent::Recent;
 use crate::sled_state::{SledState, StateError};
-use crate::state::{Changes, Row, State};
+use crate::state::{Row, State};
 use crate::steps::{Step, Steps, Threads};
-use crate::trees::Cells;
-use crate::views::Store;
+use crate::views::{Compacted, Store};
 
-const STATE_DIR: &str = "state";
 const JOURNAL_DIR: &str = "journal";
-const SCHEMA_FILE: &str = "schema";
 /// Changes settle when they weigh this much: about 5,000 statements, which are applied again after a crash. Larger sets go
 /// through memory that no cache holds, and cost a third more (docs/performance.md).
 pub const SETTLE_BYTES: usize = 6 << 20;
@@ -83,11 +78,16 @@ pub enum StoreError {
     /// A task ended.
     #[error("the store's task ended: {0}")]
     Task(String),
+    /// This store can't build its state anew beside the old one.
+    #[error(
+        "this store's state can't be built anew while it is in use; rebuild it: ewtp store rebuild"
+    )]
+    NotRenewable,
 }
 
 /// Journal and state.
 pub struct JournaledStore<S> {
-    inner: Arc<Inner<S>>,
+    pub(crate) inner: Arc<Inner<S>>,
     steps: Arc<dyn Steps>,
     /// The end of the set that is settling.
     settling: Mutex<Option<Settling>>,
@@ -99,12 +99,14 @@ type Settling = oneshot::Receiver<Result<(), StoreError>>;
 /// Journal and sled in one directory.
 pub type SledStore = JournaledStore<Packed<SledState>>;
 
-struct Inner<S> {
-    journal: Journal,
-    state: S,
-    recent: RwLock<Recent>,
-    frames: Frames,
-    own_hub: String,
+pub(crate) struct Inner<S> {
+    pub(crate) journal: Journal,
+    derived: RwLock<Arc<Derived<S>>>,
+    /// Held while a frame is applied, and while another state takes the place of this one.
+    applying: Mutex<()>,
+    pub(crate) frames: Frames,
+    pub(crate) pending: Pending,
+    pub(crate) renew: Option<Renew<S>>,
 }
 
 impl SledStore {
@@ -121,12 +123,12 @@ impl SledStore {
     /// # Errors
     /// [`StoreError`].
     pub fn open_in_sets(dir: &Path, own_hub: &str, settle: usize) -> Result<Self, StoreError> {
-        let disk =
-            RealDisk::new(&dir.join(JOURNAL_DIR)).map_err(|source| dir_error(dir, source))?;
+        let disk = RealDisk::new(&dir.join(JOURNAL_DIR))
+            .map_err(|source| directory::error(dir, source))?;
         Self::open_on(dir, own_hub, Arc::new(disk), SEGMENT_BYTES, settle)
     }
 
-    /// Opens a data directory with another disk under the journal.
+    /// Opens a data directory with another disk under the journal. A compaction that was interrupted is ended first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -137,11 +139,19 @@ impl SledStore {
         segment_bytes: u64,
         settle_bytes: usize,
     ) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(dir).map_err(|source| dir_error(dir, source))?;
-        check_schema(dir)?;
+        std::fs::create_dir_all(dir).map_err(|source| directory::error(dir, source))?;
+        directory::check_schema(dir)?;
         let journal = Journal::open(disk, segment_bytes)?;
-        let state = Packed::open(SledState::open(&dir.join(STATE_DIR))?)?;
-        Self::open_with(journal, state, own_hub, Arc::new(Threads), settle_bytes)
+        let (orders, dirs) = (Orders::open(dir), StateDirs::new(dir));
+        orders.carry_out_interrupted(&journal, &dirs)?;
+        let state = Packed::open(SledState::open(&dirs.newest()?)?)?;
+        let fresh = dirs.clone();
+        let renew = Renew {
+            orders,
+            fresh: Box::new(move || Ok(Packed::open(SledState::open(&fresh.next()?)?)?)),
+            retire: Box::new(move || Ok(dirs.retire()?)),
+        };
+        Self::open_whole(journal, state, own_hub, Arc::new(Threads), settle_bytes, Some(renew))
     }
 
     /// Deletes the state and builds it anew from the journal. Gives the number of frames.
@@ -149,13 +159,10 @@ impl SledStore {
     /// # Errors
     /// [`StoreError`].
     pub fn rebuild(dir: &Path, own_hub: &str) -> Result<u64, StoreError> {
-        check_schema(dir)?;
-        let state = dir.join(STATE_DIR);
-        if state.exists() {
-            std::fs::remove_dir_all(&state).map_err(|source| dir_error(&state, source))?;
-        }
+        directory::check_schema(dir)?;
+        StateDirs::new(dir).remove()?;
         let store = Self::open(dir, own_hub)?;
-        store.inner.settle_now()?;
+        store.inner.derived().settle_step()()?;
         Ok(store.inner.journal.next_sequence())
     }
 
@@ -164,13 +171,11 @@ impl SledStore {
     /// # Errors
     /// [`StoreError`].
     pub fn check(&self, scratch: &Path) -> Result<Vec<String>, StoreError> {
-        let fresh = Packed::open(SledState::open(scratch)?)?;
-        let recent = RwLock::new(Recent::default());
-        let replay = Replay { state: &fresh, recent: &recent, own_hub: &self.inner.own_hub };
-        replay.all(&self.inner.journal, SETTLE_BYTES)?;
-        let mut mine = Rows::new(|from: &[u8]| self.inner.scan(from, LAST_KEY, ROWS));
-        let recent = recent.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut theirs = Rows::new(|from: &[u8]| Ok(recent.scan(&fresh, from, LAST_KEY, ROWS)?));
+        let mine = self.inner.derived();
+        let fresh = Derived::new(Packed::open(SledState::open(scratch)?)?, mine.own_hub());
+        fresh.catch_up(&self.inner.journal, SETTLE_BYTES)?;
+        let mut mine = Rows::new(|from: &[u8]| mine.scan(from, LAST_KEY, ROWS));
+        let mut theirs = Rows::new(|from: &[u8]| fresh.scan(from, LAST_KEY, ROWS));
         let mut differences = Vec::new();
         while differences.len() < 100 {
             match (mine.peek()?, theirs.peek()?) {
@@ -198,7 +203,7 @@ impl SledStore {
     /// Keys in the state, those that are on their way into it left out.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.inner.state.below().keys()
+        self.inner.derived().state().below().keys()
     }
 }
 
@@ -215,10 +220,28 @@ impl<S: State> JournaledStore<S> {
         steps: Arc<dyn Steps>,
         settle_bytes: usize,
     ) -> Result<Self, StoreError> {
-        let recent = RwLock::new(Recent::default());
-        Replay { state: &state, recent: &recent, own_hub }.all(&journal, settle_bytes)?;
-        let frames = Frames::default();
-        let inner = Inner { journal, state, recent, frames, own_hub: own_hub.to_owned() };
+        Self::open_whole(journal, state, own_hub, steps, settle_bytes, None)
+    }
+
+    fn open_whole(
+        journal: Journal,
+        state: S,
+        own_hub: &str,
+        steps: Arc<dyn Steps>,
+        settle_bytes: usize,
+        renew: Option<Renew<S>>,
+    ) -> Result<Self, StoreError> {
+        let derived = Derived::new(state, own_hub);
+        derived.catch_up(&journal, settle_bytes)?;
+        let inner = Inner {
+            journal,
+            derived: RwLock::new(Arc::new(derived)),
+            applying: Mutex::new(()),
+            frames: Frames::default(),
+            pending: Pending::default(),
+            renew,
+        };
+        inner.expect_compaction()?;
         let settling = Mutex::new(None);
         Ok(Self { inner: Arc::new(inner), steps, settling, settle_bytes })
     }
@@ -236,12 +259,11 @@ impl<S: State> JournaledStore<S> {
 
     /// Starts a set on its way into the state, if one is due; waits for the one before it.
     async fn settle_if_due(&self, due: usize) -> Result<(), StoreError> {
-        let waits = self.inner.recent.read().unwrap_or_else(PoisonError::into_inner).bytes();
-        if waits < due {
+        if self.inner.derived().waits() < due {
             return Ok(());
         }
         self.settled().await?;
-        let next = self.steps.aside(self.inner.settle_step());
+        let next = self.steps.aside(self.inner.derived().settle_step());
         *self.settling.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
         Ok(())
     }
@@ -257,121 +279,33 @@ impl<S: State> JournaledStore<S> {
 }
 
 impl<S: State> Inner<S> {
-    fn settle_step(self: &Arc<Self>) -> Step {
-        let changes = self.recent.write().unwrap_or_else(PoisonError::into_inner).settle();
-        let inner = Arc::clone(self);
-        Box::new(move || {
-            inner.state.write(&changes)?;
-            inner.recent.write().unwrap_or_else(PoisonError::into_inner).settled();
-            Ok(())
-        })
-    }
-
-    fn settle_now(self: &Arc<Self>) -> Result<(), StoreError> {
-        self.settle_step()()
+    pub(crate) fn derived(&self) -> Arc<Derived<S>> {
+        Arc::clone(&self.derived.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn apply(&self, frame: &Arc<ReadFrame>) -> Result<(), StoreError> {
-        self.frames.keep(frame);
-        Replay { state: &self.state, recent: &self.recent, own_hub: &self.own_hub }.one(frame)
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner).get(key);
-        match recent {
-            Some(value) => Ok(value),
-            None => Ok(self.state.get(key)?),
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let derived = self.derived();
+        // A state that took this one's place has read the frame from the journal.
+        if derived.next()? <= frame.frame.sequence {
+            derived.apply(frame)?;
         }
+        self.frames.keep(self.frames.epoch(), frame);
+        self.expect(&frame.frame.erasures)
     }
 
-    /// The lock is held for a page at a time: a long scan must not keep a commit from being applied.
-    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Row>, StoreError> {
-        let (mut out, mut from) = (Vec::new(), from.to_vec());
-        loop {
-            let wanted = PAGE.min(limit - out.len());
-            let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
-            let page = recent.scan(&self.state, &from, to, wanted)?;
-            drop(recent);
-            let ended = page.len() < wanted;
-            if let Some((last, _)) = page.last() {
-                from.clone_from(last);
-                from.push(0);
-            }
-            out.extend(page);
-            if ended || out.len() == limit {
-                return Ok(out);
-            }
-        }
-    }
-}
-
-/// Applies frames onto a state.
-struct Replay<'a, S> {
-    state: &'a S,
-    recent: &'a RwLock<Recent>,
-    own_hub: &'a str,
-}
-
-impl<S: State> Replay<'_, S> {
-    fn all(&self, journal: &Journal, settle_bytes: usize) -> Result<(), StoreError> {
-        let counters = match self.state.get(&Key::new(Kind::Counters).finish())? {
-            Some(bytes) => {
-                Counters::decode(bytes.as_slice()).map_err(|e| StoreError::Value(e.to_string()))?
-            }
-            None => Counters::default(),
-        };
-        let from = if counters.any { counters.applied.saturating_add(1) } else { 0 };
-        let frames = journal.next_sequence();
-        if from > frames {
-            return Err(StoreError::Ahead { applied: from, frames });
-        }
-        for sequence in from..frames {
-            self.one(&journal.read(sequence)?)?;
-            let recent = || self.recent.write().unwrap_or_else(PoisonError::into_inner);
-            if recent().bytes() >= settle_bytes {
-                let changes = recent().settle();
-                self.state.write(&changes)?;
-                recent().settled();
-            }
-        }
-        Ok(())
-    }
-
-    fn one(&self, read: &ReadFrame) -> Result<(), StoreError> {
-        let writes = BTreeMap::new();
-        let mut cells = Overlay { state: self.state, recent: self.recent, writes };
-        apply(&mut cells, self.own_hub, read)?;
-        self.recent.write().unwrap_or_else(PoisonError::into_inner).add(cells.writes);
-        Ok(())
-    }
-}
-
-struct Overlay<'a, S> {
-    state: &'a S,
-    recent: &'a RwLock<Recent>,
-    writes: Changes,
-}
-
-impl<S: State> Cells for Overlay<'_, S> {
-    type Error = StoreError;
-
-    fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if let Some(value) = self.writes.get(key) {
-            return Ok(value.clone());
-        }
-        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner).get(key);
-        match recent {
-            Some(value) => Ok(value),
-            None => Ok(self.state.get(key)?),
-        }
-    }
-
-    fn write(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.writes.insert(key, Some(value));
-    }
-
-    fn erase(&mut self, key: Vec<u8>) {
-        self.writes.insert(key, None);
+    /// Another state takes the place of this one, once it has seen all frames.
+    pub(crate) fn replace(
+        &self,
+        fresh: Derived<S>,
+        settle: usize,
+    ) -> Result<Arc<Derived<S>>, StoreError> {
+        // Nearly all of it while frames are committed; the rest while none is applied.
+        fresh.catch_up(&self.journal, settle)?;
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.catch_up(&self.journal, settle)?;
+        let mut derived = self.derived.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::replace(&mut derived, Arc::new(fresh)))
     }
 }
 
@@ -411,26 +345,44 @@ impl<S: State> Store for JournaledStore<S> {
         self.settled().await
     }
 
+    async fn compact(&self) -> Result<Compacted, StoreError> {
+        // A set that settles now belongs to the state that is replaced.
+        let (inner, settle) = (Arc::clone(&self.inner), self.settle_bytes);
+        let (done, outcome) = oneshot::channel();
+        let step: Step = Box::new(move || {
+            let compacted = inner.compact(settle)?;
+            // Nobody waits any more: it is done all the same.
+            let _ = done.send(compacted);
+            Ok(())
+        });
+        let ended = self.steps.aside(step).await.map_err(|e| StoreError::Task(e.to_string()))?;
+        ended?;
+        outcome.await.map_err(|e| StoreError::Task(e.to_string()))
+    }
+
     async fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.get(key)
+        self.inner.derived().get(key)
     }
 
     async fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Row>, StoreError> {
-        self.inner.scan(from, to, limit)
+        self.inner.derived().scan(from, to, limit)
     }
 
     async fn last_before(&self, from: &[u8], to: &[u8]) -> Result<Option<Row>, StoreError> {
-        let recent = self.inner.recent.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(recent.last_before(&self.inner.state, from, to)?)
+        self.inner.derived().last_before(from, to)
     }
 
     async fn frame(&self, sequence: u64) -> Result<Arc<ReadFrame>, StoreError> {
-        if let Some(kept) = self.inner.frames.get(sequence) {
-            return Ok(kept);
-        }
-        let read = Arc::new(self.inner.journal.read(sequence)?);
-        self.inner.frames.keep(&read);
-        Ok(read)
+        let epoch = self.inner.frames.epoch();
+        let read = match self.inner.frames.get(sequence) {
+            Some(kept) => kept,
+            None => {
+                let read = Arc::new(self.inner.journal.read(sequence)?);
+                self.inner.frames.keep(epoch, &read);
+                read
+            }
+        };
+        Ok(self.inner.pending.without(read))
     }
 
     fn next_sequence(&self) -> u64 {
@@ -438,8 +390,6 @@ impl<S: State> Store for JournaledStore<S> {
     }
 }
 
-/// Rows of a scan under one lock.
-const PAGE: usize = 512;
 /// Rows fetched at once by a comparison.
 const ROWS: usize = 1000;
 /// No key begins with this byte.
@@ -474,42 +424,6 @@ impl<F: FnMut(&[u8]) -> Result<Vec<Row>, StoreError>> Rows<F> {
     }
 }
 
-fn dir_error(path: &Path, source: std::io::Error) -> StoreError {
-    StoreError::Dir { path: path.display().to_string(), source }
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Whole or not at all: a power cut must not leave a file that no program knows.
-fn write_schema(dir: &Path) -> std::io::Result<()> {
-    let (path, next) = (dir.join(SCHEMA_FILE), dir.join("schema.next"));
-    let mut file = std::fs::File::create(&next)?;
-    file.write_all(format!("{}\n", crate::SCHEMA_VERSION).as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&next, &path)?;
-    std::fs::File::open(dir)?.sync_all()
-}
-
-fn check_schema(dir: &Path) -> Result<(), StoreError> {
-    let path = dir.join(SCHEMA_FILE);
-    let known = crate::SCHEMA_VERSION;
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim() == known.to_string() => Ok(()),
-        Ok(text) if text.trim().parse().is_ok_and(|found: u32| found < known) => {
-            let state = dir.join(STATE_DIR);
-            if state.exists() {
-                std::fs::remove_dir_all(&state).map_err(|source| dir_error(&state, source))?;
-            }
-            write_schema(dir).map_err(|source| dir_error(&path, source))
-        }
-        Ok(text) => {
-            Err(StoreError::Schema { found: text.trim().chars().take(20).collect(), known })
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            write_schema(dir).map_err(|source| dir_error(&path, source))
-        }
-        Err(source) => Err(dir_error(&path, source)),
-    }
 }

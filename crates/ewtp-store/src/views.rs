@@ -9,11 +9,12 @@ use ewtp_log::tree::{Frontier, compact_range, consistency_plan, inclusion_plan, 
 use ewtp_log::{Hash, TreeSize, tile};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
-    OwnStatement, StoredDrawKey, StoredRuleset, WorkItem,
+    OwnStatement, StoredDrawKey, StoredRefusal, StoredRuleset,
 };
 use ewtp_proto::{Message, v1};
 
-use crate::apply::{identity_key, lrn_row, short};
+use crate::apply::{identity_key, lrn_row, refused_row, short};
+use crate::forgetting::{own_entry, tombstone};
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE, last_number};
 use crate::state::Row;
@@ -55,6 +56,12 @@ pub trait Store: Send + Sync + 'static {
     /// Reading; a damaged frame.
     async fn frame(&self, sequence: u64) -> Result<Arc<ReadFrame>, StoreError>;
 
+    /// Takes what was erased off the disk. Frames keep their numbers, and everybody goes on meanwhile.
+    ///
+    /// # Errors
+    /// Writing: what was erased is not shown, and may be on disk until this succeeds.
+    async fn compact(&self) -> Result<Compacted, StoreError>;
+
     /// Brings derived state to disk as well, so that the next start has nothing to apply. Nothing is committed after it.
     ///
     /// # Errors
@@ -63,6 +70,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Sequence of the next frame.
     fn next_sequence(&self) -> u64;
+}
+
+/// What a compaction did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Statements of which something left the disk.
+    pub statements: u64,
+    /// Segments that were written anew.
+    pub segments: u64,
 }
 
 /// A statement with the parts that the store holds.
@@ -189,89 +205,24 @@ impl<S: Store + ?Sized> Views<'_, S> {
         }))
     }
 
-    /// All work items, by id.
+    /// Lane number of the first statement of a peer under an identity.
     ///
     /// # Errors
     /// Reading.
-    pub async fn work(&self, limit: usize) -> Result<Vec<WorkItem>, StoreError> {
-        let prefix = Key::new(Kind::Work);
-        let rows = self.0.scan(&prefix.clone().finish(), &prefix.end(), limit).await?;
-        rows.iter().map(|(_, v)| decode(v)).collect()
-    }
-
-    /// Work that can be decided now, oldest first.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn ready_work(&self, limit: usize) -> Result<Vec<WorkItem>, StoreError> {
-        let prefix = Key::new(Kind::ReadyWork);
-        self.work_of(&prefix.clone().finish(), &prefix.end(), limit).await
-    }
-
-    /// Work whose answer is overdue at `now_ms`.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn overdue_work(
+    pub async fn heard_identity(
         &self,
-        now_ms: u64,
-        limit: usize,
-    ) -> Result<Vec<WorkItem>, StoreError> {
-        let prefix = Key::new(Kind::WaitingWork);
-        self.work_of(&prefix.clone().finish(), &prefix.number(now_ms).finish(), limit).await
+        peer: &str,
+        id: &StatementId,
+    ) -> Result<Option<u64>, StoreError> {
+        Ok(self.0.get(&identity_key(peer, id)).await?.and_then(|value| last_number(&value)))
     }
 
-    async fn work_of(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<WorkItem>, StoreError> {
-        let mut out = Vec::new();
-        for (_, id) in self.0.scan(from, to, limit).await? {
-            let id = String::from_utf8(id).map_err(|e| StoreError::Value(e.to_string()))?;
-            out.extend(self.work_item(&id).await?);
-        }
-        Ok(out)
-    }
-
-    /// Open work on a version of a filing.
+    /// Where something stands that is not honoured here, by its commitment.
     ///
     /// # Errors
     /// Reading.
-    pub async fn work_on(&self, filing: &str, version: u32) -> Result<Vec<WorkItem>, StoreError> {
-        let prefix = Key::new(Kind::Work).bytes(format!("{filing}/{version}/").as_bytes());
-        self.load_all(prefix).await
-    }
-
-    /// All work items by id, after one of them.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn work_after(&self, after: &str, limit: usize) -> Result<Vec<WorkItem>, StoreError> {
-        let prefix = Key::new(Kind::Work);
-        let from = match after {
-            "" => prefix.clone().finish(),
-            after => prefix.clone().text(after).byte(0).finish(),
-        };
-        let rows = self.0.scan(&from, &prefix.end(), limit).await?;
-        rows.iter().map(|(_, v)| decode(v)).collect()
-    }
-
-    /// One work item.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn work_item(&self, id: &str) -> Result<Option<WorkItem>, StoreError> {
-        self.load(Key::new(Kind::Work).text(id).finish()).await
-    }
-
-    /// Whether a peer used an identity before.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn heard_identity(&self, peer: &str, id: &StatementId) -> Result<bool, StoreError> {
-        Ok(self.0.get(&identity_key(peer, id)).await?.is_some())
+    pub async fn refusal(&self, commitment: &[u8]) -> Result<Option<StoredRefusal>, StoreError> {
+        self.load(refused_row(commitment)).await
     }
 
     /// All accounts.
@@ -452,7 +403,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
             index: s.index,
             header: s.header.clone(),
             parts: blobs(&read, &s.parts),
-            tombstone: Hash::from_slice(&s.tombstone),
+            tombstone: tombstone(s),
             warnings: s.warnings.clone(),
             received_ms: read.frame.time_ms,
         }))
@@ -588,7 +539,7 @@ fn own_statement(read: &ReadFrame, s: &OwnStatement) -> Statement {
         index: s.index,
         header: s.header.clone(),
         parts: blobs(read, &s.parts),
-        tombstone: None,
+        tombstone: s.forgotten.is_some().then(|| own_entry(s)),
         warnings: s.warnings.clone(),
         received_ms: read.frame.time_ms,
     }

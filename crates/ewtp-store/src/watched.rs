@@ -1,10 +1,15 @@
 //! Views of what a hub knows of other hubs and of logs: descriptors, cosigned heads, proofs of misconduct.
 
-use ewtp_proto::store::v1::{CosignedHead, LearntDescriptor, StoredEvidence, WitnessedHead};
+use ewtp_proto::store::v1::{
+    CosignedHead, HeardPage, LearntDescriptor, StoredEvidence, WitnessedHead,
+};
 
-use crate::keys::{Key, Kind};
+use crate::keys::{Key, Kind, last_number};
 use crate::store::StoreError;
 use crate::views::{Store, Views, decode};
+
+/// A head comes with the first page of a backlog and with each page that is live.
+const PAGES_LOOKED_AT: usize = 256;
 
 impl<S: Store + ?Sized> Views<'_, S> {
     /// Descriptors of a hub that were learnt after it was pinned, by version; of this hub those that are logged.
@@ -58,5 +63,30 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn evidence(&self) -> Result<Vec<StoredEvidence>, StoreError> {
         self.load_all(Key::new(Kind::Evidence)).await
+    }
+
+    /// The newest head that a peer's lane brought, as it was signed; looked for in its last pages.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn heard_head(
+        &self,
+        peer: &str,
+        generation: u64,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let prefix = Key::new(Kind::HeardFrame).text(peer).number(generation);
+        let mut past = prefix.clone().end();
+        for _ in 0..PAGES_LOOKED_AT {
+            let row = self.0.last_before(&prefix.clone().finish(), &past).await?;
+            let Some((key, value)) = row else { return Ok(None) };
+            let Some(sequence) = last_number(&value) else { return Ok(None) };
+            let read = self.0.frame(sequence).await?;
+            let brought = |p: &&HeardPage| p.peer == peer && !p.checkpoint.is_empty();
+            if let Some(page) = read.frame.heard.iter().rev().find(brought) {
+                return Ok(Some(page.checkpoint.clone()));
+            }
+            past = key;
+        }
+        Ok(None)
     }
 }

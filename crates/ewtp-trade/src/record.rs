@@ -5,7 +5,8 @@
 
 use ewtp_proto::store::v1::{
     AdoptionRecord, AnswerRecord, CaseRecord, DecisionRecord, ErasureRecord, EventRecord,
-    FilingRecord, InvalidationRecord, OutcomeRecord, RequestRecord, RouteRecord, Stands,
+    FilingRecord, InvalidationRecord, KeepingRecord, OutcomeRecord, RequestRecord, RouteRecord,
+    Stands,
 };
 use ewtp_proto::{Message, v1};
 
@@ -44,8 +45,10 @@ pub enum Fact {
     Adoption(Box<v1::AdoptionCore>),
     /// What became of a condition.
     Outcome(Box<v1::ConditionOutcomeCore>),
-    /// An attachment that was erased.
+    /// Something that was erased.
     Erasure(Box<v1::ErasureCore>),
+    /// What a hub keeps although it was asked to erase it.
+    Keeping(Box<v1::KeepingCore>),
     /// A hub that was found for a filing later.
     Route(Box<v1::RouteCore>),
 }
@@ -64,6 +67,7 @@ impl Fact {
             Self::Outcome(core) => &core.case_id,
             Self::Route(core) => &core.case_id,
             Self::Erasure(core) => &core.case_id,
+            Self::Keeping(core) => &core.case_id,
             Self::Event(core) => match core.selector.as_ref().and_then(|s| s.by.as_ref()) {
                 Some(v1::event_selector::By::CaseId(id)) => id,
                 _ => "",
@@ -120,11 +124,16 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
             condition_id: core.condition_id,
             outcome: core.outcome,
         }),
+        // What is erased of statements here stands in the frame: it depends on this hub's rules too.
+        Fact::Erasure(core) if core.digest.is_empty() => {}
         Fact::Erasure(core) => case.erasures.push(ErasureRecord {
             stands: Some(stands),
             digest: core.digest,
             reason: core.reason,
         }),
+        Fact::Keeping(core) => {
+            case.keepings.push(KeepingRecord { stands: Some(stands), kept: core.kept });
+        }
         Fact::Route(core) => {
             case.routes.push(RouteRecord {
                 stands: Some(stands),
@@ -218,6 +227,7 @@ fn filing(
         offices: core.offices,
         fiscal_reference: parties.fiscal_reference.clone(),
         country_of_destination: core.country_of_destination,
+        retention_class: core.retention_class,
     };
     match before {
         Some(before) => *before = record,
@@ -253,6 +263,7 @@ pub fn fact(kind: &str, core: &[u8], account: &str) -> Option<Fact> {
         "condition-outcome" => Fact::Outcome(read(core)?),
         "route" => Fact::Route(read(core)?),
         "erasure" => Fact::Erasure(read(core)?),
+        "keeping" => Fact::Keeping(read(core)?),
         _ => return None,
     })
 }

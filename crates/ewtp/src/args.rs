@@ -401,6 +401,21 @@ pub(crate) enum CaseCommand {
         /// Case id, or an LRN.
         case: String,
     },
+    /// Erase what was said in a case, here and at the hubs that were told, as far as no retention rule keeps it (officers).
+    /// Places in the logs stay, and every proof over them.
+    Erase {
+        /// Case id, or an LRN.
+        case: String,
+        /// Part to erase of all its statements, such as parties; may be repeated. All of it if absent.
+        #[arg(long = "part")]
+        parts: Vec<String>,
+        /// Rule or order, as a code such as COURT-2026-117.
+        #[arg(long)]
+        reason: String,
+        /// Erase what a retention rule keeps as well: for an order that stands above it.
+        #[arg(long)]
+        override_rules: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -444,6 +459,12 @@ pub(crate) enum ReceiptCommand {
 pub(crate) enum StoreCommand {
     /// Rebuild the state beside the one in use and compare every key and value.
     Check {
+        /// Directory of the hub.
+        #[arg(long, default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Take what was erased off the disk now; a running hub does it on its cadence.
+    Compact {
         /// Directory of the hub.
         #[arg(long, default_value = ".")]
         dir: PathBuf,

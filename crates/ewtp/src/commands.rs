@@ -5,6 +5,7 @@ pub(crate) mod acts;
 pub(crate) mod attachment;
 pub(crate) mod audit;
 pub(crate) mod case;
+pub(crate) mod case_erase;
 pub(crate) mod case_file;
 pub(crate) mod case_text;
 pub(crate) mod chain_file;

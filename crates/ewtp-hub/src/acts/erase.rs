@@ -51,6 +51,7 @@ pub async fn erase(
         case_id: case.case_id.clone(),
         digest: digest.to_vec(),
         reason: request.reason.clone(),
+        ..Default::default()
     };
     let internal = v1::DecisionInternal { identity: account.id.clone(), ..Default::default() };
     let mut statement = NewStatement::new("erasure", &Hash(digest).to_hex(), 1)?

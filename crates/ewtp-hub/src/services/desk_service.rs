@@ -196,6 +196,18 @@ impl DeskService for Desk {
             acts::replanned(|| acts::erase::erase(&self.shared, &account, request.get_ref()));
         answer!(done, EraseAttachmentResponse, v1::erase_attachment_response::Result)
     }
+
+    async fn erase_case(
+        &self,
+        request: Request<v1::EraseCaseRequest>,
+    ) -> Result<Response<v1::EraseCaseResponse>, Status> {
+        let account = self.acts(&request)?;
+        if !has_role(&account, &[v1::Role::Officer]) {
+            return Err(Status::permission_denied("erasing needs the role officer"));
+        }
+        let act = || acts::erase_case::erase(&self.shared, &account, request.get_ref());
+        acts::replanned(act).await.map(Response::new).map_err(|e| status::intake(&e))
+    }
 }
 
 /// A case that this hub assesses, with its open work.

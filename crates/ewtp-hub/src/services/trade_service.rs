@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use ewtp_proto::store::v1::CaseRecord;
+use ewtp_proto::store::v1::{CaseRecord, ForgottenRecord, Locator};
 use ewtp_proto::v1;
 use ewtp_proto::v1::trade_service_server::TradeService;
 use ewtp_store::{Views, Whose};
 use ewtp_trade::attachment;
 use ewtp_trade::case::hub;
+use ewtp_trade::forget::said_in;
 use futures_util::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -19,7 +20,7 @@ use crate::attachments;
 use crate::casebook::{Casebook, Viewer, summary};
 use crate::directory::{AGENCY_ROLES, has_role};
 use crate::intake::{self, Pace};
-use crate::prove::{LaneWanted, receipt_of_heard, receipt_of_own};
+use crate::prove::{LaneWanted, proof_of_erased, receipt_of_heard, receipt_of_own};
 use crate::shared::Shared;
 use crate::standing;
 
@@ -203,7 +204,8 @@ impl TradeService for Trade {
                 scanned += 1;
                 let row = summary(&record, now_ms);
                 let seen = whose.has(&record.accounts, &record.parties);
-                if seen && !record.filings.is_empty() && matches(&request, &record, &row) {
+                let known = !(record.filings.is_empty() && record.forgotten.is_empty());
+                if seen && known && matches(&request, &record, &row) {
                     cases.push(row);
                 }
                 if cases.len() == size {
@@ -260,6 +262,20 @@ impl TradeService for Trade {
         let record = self.record(&account, &request.case_id).await?;
         let at = locate(&record, &request.commitment)
             .ok_or_else(|| Status::not_found("the case holds no statement with that commitment"))?;
+        let gone = |f: &ForgottenRecord| {
+            f.parts.is_empty()
+                && f.stands.as_ref().is_some_and(|s| s.commitment == request.commitment)
+        };
+        if record.forgotten.iter().any(gone) {
+            let proof = proof_of_erased(&self.shared, &at).await;
+            let (erased_proof, descriptors) = proof.map_err(|e| status::receipt(&e))?;
+            let receipt = String::new();
+            return Ok(Response::new(v1::GetReceiptResponse {
+                receipt,
+                descriptors,
+                erased_proof,
+            }));
+        }
         if !self.sees_parts(&account, &record, &request.commitment, &at).await? {
             request.parts = vec!["core".to_owned()];
         }
@@ -274,11 +290,15 @@ impl TradeService for Trade {
                 receipt_of_own(&self.shared, at.number, viewer, &request.parts, peer).await;
             let receipt = receipt.map_err(|e| status::store(&e))?;
             let receipt = receipt.ok_or_else(|| Status::not_found("no such statement"))?;
-            return Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors: own_chain }));
+            return Ok(Response::new(v1::GetReceiptResponse {
+                receipt,
+                descriptors: own_chain,
+                ..Default::default()
+            }));
         }
         let outcome = receipt_of_heard(&self.shared, &at, viewer, &request.parts, lane).await;
         let (receipt, descriptors) = outcome.map_err(|e| status::receipt(&e))?;
-        Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors }))
+        Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors, ..Default::default() }))
     }
 
     async fn get_ruleset(
@@ -461,7 +481,7 @@ impl Trade {
         account: &v1::AccountRecord,
         record: &CaseRecord,
         commitment: &[u8],
-        at: &ewtp_proto::store::v1::Locator,
+        at: &Locator,
     ) -> Result<bool, Status> {
         let is_it = |f: &&ewtp_proto::store::v1::FilingRecord| {
             f.stands.iter().chain(&f.earlier).any(|s| s.commitment == commitment)
@@ -488,7 +508,7 @@ impl Trade {
         let receipt =
             receipt_of_own(&self.shared, found.log_index, viewer, &request.parts, None).await;
         let receipt = receipt.map_err(|e| status::store(&e))?.unwrap_or_default();
-        Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors }))
+        Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors, ..Default::default() }))
     }
 }
 
@@ -500,27 +520,13 @@ fn other_hub(record: &CaseRecord, shared: &Shared) -> ewtp_log::HubId {
     other.unwrap_or_else(|| shared.identity.hub.clone())
 }
 
-fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<ewtp_proto::store::v1::Locator> {
-    let filings = record.filings.iter().map(|f| &f.stands);
-    let decisions = record.decisions.iter().map(|d| &d.stands);
-    let requests = record.requests.iter().map(|r| &r.stands);
-    let answers = record.answers.iter().map(|a| &a.stands);
-    let events = record.events.iter().map(|e| &e.stands);
-    let adoptions = record.adoptions.iter().map(|a| &a.stands);
-    let invalidations = record.invalidations.iter().map(|i| &i.stands);
-    let outcomes = record.outcomes.iter().map(|o| &o.stands);
-    let earlier =
-        record.filings.iter().flat_map(|f| &f.earlier).find(|s| s.commitment == commitment);
-    if let Some(earlier) = earlier {
-        return earlier.at.clone();
-    }
-    let routes = record.routes.iter().map(|r| &r.stands);
-    let erasures = record.erasures.iter().map(|e| &e.stands);
-    let filed = filings.chain(adoptions).chain(invalidations).chain(routes).chain(erasures);
-    let mut all =
-        filed.chain(decisions).chain(requests).chain(answers).chain(events).chain(outcomes);
-    let found = all.find(|s| s.as_ref().is_some_and(|s| s.commitment == commitment))?;
-    found.as_ref()?.at.clone()
+fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<Locator> {
+    let said = said_in(record).into_iter().map(|s| s.stands);
+    let others = record.events.iter().map(|e| &e.stands);
+    let others = others.chain(record.erasures.iter().map(|e| &e.stands));
+    let others = others.chain(record.forgotten.iter().map(|f| &f.stands));
+    let mut all = said.chain(others.flatten().cloned());
+    all.find(|s| s.commitment == commitment)?.at
 }
 
 fn matches(request: &v1::ListCasesRequest, record: &CaseRecord, row: &v1::CaseSummary) -> bool {

@@ -49,6 +49,10 @@ impl Disk for Gate {
         let real = self.real.open(name)?;
         Ok(Box::new(GatedFile { real, state: Arc::clone(&self.state) }))
     }
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<Box<dyn SegmentFile>> {
+        let real = self.real.replace(name, content)?;
+        Ok(Box::new(GatedFile { real, state: Arc::clone(&self.state) }))
+    }
 }
 
 impl SegmentFile for GatedFile {

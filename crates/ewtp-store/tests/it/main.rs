@@ -1,6 +1,7 @@
 //! The journal on a disk that loses what was not synced, and the state beside it.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod forgetting;
 mod packed;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,11 @@ impl Disk for LossyDisk {
     }
     fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
         Ok(Box::new(LossyFile { disk: self.clone(), name: name.to_owned() }))
+    }
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<Box<dyn SegmentFile>> {
+        let content = Content { written: bytes.to_vec(), synced: bytes.to_vec() };
+        self.files.lock().unwrap().insert(name.to_owned(), content);
+        self.open(name)
     }
 }
 

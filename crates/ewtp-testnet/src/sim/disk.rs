@@ -114,6 +114,19 @@ impl Disk for SimDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
         Ok(Box::new(SimFile { disk: self.clone(), name: name.to_owned() }))
     }
+
+    fn replace(&self, name: &str, content: &[u8]) -> io::Result<Box<dyn SegmentFile>> {
+        if self.fuse.burn() {
+            return Err(gone());
+        }
+        let (seen, durable) = (content.to_vec(), content.to_vec());
+        let content = Content { size: content.len() as u64, seen, durable, ..Content::default() };
+        let mut platter = self.lock();
+        platter.files.insert(name.to_owned(), content);
+        platter.changes += 1;
+        drop(platter);
+        self.open(name)
+    }
 }
 
 struct SimFile {

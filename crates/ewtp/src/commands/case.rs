@@ -8,7 +8,7 @@ use ewtp_proto::v1;
 use serde_json::{Value, json};
 
 use crate::args::CaseCommand;
-use crate::commands::{attachment, case_text, replay};
+use crate::commands::{attachment, case_erase, case_text, replay};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -38,6 +38,10 @@ pub(crate) fn run(
                 answer(profile, &case, &answers, &attach, out).await
             }
             CaseCommand::Replay { case } => replay::run(profile, &case, out).await,
+            CaseCommand::Erase { case, parts, reason, override_rules } => {
+                let order = case_erase::Order { parts, reason, override_rules };
+                case_erase::run(profile, &case, order, out).await
+            }
         }
     })
 }
@@ -77,7 +81,7 @@ pub(crate) fn row_json(row: &v1::CaseSummary) -> Value {
         .map(|d| json!({"effect": effect_name(d.effect), "code": code_name(d.code), "hub": d.hub}))
         .collect();
     json!({
-        "case_id": row.case_id, "state": state_name(row.state), "filed_at": row.filed_at,
+        "case_id": row.case_id, "erased": row.erased, "state": state_name(row.state), "filed_at": row.filed_at,
         "destination": row.destination, "lrn": row.lrn, "mrn": row.mrn, "ucr": row.ucr,
         "value": row.value.iter().map(|m| json!({"amount": m.amount, "currency": m.currency})).collect::<Vec<_>>(),
         "net_mass_kg": row.net_mass_kg, "warnings": row.warnings, "synthesised": row.synthesised,
@@ -119,8 +123,12 @@ async fn list(
             vec![
                 r.case_id.clone(),
                 r.lrn.clone(),
-                format!("{} > {}", r.filed_at, r.destination),
-                state_name(r.state),
+                if r.erased {
+                    String::new()
+                } else {
+                    format!("{} > {}", r.filed_at, r.destination)
+                },
+                if r.erased { "erased".to_owned() } else { state_name(r.state) },
                 value.join(", "),
                 if r.net_mass_kg.is_empty() {
                     String::new()

@@ -4,6 +4,7 @@ use ewtp_log::Hash;
 use ewtp_proto::v1;
 
 use crate::commands::case::{code_name, effect_name, instant, money, state_name};
+use crate::commands::case_erase;
 use crate::output::Output;
 
 /// A name of an enum as people read it.
@@ -12,7 +13,9 @@ fn lower(name: &str, prefix: &str) -> String {
 }
 
 pub(crate) fn show(case: &v1::Case, out: &Output) {
-    out.say(&format!("case {}: {}", case.case_id, state_name(case.state)));
+    let gone = !case.erased.is_empty() && case.filings.is_empty();
+    let state = if gone { "erased".to_owned() } else { state_name(case.state) };
+    out.say(&format!("case {}: {state}", case.case_id));
     for f in &case.filings {
         show_filing(f, out);
     }
@@ -61,6 +64,7 @@ pub(crate) fn show(case: &v1::Case, out: &Output) {
         let needs: Vec<String> = case.needs.iter().map(need).collect();
         out.say(&format!("release still needs: {}", needs.join("; ")));
     }
+    case_erase::show(case, out);
     for n in &case.not_honoured {
         let reasons: Vec<String> = n.reasons.iter().map(ewtp_trade::finding::line).collect();
         out.say(&format!("not honoured by {}: {}", n.hub, reasons.join("; ")));

@@ -12,7 +12,7 @@ use ewtp_proto::{Message, v1};
 use ewtp_trust::Chain;
 use serde_json::json;
 
-use crate::commands::{case, receipt};
+use crate::commands::{case, case_erase, receipt};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::Session;
@@ -60,6 +60,12 @@ pub(crate) async fn run(
         lines.push(
             json!({"effect": effect, "hub": statement.hub, "replay": word, "detail": detail}),
         );
+    }
+    for gone in case.erased.iter().filter(|e| e.parts.is_empty() && e.kind == "decision") {
+        let hub = gone.statement.as_ref().map(|s| s.hub.clone()).unwrap_or_default();
+        let detail = case_erase::still_proven(&session, &case.case_id, gone).await?;
+        rows.push(vec![String::new(), hub.clone(), "erased".into(), detail.clone()]);
+        lines.push(json!({"effect": "", "hub": hub, "replay": "erased", "detail": detail}));
     }
     out.table(&["effect", "decided by", "replay", "detail"], &rows, &json!(lines));
     Ok(if agree { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ewtp_hub::Config;
 use ewtp_hub::init::Files;
 use ewtp_hub::journal_audit::audit;
-use ewtp_store::SledStore;
+use ewtp_store::{SledStore, Store as _};
 use ewtp_tls::keyfile::read_seed;
 use serde_json::json;
 
@@ -19,6 +19,7 @@ use crate::session::block_on;
 pub(crate) fn run(command: &StoreCommand, out: &Output) -> Result<ExitCode, CliError> {
     match command {
         StoreCommand::Check { dir } => check(dir, out),
+        StoreCommand::Compact { dir } => compact(dir, out),
         StoreCommand::Rebuild { dir } => rebuild(dir, out),
     }
 }
@@ -58,6 +59,25 @@ fn check(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {
         }),
     );
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn compact(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {
+    let (config, files, _lock) = open(dir)?;
+    let store = SledStore::open(&files.store(), &config.hub)?;
+    let done = block_on(async {
+        let done = store.compact().await?;
+        store.close().await?;
+        Ok(done)
+    })?;
+    let (statements, segments) = (done.statements, done.segments);
+    out.facts(
+        &[(
+            "left the disk",
+            format!("parts of {statements} statements; {segments} segments written anew"),
+        )],
+        &json!({"statements": statements, "segments": segments}),
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn rebuild(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {

@@ -202,6 +202,7 @@ async fn a_peer_erases_and_moves_nothing_that_it_has_no_part_in() {
         case_id: case_id.into(),
         digest: cited.digest.clone(),
         reason: "ORDER-1".into(),
+        ..Default::default()
     };
     scene.log.say_core("erasure", "own-case", &erasure("KE-BBBBBBBBBBB01"));
     scene.log.say_core("erasure", "their-case", &erasure(&home.case_id));

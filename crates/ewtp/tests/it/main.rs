@@ -6,9 +6,12 @@
 )]
 
 mod abuse;
+mod canaries;
 mod demo;
 mod desk;
 mod federation;
+mod federations;
+mod forgetting;
 mod journey;
 mod kill;
 mod korea;

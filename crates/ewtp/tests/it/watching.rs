@@ -246,3 +246,33 @@ async fn a_peer_that_slept_over_rotations_of_all_keys_finds_back_by_itself() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_is_no_peer_cosigns_over_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let sg = watchful(dir.path(), "SG", "public = true");
+    let key = sg.process.chain.newest().witness.clone().unwrap();
+    let (vkey, name) = (key.to_text(), key.name().to_owned());
+    let external = format!(
+        "quorum = \"1 of {name}\"\n[[witness.external]]\nvkey = \"{vkey}\"\nurl = \"http://{}/witness\"",
+        sg.process.public()
+    );
+    let ke = watchful(dir.path(), "KE", &external);
+    // SG knows the log that it is asked about; KE knows SG as a key and an address alone.
+    sg.add_peer(&ke, "full");
+    ke.signs(&["hub", "witnesses", &vkey]);
+    let note = until("a head that the witness cosigned", || async {
+        let text = http_get(&ke.process.public(), "/ewtp/g1/checkpoint")?;
+        text.contains(&name).then_some(text)
+    })
+    .await;
+    let (head, note) =
+        ewtp_log::Checkpoint::parse_note(note.split("\r\n\r\n").last().unwrap().as_bytes())
+            .unwrap();
+    assert!(head.size.0 > 1);
+    assert_eq!(note.verify(&[key]).unwrap().witnesses.len(), 1);
+    // Monitors read what it cosigned last.
+    let log = ewtp_log::hash::sha256(&[head.origin.as_bytes()]).to_hex();
+    let seen = http_get(&sg.process.public(), &format!("/witness/{log}/checkpoint")).unwrap();
+    assert!(seen.contains(&head.origin) && seen.contains(&name), "{seen}");
+}

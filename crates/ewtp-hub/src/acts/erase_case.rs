@@ -1,0 +1,106 @@
+//! Erasure of what was said in a case, by an officer's order.
+
+use ewtp_proto::v1;
+use ewtp_trade::finding::{Say, finding};
+
+use super::{Done, begin, is_code, log, refuse, refused};
+use crate::attachments;
+use crate::forgetting::{self, Asked};
+use crate::intake::IntakeError;
+use crate::shared::Shared;
+
+/// Parts named in one order.
+const PARTS_MAX: usize = 16;
+
+/// Erases a case, or parts of all its statements, as far as no rule keeps them.
+///
+/// # Errors
+/// [`IntakeError`].
+pub async fn erase(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    request: &v1::EraseCaseRequest,
+) -> Result<v1::EraseCaseResponse, IntakeError> {
+    let key = &request.idempotency_key;
+    let (case, claim) = match begin(shared, account, &request.case_id, key, request).await? {
+        Ok(begun) => begun,
+        Err(done) => return Ok(answer(done)),
+    };
+    if let Some(wrong) = misread(request) {
+        return Ok(answer(wrong));
+    }
+    let rules = match request.override_rules {
+        true => Vec::new(),
+        false => shared.config.retention.rules(),
+    };
+    let asked = Asked::Ordered { parts: &request.parts, reason: &request.reason };
+    let found = forgetting::found(&*shared.store, &case).await?;
+    let now_ms = shared.clock.now_ms();
+    let mut going = forgetting::plan(&*shared.store, &rules, &case, &found, asked, now_ms).await?;
+    let kept = std::mem::take(&mut going.kept);
+    if going.erases.is_empty() {
+        return Ok(answer(nothing(&case.case_id, &kept)));
+    }
+    let (statements, gone) = (going.erases.len() as u64, going.attachments());
+    let told = forgetting::told(shared, &case).iter().map(ToString::to_string).collect();
+    let mut draft = forgetting::draft(shared, &case, going, Some(&request.parts), &account.id)?;
+    draft.lrn = Some(claim);
+    // Without what was said before: nobody is told it for the first time now.
+    let done = log(shared, draft).await?;
+    for digest in gone {
+        attachments::forget(shared, &digest).await;
+    }
+    let compacted_within_s = shared.config.retention.cadence_s;
+    Ok(v1::EraseCaseResponse { statements, told, kept, compacted_within_s, ..answer(done) })
+}
+
+fn answer(done: Done) -> v1::EraseCaseResponse {
+    use v1::erase_case_response::Result as Outcome;
+    let result = Some(match done {
+        Done::Logged(logged) => Outcome::Logged(logged),
+        Done::Refused(refused) => Outcome::Refused(refused),
+    });
+    v1::EraseCaseResponse { result, ..Default::default() }
+}
+
+fn misread(request: &v1::EraseCaseRequest) -> Option<Done> {
+    let mut wrong = Vec::new();
+    if !is_code(&request.reason) {
+        let say = Say {
+            code: "reason-code",
+            allowed: "1 to 32 characters of A-Z, 0-9 and -",
+            fix: "give the rule or order as a code, such as COURT-2026-117",
+        };
+        wrong.push(finding("reason", &request.reason, say));
+    }
+    let names =
+        |p: &String| (1..=32).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_lowercase());
+    if request.parts.len() > PARTS_MAX || !request.parts.iter().all(names) {
+        let say = Say {
+            code: "part-name",
+            allowed: "names of parts such as parties, goods, value, trader, authority",
+            fix: "name parts as the case shows them, or none for all of it",
+        };
+        wrong.push(finding("parts", &request.parts.join(","), say));
+    }
+    (!wrong.is_empty()).then(|| refused(wrong))
+}
+
+fn nothing(case_id: &str, kept: &[v1::Kept]) -> Done {
+    let Some(longest) = kept.iter().max_by_key(|k| k.until_ms) else {
+        let say = Say {
+            code: "nothing-to-erase",
+            allowed: "a case of which this hub holds what was asked for",
+            fix: "it was erased before: ewtp case show tells when and by which rule",
+        };
+        return refuse("case_id", case_id, say);
+    };
+    let until = u64::try_from(longest.until_ms).unwrap_or_default();
+    let value = format!("{} until {}", longest.rule, ewtp_log::statement::format_time(until));
+    let say = Say {
+        code: "kept-by-rule",
+        allowed: "what no retention rule of this hub keeps",
+        fix: "wait for the end of its retention, or order it over the rule: --override-rules",
+    };
+    refuse("case_id", &value, say)
+}

@@ -1,0 +1,72 @@
+//! Records that the hub says for itself: accounts, peers, mandates, draw keys, rulesets.
+
+use ewtp_proto::store::v1::{StoredDrawKey, StoredMandate, StoredRuleset};
+use ewtp_proto::{Message, v1};
+
+use super::{Apply, Said};
+use crate::keys::{Key, Kind};
+use crate::trees::Cells;
+
+impl<C: Cells> Apply<'_, C> {
+    /// By account first: what an account may do for others is one range.
+    pub(super) fn mandate(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let (Some(core), true) = (said.part::<v1::MandateCore>("core"), said.at.peer.is_empty())
+        else {
+            return Ok(());
+        };
+        let key = Key::new(Kind::Mandate).text(&core.account).text(&core.principal_id).finish();
+        let version = said.header.id.number;
+        let commitment = said.commitment.0.to_vec();
+        let log_index = said.log_index;
+        self.put(key, &StoredMandate { core: Some(core), version, log_index, commitment });
+        Ok(())
+    }
+
+    pub(super) fn draw_key(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let (Some(core), true) = (said.part::<v1::DrawKeyCore>("core"), said.at.peer.is_empty())
+        else {
+            return Ok(());
+        };
+        let from_ms = u64::try_from(core.from_ms).unwrap_or_default();
+        let stored = StoredDrawKey {
+            core: Some(core),
+            log_index: said.log_index,
+            commitment: said.commitment.0.to_vec(),
+            logged_ms: said.header.time_ms().unwrap_or_default(),
+        };
+        self.put(Key::new(Kind::DrawKey).number(from_ms).finish(), &stored);
+        Ok(())
+    }
+
+    pub(super) fn record<M: Message + Default>(
+        &mut self,
+        said: &Said<'_>,
+        kind: Kind,
+    ) -> Result<(), C::Error> {
+        // Records of accounts and peers are said by the hub itself alone.
+        if said.hub != self.own_hub || !said.at.peer.is_empty() {
+            return Ok(());
+        }
+        if let Some(record) = said.part::<M>("internal") {
+            let key = Key::new(kind).text(&said.header.id.subject).finish();
+            self.put(key, &record);
+        }
+        Ok(())
+    }
+
+    pub(super) fn ruleset(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let (Some(core), true) = (said.part::<v1::RulesetCore>("core"), said.at.peer.is_empty())
+        else {
+            return Ok(());
+        };
+        let internal = said.part::<v1::RulesetInternal>("internal").unwrap_or_default();
+        let text = if core.confidential { internal.text } else { core.text.clone() };
+        let key = Key::new(Kind::Ruleset).text(&core.name).number(u64::from(core.version)).finish();
+        let commitment = said.commitment.0.to_vec();
+        self.put(
+            key,
+            &StoredRuleset { core: Some(core), text, log_index: said.log_index, commitment },
+        );
+        Ok(())
+    }
+}

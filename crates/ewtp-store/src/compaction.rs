@@ -1,0 +1,236 @@
+//! Compaction: what was erased leaves the disk. Segments are written anew without it, and the state is built anew from them
+//! beside the old one, because a map that erases a key keeps its bytes until it happens to write there again.
+//!
+//! ```text
+//! forgotten += positions, sync ─▶ segments ─▶ fresh state ─▶ takes the old one's place ─▶ old one removed ─▶ compacted
+//! ```
+//!
+//! What the list says and `compacted` does not is carried out when the store opens: after a crash in between, and where an
+//! older copy of the directory was restored beside the list, which belongs outside of backups.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ewtp_proto::Message as _;
+use ewtp_proto::store::v1::{Erasure, Locator};
+
+use crate::derived::Derived;
+use crate::directory::{self, StateDirs};
+use crate::journal::Journal;
+use crate::keys::{Key, Kind, last_number};
+use crate::state::State;
+use crate::store::{Inner, StoreError};
+use crate::views::Compacted;
+
+const LIST_FILE: &str = "forgotten";
+const DONE_FILE: &str = "compacted";
+/// Rows looked at in one go.
+const ROWS: usize = 1000;
+/// Readers of the old state end within moments; this long they are waited for.
+const READERS_WAIT: Duration = Duration::from_secs(60);
+
+/// What is erased, by the frame that holds it.
+pub(crate) type Due = BTreeMap<u64, Vec<Erasure>>;
+
+type Make<S> = Box<dyn Fn() -> Result<S, StoreError> + Send + Sync>;
+type Retire = Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>;
+
+/// How a state is built anew.
+pub(crate) struct Renew<S> {
+    pub(crate) orders: Orders,
+    /// An empty state beside the one in use.
+    pub(crate) fresh: Make<S>,
+    /// Removes all but the newest.
+    pub(crate) retire: Retire,
+}
+
+/// The list of what was ordered to be carried out, and how far it was.
+pub(crate) struct Orders {
+    dir: PathBuf,
+}
+
+impl Orders {
+    pub(crate) fn open(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    /// The order up to which all is carried out.
+    fn done(&self) -> Result<u64, StoreError> {
+        let path = self.dir.join(DONE_FILE);
+        match fs::read_to_string(&path) {
+            // One that can't be read makes everything be carried out again, which changes nothing.
+            Ok(text) => Ok(text.trim().parse().unwrap_or(0)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(0),
+            Err(source) => Err(directory::error(&path, source)),
+        }
+    }
+
+    fn set_done(&self, upto: u64) -> Result<(), StoreError> {
+        directory::write_whole(&self.dir, DONE_FILE, &format!("{upto}\n"))
+            .map_err(|source| directory::error(&self.dir.join(DONE_FILE), source))
+    }
+
+    /// Notes what is about to be carried out: positions and cases, no names.
+    fn note(&self, upto: u64, due: &Due) -> Result<(), StoreError> {
+        // What a torn write left ends with this line end, and is no line.
+        let mut text = String::from("\n");
+        for (frame, erasures) in due {
+            for erasure in erasures {
+                text.push_str(&line(*frame, erasure));
+            }
+        }
+        text.push_str(&format!("upto {upto} ;\n"));
+        let path = self.dir.join(LIST_FILE);
+        let write = || {
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::File::open(&self.dir)?.sync_all()
+        };
+        write().map_err(|source| directory::error(&path, source))
+    }
+
+    /// Everything that was ever noted, and the last order among it.
+    fn noted(&self) -> Result<(u64, Due), StoreError> {
+        let path = self.dir.join(LIST_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(directory::error(&path, source)),
+        };
+        let (mut upto, mut due, mut batch) = (0, Due::new(), Due::new());
+        for line in text.lines() {
+            if let Some((frame, erasure)) = read_line(line) {
+                batch.entry(frame).or_default().push(erasure);
+            } else if let Some(end) = read_end(line) {
+                for (frame, erasures) in std::mem::take(&mut batch) {
+                    due.entry(frame).or_default().extend(erasures);
+                }
+                upto = upto.max(end);
+            }
+        }
+        Ok((upto, due))
+    }
+
+    /// Ends what was interrupted.
+    pub(crate) fn carry_out_interrupted(
+        &self,
+        journal: &Journal,
+        dirs: &StateDirs,
+    ) -> Result<(), StoreError> {
+        let (upto, due) = self.noted()?;
+        if upto <= self.done()? {
+            return Ok(());
+        }
+        journal.rewrite(&due)?;
+        dirs.remove()?;
+        self.set_done(upto)
+    }
+}
+
+/// `frame peer|- generation number case parts|* ;`: the last word shows that the line is whole.
+fn line(frame: u64, erasure: &Erasure) -> String {
+    let at = erasure.at.clone().unwrap_or_default();
+    let or = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
+    let (peer, parts) = (or(at.peer, "-"), or(erasure.parts.join(","), "*"));
+    let case = or(erasure.case_id.clone(), "-");
+    format!("{frame} {peer} {} {} {case} {parts} ;\n", at.generation, at.number)
+}
+
+fn read_line(line: &str) -> Option<(u64, Erasure)> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [frame, peer, generation, number, case, parts, ";"] = words.as_slice() else { return None };
+    let some = |word: &str, none: &str| if word == none { String::new() } else { word.to_owned() };
+    let at = Locator {
+        peer: some(peer, "-"),
+        generation: generation.parse().ok()?,
+        number: number.parse().ok()?,
+    };
+    let parts = match *parts {
+        "*" => Vec::new(),
+        names => names.split(',').map(str::to_owned).collect(),
+    };
+    let erasure = Erasure { at: Some(at), parts, case_id: some(case, "-"), ..Default::default() };
+    Some((frame.parse().ok()?, erasure))
+}
+
+fn read_end(line: &str) -> Option<u64> {
+    line.strip_prefix("upto ")?.strip_suffix(" ;")?.parse().ok()
+}
+
+impl<S: State> Inner<S> {
+    /// Takes up what was ordered and not carried out when the store was closed.
+    pub(crate) fn expect_compaction(&self) -> Result<(), StoreError> {
+        let done = match &self.renew {
+            Some(renew) => renew.orders.done()?,
+            None => 0,
+        };
+        let prefix = Key::new(Kind::Forgetting);
+        let mut from = prefix.clone().number(done).finish();
+        loop {
+            let rows = self.derived().scan(&from, &prefix.clone().end(), ROWS)?;
+            for (_, value) in &rows {
+                let order = Erasure::decode(value.as_slice());
+                let order = order.map_err(|e| StoreError::Value(e.to_string()))?;
+                self.expect(std::slice::from_ref(&order))?;
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == ROWS => from = [key.as_slice(), &[0]].concat(),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads nothing of what is erased any more.
+    pub(crate) fn expect(&self, erasures: &[Erasure]) -> Result<(), StoreError> {
+        for erasure in erasures {
+            let at = erasure.at.clone().unwrap_or_default();
+            if let Some(frame) = frame_of(&self.derived(), &at)? {
+                self.pending.add(frame, erasure.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out what was erased so far.
+    pub(crate) fn compact(&self, settle: usize) -> Result<Compacted, StoreError> {
+        let renew = self.renew.as_ref().ok_or(StoreError::NotRenewable)?;
+        let upto = self.journal.next_sequence();
+        let due = self.pending.all();
+        if due.is_empty() {
+            return Ok(Compacted::default());
+        }
+        renew.orders.note(upto, &due)?;
+        let segments = self.journal.rewrite(&due)?;
+        self.frames.forget();
+        let fresh = Derived::new((renew.fresh)()?, self.derived().own_hub());
+        let old = self.replace(fresh, settle)?;
+        let mut waited = Duration::ZERO;
+        while Arc::strong_count(&old) > 1 && waited < READERS_WAIT {
+            let moment = Duration::from_millis(5);
+            std::thread::sleep(moment);
+            waited += moment;
+        }
+        drop(old);
+        (renew.retire)()?;
+        renew.orders.set_done(upto)?;
+        self.pending.carried_out(&due);
+        let statements = due.values().map(|erasures| erasures.len() as u64).sum();
+        Ok(Compacted { statements, segments })
+    }
+}
+
+/// The frame that holds a statement.
+fn frame_of<S: State>(derived: &Derived<S>, at: &Locator) -> Result<Option<u64>, StoreError> {
+    let prefix = match at.peer.is_empty() {
+        true => Key::new(Kind::OwnFrame),
+        false => Key::new(Kind::HeardFrame).text(&at.peer).number(at.generation),
+    };
+    let past = prefix.clone().number(at.number).byte(0).finish();
+    let row = derived.last_before(&prefix.finish(), &past)?;
+    Ok(row.and_then(|(_, value)| last_number(&value)))
+}
