@@ -12,7 +12,7 @@ use ewtp_proto::v1;
 use ewtp_store::{Statement, StoreError, Views};
 use ewtp_trade::case::{self, hub};
 use ewtp_trade::changes::changes;
-use ewtp_trade::forget::is_forgotten;
+use ewtp_trade::forget::{is_forgotten, said_in};
 use ewtp_trade::record::fact;
 use ewtp_trade::release::needs;
 
@@ -62,7 +62,8 @@ pub fn case_id_of(kind: &str, parts: &[(String, Vec<u8>)]) -> Option<String> {
 
 /// The row of a case.
 #[must_use]
-pub fn summary(record: &CaseRecord, at_ms: u64) -> v1::CaseSummary {
+pub fn summary(shared: &Shared, record: &CaseRecord) -> v1::CaseSummary {
+    let at_ms = shared.clock.now_ms();
     let mut row = record.summary.clone().unwrap_or_default();
     row.state = case::state(record, at_ms) as i32;
     row.revision = record.revision;
@@ -71,6 +72,7 @@ pub fn summary(record: &CaseRecord, at_ms: u64) -> v1::CaseSummary {
     row.case_id.clone_from(&record.case_id);
     row.created_ms = signed(record.created_ms);
     row.erased = is_forgotten(record);
+    row.standings = standings(shared, record);
     row.decisions = record
         .decisions
         .iter()
@@ -81,6 +83,26 @@ pub fn summary(record: &CaseRecord, at_ms: u64) -> v1::CaseSummary {
         })
         .collect();
     row
+}
+
+/// Whether a hub said something in a case or assesses something of it.
+#[must_use]
+pub fn has_part(record: &CaseRecord, hub: &str) -> bool {
+    let said = said_in(record).into_iter().any(|s| s.stands.hub == hub);
+    said || record.filings.iter().any(|f| f.assessed_by == hub)
+}
+
+/// Hubs with a part in a case that are not relied upon here.
+fn standings(shared: &Shared, record: &CaseRecord) -> Vec<v1::HubStanding> {
+    let directory = shared.directory.load();
+    let doubtful = directory.peers.values().filter(|p| p.is_known() && !p.is_trusted());
+    let here = doubtful.filter(|p| has_part(record, p.hub.as_str()));
+    here.map(|p| v1::HubStanding {
+        hub: p.hub.to_string(),
+        quarantined: p.is_active(),
+        reason: p.record.reason.clone(),
+    })
+    .collect()
 }
 
 /// Reads cases.
@@ -137,6 +159,7 @@ impl Casebook<'_> {
             not_honoured: record.refusals.iter().map(refusal).collect(),
             erased: record.forgotten.iter().map(erased).collect(),
             kept: record.keepings.iter().map(kept).collect(),
+            standings: standings(self.shared, record),
             ..Default::default()
         };
         for filing in &record.filings {

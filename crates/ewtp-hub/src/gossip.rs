@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::client;
 use crate::directory::Peer;
 use crate::evidence::{self, EVIDENCE_BYTES_MAX};
-use crate::lane_evidence;
 use crate::shared::Shared;
+use crate::{lane_evidence, lane_sampling};
 
 /// Longest wait for one peer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -83,6 +83,7 @@ async fn meet(
 ) -> Result<(), StoreError> {
     lane_beside_seen(shared, peer).await?;
     watch_own(shared, peer, refused).await?;
+    lane_sampling::look(shared, peer).await?;
     // Who is away is told by its lane's last error.
     match tokio::time::timeout(PATIENCE, exchange(shared, peer)).await {
         Ok(Ok(answer)) => hear(shared, &peer.hub, answer.heads, answer.evidence).await,
@@ -411,11 +412,11 @@ pub(crate) async fn first_contact(shared: &Shared, hub: &HubId) -> Result<(), St
 impl Shared {
     /// The newest verified head of a log.
     pub(crate) fn seen(&self, origin: &str) -> Option<Seen> {
-        self.seen_heads.lock().unwrap_or_else(PoisonError::into_inner).get(origin).cloned()
+        self.watching.seen_heads.lock().unwrap_or_else(PoisonError::into_inner).get(origin).cloned()
     }
 
     fn remember(&self, origin: &str, seen: Seen) {
-        let mut all = self.seen_heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.watching.seen_heads.lock().unwrap_or_else(PoisonError::into_inner);
         let newer = all.get(origin).is_none_or(|held| held.size < seen.size);
         if newer {
             all.insert(origin.to_owned(), seen);
@@ -431,18 +432,18 @@ impl Shared {
     /// Heads of all logs that this hub holds, its own newest first.
     pub(crate) fn heads_held(&self) -> Vec<Vec<u8>> {
         let own = self.head.borrow().checkpoint.as_bytes().to_vec();
-        let all = self.seen_heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.watching.seen_heads.lock().unwrap_or_else(PoisonError::into_inner);
         let others = all.values().map(|s| s.note.clone().into_bytes());
         std::iter::once(own).chain(others).take(HEADS_MAX).collect()
     }
 
     fn joined_already(&self, key: &str, small: &Hash, large: &Hash) -> bool {
-        let joined = self.joined_heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let joined = self.watching.joined_heads.lock().unwrap_or_else(PoisonError::into_inner);
         joined.get(key).is_some_and(|held| *held == (*small, *large))
     }
 
     fn note_joined(&self, key: String, small: Hash, large: Hash) {
-        let mut joined = self.joined_heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut joined = self.watching.joined_heads.lock().unwrap_or_else(PoisonError::into_inner);
         if joined.len() >= HEADS_MAX {
             joined.clear();
         }

@@ -27,7 +27,7 @@ use crate::init::Files;
 use crate::limits::AccountLimits;
 use crate::listener::{Connections, Listener};
 use crate::network::{Network, Socket, Tcp};
-use crate::shared::Shared;
+use crate::shared::{Shared, Watching};
 use crate::tasks::{TaskEnded, Tasks};
 use crate::{
     attachments, connect, cosigners, desk, gossip, janitor, own_chain, peer_chains, peers, public,
@@ -221,12 +221,7 @@ impl Hub {
             published,
             witness: ArcSwap::from_pointee(witness),
             cosigned: tokio::sync::watch::channel(Arc::default()).0,
-            settled: Mutex::default(),
-            seen_heads: Mutex::default(),
-            joined_heads: Mutex::default(),
-            held_heads: Mutex::default(),
-            chains_looked_for: Mutex::default(),
-            unknown_keys: Mutex::default(),
+            watching: Watching::default(),
             head,
             accounts,
             own,

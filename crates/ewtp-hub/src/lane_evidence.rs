@@ -183,11 +183,11 @@ async fn branch(shared: &Shared, at: &Peer, origin: &Origin) -> Option<(String, 
 impl Shared {
     /// The last head of a peer's lane that was accepted since start.
     pub(crate) fn held_head(&self, hub: &HubId) -> Option<HeldHead> {
-        self.held_heads.lock().unwrap_or_else(PoisonError::into_inner).get(hub).cloned()
+        self.watching.held_heads.lock().unwrap_or_else(PoisonError::into_inner).get(hub).cloned()
     }
 
     pub(crate) fn hold_head(&self, hub: &HubId, head: HeldHead) {
-        let mut held = self.held_heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.watching.held_heads.lock().unwrap_or_else(PoisonError::into_inner);
         // A head without the lane's last entry doesn't replace one that has it: the older one proves more.
         let worse = held.get(hub).is_some_and(|h| h.opening.entry.is_some())
             && head.opening.entry.is_none();

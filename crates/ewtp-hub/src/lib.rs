@@ -26,6 +26,7 @@ pub mod gossip;
 pub mod intake;
 mod janitor;
 pub mod lane_evidence;
+mod lane_sampling;
 pub mod lane_server;
 pub mod limits;
 pub mod listener;

@@ -207,7 +207,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
 
 async fn after_unknown_keys(shared: &Arc<Shared>) {
     let refused = {
-        let mut keys = shared.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = shared.watching.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *keys)
     };
     let directory = shared.directory.load_full();
@@ -224,7 +224,7 @@ const UNKNOWN_KEYS_MAX: usize = 64;
 
 impl Shared {
     pub(crate) fn note_unknown_key(&self, key: &[u8; 32]) {
-        let mut keys = self.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.watching.unknown_keys.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.len() < UNKNOWN_KEYS_MAX {
             keys.insert(*key);
         }
@@ -242,7 +242,8 @@ async fn taken(shared: &Shared, peer: &Peer, envelopes: &[String]) -> bool {
 }
 
 fn may_look(shared: &Shared, hub: &HubId) -> bool {
-    let mut looked = shared.chains_looked_for.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut looked =
+        shared.watching.chains_looked_for.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
     let due = looked.get(hub).is_none_or(|last| now.duration_since(*last) >= BUDGET);
     if due {

@@ -80,7 +80,7 @@ impl Shared {
             let own = self.cosigned.borrow();
             return Some(if own.settled { own.size } else { 0 });
         }
-        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = self.watching.settled.lock().unwrap_or_else(PoisonError::into_inner);
         Some(settled.get(hub).copied().unwrap_or_default())
     }
 }
@@ -141,7 +141,7 @@ pub(crate) fn take(
     }
     let text = String::from_utf8_lossy(&message.note);
     if shared.is_settled(&text, &peer.hub, None) {
-        let mut settled = shared.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settled = shared.watching.settled.lock().unwrap_or_else(PoisonError::into_inner);
         let size = settled.entry(peer.hub.to_string()).or_default();
         *size = (*size).max(new.0);
     }

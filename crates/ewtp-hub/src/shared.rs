@@ -50,18 +50,8 @@ pub struct Shared {
     pub witness: ArcSwap<Option<NoteSigner>>,
     /// The newest own head with cosignatures; moved by the cosigners' task alone.
     pub cosigned: watch::Sender<Arc<CosignedHead>>,
-    /// Size up to which each peer's log is settled.
-    pub settled: Mutex<BTreeMap<String, u64>>,
-    /// Newest verified head of each log.
-    pub seen_heads: Mutex<BTreeMap<String, Seen>>,
-    /// Pairs of heads that a proof joined.
-    pub joined_heads: Mutex<BTreeMap<String, (Hash, Hash)>>,
-    /// The last accepted head of each lane, opened.
-    pub held_heads: Mutex<BTreeMap<HubId, HeldHead>>,
-    /// TLS keys that were refused on the federation listener since the last round: a peer may have a new one.
-    pub unknown_keys: Mutex<BTreeSet<[u8; 32]>>,
-    /// When a peer's chain was looked for last.
-    pub chains_looked_for: Mutex<BTreeMap<HubId, tokio::time::Instant>>,
+    /// What is held of other hubs' logs in memory.
+    pub watching: Watching,
     /// The head that outsiders see; moved by the publisher alone.
     pub published: ArcSwap<DurableHead>,
     /// Queue of accounts.
@@ -106,6 +96,25 @@ pub struct Shared {
     /// Ends what the desk is at; it starts anew.
     #[cfg(feature = "simulation")]
     pub desk_interrupted: tokio::sync::Notify,
+}
+
+/// What a hub holds of other hubs' logs in memory: it is looked for again after a start.
+#[derive(Default)]
+pub struct Watching {
+    /// Size up to which each peer's log is settled.
+    pub settled: Mutex<BTreeMap<String, u64>>,
+    /// Newest verified head of each log.
+    pub seen_heads: Mutex<BTreeMap<String, Seen>>,
+    /// Pairs of heads that a proof joined.
+    pub joined_heads: Mutex<BTreeMap<String, (Hash, Hash)>>,
+    /// The last accepted head of each lane, opened.
+    pub held_heads: Mutex<BTreeMap<HubId, HeldHead>>,
+    /// The newest entry of each lane that was looked up in its log.
+    pub sampled_entries: Mutex<BTreeMap<HubId, u64>>,
+    /// TLS keys that were refused on the federation listener since the last round: a peer may have a new one.
+    pub unknown_keys: Mutex<BTreeSet<[u8; 32]>>,
+    /// When a peer's chain was looked for last.
+    pub chains_looked_for: Mutex<BTreeMap<HubId, tokio::time::Instant>>,
 }
 
 impl Shared {

@@ -261,7 +261,7 @@ impl<C: Cells> Apply<'_, C> {
         match said.header.id.kind.as_str() {
             "ack" => self.ack(said),
             "account" => self.record::<v1::AccountRecord>(said, Kind::Account),
-            "peer" => self.record::<v1::PeerRecord>(said, Kind::Peer),
+            "peer" => self.peer(said),
             "mandate" => self.mandate(said),
             "draw-key" => self.draw_key(said),
             "ruleset" => self.ruleset(said),
@@ -282,7 +282,7 @@ impl<C: Cells> Apply<'_, C> {
             case_id: case.case_id.clone(),
             accounts: case.accounts.clone(),
             parties: case.parties.clone(),
-            selector: String::new(),
+            ..Change::default()
         });
         self.put(Key::new(Kind::Case).number(case.ordinal).finish(), &case);
     }

@@ -140,7 +140,7 @@ impl DeskService for Desk {
         ids.dedup();
         for id in ids {
             let record = views.case(id).await.map_err(|e| status::store(&e))?;
-            out.cases.extend(record.map(|r| summary(&r, self.shared.clock.now_ms())));
+            out.cases.extend(record.map(|r| summary(&self.shared, &r)));
         }
         Ok(Response::new(out))
     }
@@ -223,6 +223,6 @@ async fn inbox(changed: Changed) -> Result<Option<v1::WatchInboxResponse>, Statu
         let open = views.work_on(&filing.filing_id, filing.version).await;
         items.extend(open.map_err(|e| status::store(&e))?.into_iter().map(item));
     }
-    let case = Some(summary(&record, shared.clock.now_ms()));
+    let case = Some(summary(&shared, &record));
     Ok(Some(v1::WatchInboxResponse { cursor: number, case, items }))
 }

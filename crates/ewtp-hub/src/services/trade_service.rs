@@ -193,7 +193,6 @@ impl TradeService for Trade {
         let whose = standing::whose(&self.shared, &account).await.map_err(|e| status::store(&e))?;
         // Many indexes are not merged: all cases are looked through instead.
         let looked = if whose.len() > standing::MERGED_MAX { &Whose::All } else { &whose };
-        let now_ms = self.shared.clock.now_ms();
         let views = Views(&*self.shared.store);
         let (mut cases, mut scanned) = (Vec::new(), 0);
         loop {
@@ -202,7 +201,7 @@ impl TradeService for Trade {
             for record in records {
                 from = record.ordinal + 1;
                 scanned += 1;
-                let row = summary(&record, now_ms);
+                let row = summary(&self.shared, &record);
                 let seen = whose.has(&record.accounts, &record.parties);
                 let known = !(record.filings.is_empty() && record.forgotten.is_empty());
                 if seen && known && matches(&request, &record, &row) {
@@ -242,7 +241,7 @@ impl TradeService for Trade {
                 }
                 let record = Views(&*shared.store).case(&change.case_id).await;
                 let record = record.map_err(|e| status::store(&e))?;
-                let case = record.map(|r| summary(&r, shared.clock.now_ms()));
+                let case = record.map(|r| summary(&shared, &r));
                 Ok(Some(v1::WatchCasesResponse { cursor: number, case }))
             },
         )))

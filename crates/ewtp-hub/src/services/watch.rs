@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ewtp_proto::store::v1::Change;
+use ewtp_proto::store::v1::{CaseRecord, Change};
 use ewtp_proto::v1;
 use ewtp_store::Views;
 use tokio::sync::watch::Receiver;
@@ -12,8 +12,10 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::status;
+use crate::casebook::has_part;
 use crate::durable::DurableHead;
 use crate::shared::Shared;
+use crate::standing;
 
 /// Runs of changes that are read at once.
 const RUNS: usize = 64;
@@ -36,7 +38,7 @@ pub(super) struct Changes {
 struct Waiting {
     number: u64,
     change: Change,
-    /// Ordinal of the first case that is left to show, of an event about many.
+    /// Ordinal of the first case that is left to show, of what is about many.
     from: u64,
 }
 
@@ -62,8 +64,8 @@ impl Changes {
             let account =
                 account.ok_or_else(|| Status::unauthenticated("the credential was revoked"))?;
             if let Some(waiting) = self.waiting.pop_front() {
-                if !waiting.change.selector.is_empty() {
-                    self.expand(waiting).await?;
+                if !waiting.change.selector.is_empty() || !waiting.change.hub.is_empty() {
+                    self.expand(waiting, &account).await?;
                     continue;
                 }
                 let Waiting { number, change, .. } = waiting;
@@ -87,23 +89,33 @@ impl Changes {
         }
     }
 
-    /// An event about many cases moves each of them: they are shown page by page under the number before it, so that who
+    /// What is about many cases moves each of them: they are shown page by page under the number before it, so that who
     /// resumes in the middle sees them again and misses none.
-    async fn expand(&mut self, event: Waiting) -> Result<(), Status> {
+    async fn expand(&mut self, event: Waiting, account: &v1::AccountRecord) -> Result<(), Status> {
         let (number, views) = (event.number, Views(&*self.shared.store));
-        let cases = views.selected(&event.change.selector, event.from, EXPANDED).await;
+        let (selector, hub) = (&event.change.selector, event.change.hub.clone());
+        let cases = match hub.as_str() {
+            "" => views.selected(selector, event.from, EXPANDED).await,
+            _ => match standing::whose(&self.shared, account).await {
+                Ok(whose) => views.cases(&whose, event.from, EXPANDED).await,
+                Err(error) => Err(error),
+            },
+        };
         let cases = cases.map_err(|e| status::store(&e))?;
         let next = cases.last().filter(|_| cases.len() == EXPANDED).map(|c| c.ordinal + 1);
+        // The number itself goes with the last one that is shown; if none is left, who resumes looks through the last page again.
+        let shown = cases.into_iter().filter(|case| hub.is_empty() || has_part(case, &hub));
+        let shown: Vec<CaseRecord> = shown.collect();
         if let Some(from) = next {
             self.waiting.push_front(Waiting { from, ..event });
         }
-        let last = cases.len().saturating_sub(1);
-        for (i, case) in cases.into_iter().enumerate().rev() {
+        let last = shown.len().saturating_sub(1);
+        for (i, case) in shown.into_iter().enumerate().rev() {
             let change = Change {
                 case_id: case.case_id,
                 accounts: case.accounts,
                 parties: case.parties,
-                selector: String::new(),
+                ..Change::default()
             };
             let number = if next.is_none() && i == last { number } else { number - 1 };
             self.waiting.push_front(Waiting { number, change, from: 0 });

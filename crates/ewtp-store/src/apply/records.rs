@@ -1,9 +1,9 @@
 //! Records that the hub says for itself: accounts, peers, mandates, draw keys, rulesets.
 
-use ewtp_proto::store::v1::{StoredDrawKey, StoredMandate, StoredRuleset};
+use ewtp_proto::store::v1::{Change, StoredDrawKey, StoredMandate, StoredRuleset};
 use ewtp_proto::{Message, v1};
 
-use super::{Apply, Said};
+use super::{Apply, Said, load};
 use crate::keys::{Key, Kind};
 use crate::trees::Cells;
 
@@ -50,6 +50,20 @@ impl<C: Cells> Apply<'_, C> {
         if let Some(record) = said.part::<M>("internal") {
             let key = Key::new(kind).text(&said.header.id.subject).finish();
             self.put(key, &record);
+        }
+        Ok(())
+    }
+
+    /// A peer, and a word to the watchers of its cases if it is regarded otherwise than before.
+    pub(super) fn peer(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let hub = said.header.id.subject.clone();
+        let key = Key::new(Kind::Peer).text(&hub).finish();
+        let state = |record: Option<v1::PeerRecord>| record.map(|r| r.state);
+        let before = state(load(self.cells, &key)?);
+        self.record::<v1::PeerRecord>(said, Kind::Peer)?;
+        let now = state(load(self.cells, &key)?);
+        if before.is_some() && before != now {
+            self.changes.push(Change { hub, ..Change::default() });
         }
         Ok(())
     }

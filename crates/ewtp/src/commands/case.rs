@@ -86,7 +86,7 @@ pub(crate) fn row_json(row: &v1::CaseSummary) -> Value {
         "value": row.value.iter().map(|m| json!({"amount": m.amount, "currency": m.currency})).collect::<Vec<_>>(),
         "net_mass_kg": row.net_mass_kg, "warnings": row.warnings, "synthesised": row.synthesised,
         "decisions": decisions, "info_requests": row.info_requests, "revision": row.revision,
-        "filings": row.filings, "created_ms": row.created_ms,
+        "filings": row.filings, "created_ms": row.created_ms, "standings": row.standings,
     })
 }
 

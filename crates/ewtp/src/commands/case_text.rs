@@ -16,6 +16,13 @@ pub(crate) fn show(case: &v1::Case, out: &Output) {
     let gone = !case.erased.is_empty() && case.filings.is_empty();
     let state = if gone { "erased".to_owned() } else { state_name(case.state) };
     out.say(&format!("case {}: {state}", case.case_id));
+    for s in &case.standings {
+        let how = match s.quarantined {
+            true => "in quarantine: what it says is received, kept and not relied upon",
+            false => "suspended: nothing is heard of it or said to it",
+        };
+        out.say(&format!("{} is {how} ({})", s.hub, s.reason));
+    }
     for f in &case.filings {
         show_filing(f, out);
     }

@@ -15,6 +15,7 @@ use ewtp_log::opening::{LaneEntry, LanePath};
 use ewtp_log::page::{EntryBody, HeadPart, Page, PageEntry};
 use ewtp_log::proof::TlogProof;
 use ewtp_log::statement::{Header, StatementId, commitment, format_time, part_digest, seal_part};
+use ewtp_log::tile::{TileKind, TilePath, bundle};
 use ewtp_log::tree::{Frontier, inclusion_path, range_hashes};
 use ewtp_log::{Checkpoint, Hash, HubId, LaneNumber, LogIndex, TreeSize};
 use ewtp_proto::v1::federation_service_server::{FederationService, FederationServiceServer};
@@ -172,6 +173,28 @@ impl Log {
         let size = TreeSize(log.size());
         let text = Checkpoint { origin: ORIGIN.into(), size, root: log.root() }.to_text();
         Self::signer().sign(&text)
+    }
+
+    /// Puts another entry into the log where the lane says this statement stands.
+    pub(crate) fn log_another(&mut self, n: usize) {
+        let (index, ..) = self.lane[n - 1];
+        self.entries[index.0 as usize] = ewtp_log::hash::sha256(&[b"another"]);
+    }
+
+    /// A file of the public log at the newest head.
+    pub(crate) fn public_file(&self, path: &str) -> Option<Vec<u8>> {
+        if path == "checkpoint" {
+            return Some(self.head().into_bytes());
+        }
+        // Of a log with fewer entries than a tile has.
+        let path: TilePath = path.parse().ok()?;
+        let all = self.entries.len();
+        let here = path.index == 0 && usize::from(path.width) == all;
+        match path.kind {
+            TileKind::Entries if here => Some(bundle(&self.entries)),
+            TileKind::Hashes(0) if here => Some(self.leaves().iter().flat_map(|h| h.0).collect()),
+            _ => None,
+        }
     }
 
     /// Ends the batch and gives the page that brings a subscriber at zero to its end.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use ewtp_log::HubId;
 use ewtp_log::page::Page;
 use ewtp_log::receipt::{DescriptorRef, Receipt};
+use ewtp_proto::v1;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -39,8 +40,13 @@ struct Stage {
 }
 
 async fn stage() -> Stage {
+    stage_with("").await
+}
+
+/// The same with more lines in BE's configuration.
+async fn stage_with(more: &str) -> Stage {
     let dir = tempfile::tempdir().unwrap();
-    let (be, sg) = (watchful(dir.path(), "BE", ""), watchful(dir.path(), "SG", ""));
+    let (be, sg) = (watchful(dir.path(), "BE", more), watchful(dir.path(), "SG", ""));
     pin(&be, &sg, "full");
     let liar = Identity::new(dir.path());
     let view = |hub: &Hub| {
@@ -103,12 +109,24 @@ async fn a_fork_of_equal_size_is_proven_when_its_two_victims_meet_and_an_operato
     let mut b = a.clone();
     a.say(1, |_| {});
     b.say(2, |_| {});
+    let mut trade = stage.be.trade("operator").await;
+    let watch = v1::WatchCasesRequest::default();
+    let mut changes = trade.watch_cases(watch).await.unwrap().into_inner();
     stage.to_be.show(a.page(&stage.to_be.to), &a);
     stage.to_sg.show(b.page(&stage.to_sg.to), &b);
     heard(&stage.be, 1).await;
     heard(&stage.sg, 1).await;
     caught(&stage, &stage.be, "split").await;
     caught(&stage, &stage.sg, "split").await;
+    // Who watches the case is told: once of the filing, once of the hub that said it.
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        told.push(changes.message().await.unwrap().unwrap().case.unwrap());
+    }
+    assert_eq!(told[0].case_id, told[1].case_id);
+    assert_eq!((told[1].standings[0].hub.as_str(), told[1].standings[0].quarantined), ("KE", true));
+    let shown = stage.be.run("operator", &["case", "show", &told[1].case_id]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("KE is in quarantine"), "{shown:?}");
 
     // Service goes on: what it says is kept, and marked.
     a.say(3, |_| {});
@@ -236,4 +254,47 @@ async fn one_text_for_the_trader_and_another_for_the_peer_is_proven_by_whoever_h
     let joined = join(&a, &b);
     assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
     proven_offline(&out, &liar.file, "identity");
+}
+
+/// Serves the public files of a log over plain HTTP, as long as the test runs.
+fn publish(log: Arc<Mutex<Option<Log>>>) -> String {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).unwrap();
+            let path = line.split(' ').nth(1).unwrap().trim_start_matches("/ewtp/g1/").to_owned();
+            let log = log.lock().unwrap().clone();
+            let (status, body) = match log.and_then(|log| log.public_file(&path)) {
+                Some(body) => ("200 OK", body),
+                None => ("404 Not Found", Vec::new()),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            // Who hung up needs no answer.
+            let _ = stream.write_all(&[head.into_bytes(), body].concat());
+        }
+    });
+    format!("http://{address}/ewtp")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_says_what_the_log_does_not_hold_is_proven_from_the_public_log() {
+    let public: Arc<Mutex<Option<Log>>> = Arc::default();
+    let url = publish(Arc::clone(&public));
+    let stage = stage_with(&format!("[peers.KE]\npublic = \"{url}\"\n")).await;
+    let mut log = Log::new(stage.liar.fingerprint);
+    log.say(1, |_| {});
+    log.log_another(1);
+    let page = log.page(&stage.to_be.to);
+    *public.lock().unwrap() = Some(log.clone());
+    stage.to_be.show(page, &log);
+    // The page itself is in order: its log and its lane follow from the head.
+    heard(&stage.be, 1).await;
+    caught(&stage, &stage.be, "lane-log").await;
 }
