@@ -67,6 +67,14 @@ async fn a_bad_page_is_refused_by_name_and_stores_nothing_and_a_good_one_follows
             .into_bytes();
     });
     scene.refuses(unsigned, "signature").await;
+    // A hub writes no extension lines: they could break the evidence that a head becomes.
+    let extended = spoil(&|p| {
+        let head = p.head.as_mut().unwrap();
+        let text = String::from_utf8(head.checkpoint.clone()).unwrap();
+        let text = text.split("\n\n").next().map(|t| format!("{t}\n# end\n")).unwrap();
+        head.checkpoint = Log::signer().sign(&text).into_bytes();
+    });
+    scene.refuses(extended, "checkpoint").await;
     scene.pages.send_replace(Some(good));
     let scene = &scene;
     until("the good page and its decisions", || async move {

@@ -298,3 +298,17 @@ async fn a_lane_that_says_what_the_log_does_not_hold_is_proven_from_the_public_l
     heard(&stage.be, 1).await;
     caught(&stage, &stage.be, "lane-log").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_was_removed_comes_back_with_a_new_identity_and_the_hub_starts_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut be = watchful(dir.path(), "BE", "");
+    Identity::new(dir.path()).pinned_by(&be);
+    be.json("operator", &["peer", "remove", "KE"]);
+    // Same hub, same log, other descriptor: nothing joins the two.
+    let again = Identity::new(dir.path());
+    again.pinned_by(&be);
+    be.process.stop().unwrap();
+    be.process.start().unwrap();
+    assert_eq!(peer(&be, "KE")["state"], "active");
+}

@@ -276,3 +276,29 @@ async fn a_witness_that_is_no_peer_cosigns_over_http() {
     let seen = http_get(&sg.process.public(), &format!("/witness/{log}/checkpoint")).unwrap();
     assert!(seen.contains(&head.origin) && seen.contains(&name), "{seen}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_keys_that_broke_off_is_ended_and_two_at_once_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ke = Hub::start(dir.path(), "KE");
+    let keys = ke.process.dir.join("data/keys");
+    ke.signs(&["hub", "rotate", "tls"]);
+    // The power went after the certificate was moved, before its key was.
+    std::fs::rename(keys.join("tls.next.crt"), keys.join("tls.crt")).unwrap();
+    let held = std::fs::File::create(keys.join("lock")).unwrap();
+    held.lock().unwrap();
+    let root = ke.process.dir.join("passphrase").display().to_string();
+    let at = ke.process.dir.display().to_string();
+    let finish =
+        ["hub", "rotate", "tls", "--finish", "--dir", &at, "--passphrase-file", &root];
+    let refused = ke.run("operator", &finish);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("wait until it has ended"), "{told}");
+    drop(held);
+    ke.signs(&["hub", "rotate", "tls", "--finish"]);
+    assert!(!keys.join("tls.next.key").exists());
+    ke.process.stop().unwrap();
+    ke.process.start().unwrap();
+    ke.repin();
+    ke.descriptor_is(3).await;
+}
