@@ -289,8 +289,7 @@ async fn a_change_of_keys_that_broke_off_is_ended_and_two_at_once_are_refused() 
     held.lock().unwrap();
     let root = ke.process.dir.join("passphrase").display().to_string();
     let at = ke.process.dir.display().to_string();
-    let finish =
-        ["hub", "rotate", "tls", "--finish", "--dir", &at, "--passphrase-file", &root];
+    let finish = ["hub", "rotate", "tls", "--finish", "--dir", &at, "--passphrase-file", &root];
     let refused = ke.run("operator", &finish);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && told.contains("wait until it has ended"), "{told}");
