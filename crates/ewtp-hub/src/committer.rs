@@ -225,7 +225,8 @@ impl Committer {
             && plan.frame.learnt.is_empty()
             && plan.frame.witnessed.is_empty()
             && plan.frame.cosigned.is_empty()
-            && plan.frame.evidence.is_empty();
+            && plan.frame.evidence.is_empty()
+            && plan.frame.erasures.is_empty();
         if empty && raw_entries == 0 {
             plan.outcomes.into_iter().for_each(|(reply, outcome)| drop(reply.send(outcome)));
             return Ok(());

@@ -14,6 +14,7 @@ use ewtp_store::{StoreError, Views};
 use ewtp_trade::case::{
     answer, counting_decision, goods_released, hub, is_completed, is_invalidated, open_request,
 };
+use ewtp_trade::forget::erased_numbers;
 use tokio_util::sync::CancellationToken;
 
 use crate::casebook::filing_of;
@@ -328,7 +329,8 @@ pub(crate) fn number(case: &CaseRecord, me: &str, filing_id: &str, effect: i32) 
     let before = case.decisions.iter().filter(|d| d.filing_id == filing_id && d.effect == effect);
     let before = before.filter(|d| hub(d.stands.as_ref()) == me).count();
     let effect = u64::try_from(effect).unwrap_or_default();
-    before as u64 * 10 + effect
+    let erased = erased_numbers(case, "decision", filing_id).filter(|n| n % 10 == effect);
+    (before + erased.count()) as u64 * 10 + effect
 }
 
 /// This hub's newest decision on a filing and effect, on whatever version: the next one supersedes it.
@@ -422,7 +424,8 @@ fn ask(
     audience: Vec<ewtp_log::HubId>,
 ) -> Result<(), getrandom::Error> {
     let about = |r: &&RequestRecord| r.filing_id == item.filing_id;
-    let number = dossier.case.requests.iter().filter(about).count() as u64 + 1;
+    let erased = erased_numbers(&dossier.case, "info-request", &item.filing_id).count();
+    let number = (dossier.case.requests.iter().filter(about).count() + erased) as u64 + 1;
     let core = v1::InfoRequestCore {
         case_id: item.case_id.clone(),
         filing_id: item.filing_id.clone(),

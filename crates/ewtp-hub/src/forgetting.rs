@@ -6,28 +6,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ewtp_log::statement::Header;
-use ewtp_log::{Hash, HubId};
-use ewtp_proto::store::v1::{CaseRecord, Erasure, Locator, Stands};
+use ewtp_log::HubId;
+use ewtp_log::statement::{Header, StatementId};
+use ewtp_proto::store::v1::{CaseRecord, Erasure, Locator, OrderRecord, Stands};
 use ewtp_proto::v1;
 use ewtp_store::{Statement, Store, StoreError, Views};
-use ewtp_trade::forget::said_in;
+use ewtp_trade::case::hub;
+use ewtp_trade::forget::{is_over, said_in};
 use ewtp_trade::retention::{self, Goes, Held, Rule};
 
 use crate::attachments::of_parts;
-use crate::casebook::reference;
+use crate::casebook::{case_id_of, reference};
 use crate::clock::new_id;
-use crate::draft::{Draft, NewStatement};
+use crate::draft::{Draft, DraftError, NewStatement};
 use crate::shared::Shared;
 
-/// Statements that one erasure names: about half of what a statement holds.
-const NAMED_MAX: usize = 1000;
+/// Statements that one erasure or keeping names: with their part names about half of what a statement holds.
+const NAMED_MAX: usize = 100;
+/// Answers to one peer's orders in a case, or in a page; past it nothing is answered, so that nobody makes us speak without end.
+pub(crate) const ANSWERS_MAX: usize = 16;
+/// What keeps a statement of a case whose business is not over from being ended by a peer's order.
+const OPEN_CASE: &str = "OPEN-CASE";
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Asked<'a> {
     /// What no rule keeps any more.
     Due,
+    /// Nothing, while the business of the case is open.
+    Kept,
     /// These parts, or all, as far as no rule keeps them.
     Ordered {
         /// Part names; empty for all.
@@ -41,7 +48,17 @@ pub(crate) enum Asked<'a> {
 pub(crate) struct Found {
     stands: Stands,
     statement: Statement,
+    /// Filing that it is or is about.
     filing_id: String,
+    /// The case has no record of it.
+    unrecorded: bool,
+}
+
+impl Found {
+    fn id(&self) -> StatementId {
+        let read = Header::parse(&self.statement.header).map(|h| h.id);
+        read.unwrap_or(StatementId { kind: String::new(), subject: String::new(), number: 0 })
+    }
 }
 
 /// What goes of a case.
@@ -63,16 +80,6 @@ impl Going {
         let all = self.erases.iter().flat_map(|e| &e.attachments);
         all.filter_map(|d| <[u8; 32]>::try_from(d.as_slice()).ok()).collect()
     }
-
-    /// What else goes at once.
-    pub(crate) fn and(&mut self, other: Self) {
-        self.erases.extend(other.erases);
-        for (reason, named) in other.named {
-            self.named.entry(reason).or_default().extend(named);
-        }
-        self.kept.extend(other.kept);
-        self.consumes.extend(other.consumes);
-    }
 }
 
 /// The statements of a case that this hub holds, its own acknowledgements of what it refused among them.
@@ -81,16 +88,19 @@ impl Going {
 /// Reading.
 pub(crate) async fn found(store: &dyn Store, case: &CaseRecord) -> Result<Vec<Found>, StoreError> {
     let views = Views(store);
-    let mut places: Vec<(Stands, String)> =
-        said_in(case).into_iter().map(|s| (s.stands, s.filing_id)).collect();
+    // A route names a country and a hub, nothing of a trader; without it the filing would be routed again.
+    let said = said_in(case).into_iter().filter(|s| s.kind != "route");
+    let mut places: Vec<(Stands, String, bool)> =
+        said.map(|s| (s.stands, s.filing_id, false)).collect();
     for refused in case.refusals.iter().filter_map(|r| r.refused.as_ref()) {
-        places.extend(acknowledged(store, &refused.commitment).await?.map(|s| (s, String::new())));
+        let ack = acknowledged(store, &refused.commitment).await?;
+        places.extend(ack.map(|stands| (stands, String::new(), true)));
     }
     let mut out = Vec::new();
-    for (stands, filing_id) in places {
+    for (stands, filing_id, unrecorded) in places {
         let at = stands.at.clone().unwrap_or_default();
         let statement = views.statement(&at).await?.filter(|s| s.tombstone.is_none());
-        out.extend(statement.map(|statement| Found { stands, statement, filing_id }));
+        out.extend(statement.map(|statement| Found { stands, statement, filing_id, unrecorded }));
     }
     Ok(out)
 }
@@ -118,13 +128,14 @@ fn own_stands(statement: &Statement, at: Locator) -> Stands {
     }
 }
 
-/// What a peer names of its own and is held here without being of a case: it was refused, and we said so.
+/// What a peer names of its own and is held here without its case having a record of it: it was refused, and we said so.
 ///
 /// # Errors
 /// Reading.
-pub(crate) async fn refused(
+async fn refused(
     store: &dyn Store,
     peer: &HubId,
+    case: &CaseRecord,
     commitment: &[u8],
 ) -> Result<Vec<Found>, StoreError> {
     let views = Views(store);
@@ -132,11 +143,26 @@ pub(crate) async fn refused(
     let Some(at) = at.filter(|at| at.peer == peer.as_str()) else { return Ok(Vec::new()) };
     let statement = views.statement(&at).await?.filter(|s| s.tombstone.is_none());
     let Some(statement) = statement else { return Ok(Vec::new()) };
-    let stands = own_stands(&statement, at);
-    let mut out = vec![Found { stands, statement, filing_id: String::new() }];
+    let kind = Header::parse(&statement.header).map(|h| h.id.kind).unwrap_or_default();
+    let named = case_id_of(&kind, &statement.parts).unwrap_or_default();
+    // What a case has a record of goes with that case.
+    let recorded = match views.case(&named).await? {
+        Some(other) => other
+            .refusals
+            .iter()
+            .filter_map(|r| r.refused.as_ref())
+            .any(|s| s.at.as_ref() == Some(&at)),
+        None => false,
+    };
+    if recorded || (!named.is_empty() && named != case.case_id) {
+        return Ok(Vec::new());
+    }
+    let found =
+        |stands, statement| Found { stands, statement, filing_id: String::new(), unrecorded: true };
+    let mut out = vec![found(own_stands(&statement, at), statement)];
     if let Some(stands) = acknowledged(store, commitment).await? {
         let ack = views.own(stands.log_index).await?;
-        out.extend(ack.map(|statement| Found { stands, statement, filing_id: String::new() }));
+        out.extend(ack.map(|statement| found(stands, statement)));
     }
     Ok(out)
 }
@@ -154,39 +180,58 @@ fn jurisdiction(case: &CaseRecord) -> (Vec<String>, Vec<String>) {
     (set(countries.collect()), set(classes.collect()))
 }
 
-/// What goes of these statements of a case, and what is kept.
+/// What goes of the statements of a case that `meant` picks, and what is kept. `all` is everything that the case has here: an
+/// attachment goes with the last statement that cites it, and a version of a filing not before the older ones.
 ///
 /// # Errors
 /// Reading.
-pub(crate) async fn plan(
+pub(crate) async fn plan<'a>(
     store: &dyn Store,
     rules: &[Rule],
     case: &CaseRecord,
-    found: &[Found],
-    asked: Asked<'_>,
+    all: &[Found],
+    meant: impl Fn(&Found) -> Option<Asked<'a>>,
     now_ms: u64,
 ) -> Result<Going, StoreError> {
     let (countries, classes) = jurisdiction(case);
     let mut going = Going::default();
     let mut stays: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for one in found {
+    let mut held_back: BTreeSet<&str> = BTreeSet::new();
+    for one in all {
+        let id = one.id();
+        let cited = of_parts(&one.statement).into_iter().map(|a| a.digest);
         let held = Held {
-            kind: Header::parse(&one.statement.header).map(|h| h.id.kind).unwrap_or_default(),
+            kind: id.kind.clone(),
             parts: one.statement.parts.iter().map(|(name, _)| name.clone()).collect(),
             countries: countries.clone(),
             classes: classes.clone(),
             logged_ms: one.stands.logged_ms,
         };
-        let goes = match asked {
-            Asked::Due => retention::due(rules, &held, now_ms),
-            Asked::Ordered { parts, reason } => {
+        let goes = match meant(one) {
+            None => None,
+            Some(Asked::Due) => retention::due(rules, &held, now_ms),
+            Some(Asked::Kept) => {
+                let keeps = retention::Keeps { rule: OPEN_CASE.to_owned(), until_ms: 0 };
+                going.keep(
+                    &one.stands,
+                    held.parts.iter().map(|p| (p.clone(), keeps.clone())).collect(),
+                );
+                None
+            }
+            Some(Asked::Ordered { parts, reason }) => {
                 let (goes, kept) = retention::ordered(rules, &held, parts, now_ms);
                 going.keep(&one.stands, kept);
                 goes.map(|goes| (goes, reason.to_owned()))
             }
         };
-        let cited = of_parts(&one.statement).into_iter().map(|a| a.digest);
-        let Some((goes, reason)) = goes else {
+        let whole = matches!(goes, Some((Goes::Whole, _)));
+        let filing = (id.kind == "filing" && !one.unrecorded).then_some(one.filing_id.as_str());
+        // Without its newest version a filing would be what it was before.
+        let too_early = whole && filing.is_some_and(|f| held_back.contains(f));
+        if !whole {
+            held_back.extend(filing);
+        }
+        let Some((goes, reason)) = goes.filter(|_| !too_early) else {
             stays.extend(cited);
             continue;
         };
@@ -194,18 +239,17 @@ pub(crate) async fn plan(
             Goes::Whole => Vec::new(),
             Goes::Parts(parts) => parts,
         };
-        let without = |part: &&str| parts.is_empty() || parts.iter().any(|p| p == *part);
-        let attachments = match ["goods", "trader"].iter().any(without) {
+        let citing = if id.kind == "filing" { "goods" } else { "trader" };
+        let attachments = match parts.is_empty() || parts.iter().any(|p| p == citing) {
             true => cited.collect(),
             false => {
                 stays.extend(cited);
                 Vec::new()
             }
         };
-        if parts.is_empty() && held.kind == "filing" {
-            let version = Header::parse(&one.statement.header).map_or(0, |h| h.id.number);
-            let version = u32::try_from(version).unwrap_or_default();
-            let open = Views(store).work_on(&one.filing_id, version).await?;
+        if let (true, Some(filing)) = (parts.is_empty(), filing) {
+            let version = u32::try_from(id.number).unwrap_or_default();
+            let open = Views(store).work_on(filing, version).await?;
             going.consumes.extend(open.into_iter().map(|w| w.id));
         }
         going.named.entry(reason.clone()).or_default().push(v1::ErasedStatement {
@@ -222,12 +266,42 @@ pub(crate) async fn plan(
             attachments,
             countries: countries.clone(),
             classes: classes.clone(),
+            kind: id.kind,
+            subject: id.subject,
+            number: id.number,
+            unrecorded: one.unrecorded,
         });
     }
     for erasure in &mut going.erases {
-        erasure.attachments.retain(|digest| !stays.contains(digest));
+        let mut gone = Vec::new();
+        for digest in std::mem::take(&mut erasure.attachments) {
+            if !stays.contains(&digest) && !cited_elsewhere(store, case, &digest).await? {
+                gone.push(digest);
+            }
+        }
+        erasure.attachments = gone;
     }
     Ok(going)
+}
+
+/// Whether another case cites an attachment, as far as this hub holds what it says.
+async fn cited_elsewhere(
+    store: &dyn Store,
+    case: &CaseRecord,
+    digest: &[u8],
+) -> Result<bool, StoreError> {
+    let views = Views(store);
+    for ordinal in views.citing(digest).await? {
+        let Some(other) = views.case_at(ordinal).await? else { continue };
+        if other.case_id == case.case_id {
+            continue;
+        }
+        let cites = |c: &crate::attachments::Cited| c.reference.digest == digest;
+        if crate::attachments::cited(store, &other).await?.iter().any(cites) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 impl Going {
@@ -296,71 +370,173 @@ pub(crate) fn told(shared: &Shared, case: &CaseRecord) -> Vec<HubId> {
     hubs.into_iter().filter_map(|h| directory.active_peer(h).map(|p| p.hub.clone())).collect()
 }
 
-/// What a peer's order means here: its own statements go, and ours with them if the whole case is meant, as far as our rules
-/// keep nothing; what they keep is answered.
+/// An order of erasure by a peer.
+pub(crate) struct Order<'a> {
+    /// Who says so.
+    pub(crate) peer: &'a HubId,
+    /// Where it stands in its log.
+    pub(crate) index: u64,
+    /// Its commitment.
+    pub(crate) commitment: &'a [u8],
+    /// Commitments of the statements that it names, with the parts.
+    pub(crate) named: BTreeMap<Vec<u8>, Vec<String>>,
+    /// All that is said about its filings is meant.
+    pub(crate) whole_case: bool,
+    /// Parts then.
+    pub(crate) parts: Vec<String>,
+    /// Rule or order.
+    pub(crate) reason: String,
+}
+
+impl<'a> Order<'a> {
+    pub(crate) fn heard(
+        peer: &'a HubId,
+        index: u64,
+        commitment: &'a [u8],
+        core: &v1::ErasureCore,
+    ) -> Self {
+        Self {
+            peer,
+            index,
+            commitment,
+            named: theirs(peer, &core.statements),
+            whole_case: core.whole_case,
+            parts: core.parts.clone(),
+            reason: core.reason.clone(),
+        }
+    }
+
+    /// One that was heard before, as its case has it.
+    pub(crate) fn recorded(peer: &'a HubId, record: &'a OrderRecord) -> Option<Self> {
+        let stands = record.stands.as_ref()?;
+        Some(Self {
+            peer,
+            index: stands.log_index,
+            commitment: &stands.commitment,
+            named: theirs(peer, &record.named),
+            whole_case: record.whole_case,
+            parts: record.parts.clone(),
+            reason: record.reason.clone(),
+        })
+    }
+}
+
+fn theirs(peer: &HubId, named: &[v1::ErasedStatement]) -> BTreeMap<Vec<u8>, Vec<String>> {
+    let each = named.iter().filter_map(|s| {
+        let statement = s.statement.as_ref().filter(|r| r.hub == peer.as_str())?;
+        Some((statement.commitment.clone(), s.parts.clone()))
+    });
+    each.collect()
+}
+
+/// What a peer's order means here: its own statements go, and what this hub said about that peer's filings with them if the whole
+/// case is meant, once the business of the case is over and as far as no rule keeps it. What is kept is answered, once; the order
+/// stays in the case, and the janitor comes back to it.
 ///
 /// # Errors
 /// Reading; no randomness.
 pub(crate) async fn ordered_by(
     shared: &Shared,
-    peer: &HubId,
-    index: u64,
-    commitment: Hash,
-    core: &v1::ErasureCore,
+    order: &Order<'_>,
+    case_id: &str,
+    already: &[Erasure],
 ) -> Result<Draft, OrderError> {
     let store = &*shared.store;
-    let case = Views(store)
-        .case(&core.case_id)
-        .await?
-        .unwrap_or_else(|| CaseRecord { case_id: core.case_id.clone(), ..CaseRecord::default() });
+    let case = Views(store).case(case_id).await?;
+    let known = case.is_some();
+    let case =
+        case.unwrap_or_else(|| CaseRecord { case_id: case_id.to_owned(), ..CaseRecord::default() });
     let (rules, now_ms) = (shared.config.retention.rules(), shared.clock.now_ms());
-    let all = found(store, &case).await?;
-    let (theirs, others): (Vec<Found>, Vec<Found>) =
-        all.into_iter().partition(|f| f.stands.hub == peer.as_str());
-    let mut going = Going::default();
-    let mut theirs: BTreeMap<Vec<u8>, Found> =
-        theirs.into_iter().map(|f| (f.stands.commitment.clone(), f)).collect();
-    for named in &core.statements {
-        let Some(statement) = named.statement.as_ref().filter(|s| s.hub == peer.as_str()) else {
-            continue;
+    let (me, peer) = (shared.identity.hub.as_str(), order.peer.as_str());
+    let mut all = found(store, &case).await?;
+    let held: BTreeSet<&Vec<u8>> = all.iter().map(|f| &f.stands.commitment).collect();
+    let others: Vec<Vec<u8>> =
+        order.named.keys().filter(|c| !held.contains(c)).take(NAMED_MAX).cloned().collect();
+    for commitment in others {
+        all.extend(refused(store, order.peer, &case, &commitment).await?);
+    }
+    all.retain(|f| already.iter().all(|e| e.at != f.stands.at));
+    let over = is_over(&case, now_ms);
+    let filed_by: BTreeMap<&str, &str> = case
+        .filings
+        .iter()
+        .map(|f| (f.filing_id.as_str(), f.stands.as_ref().map_or("", |s| s.hub.as_str())))
+        .collect();
+    let all_theirs = filed_by.values().all(|hub| *hub == peer);
+    let meant = |one: &Found| {
+        let (mine, kind) = (one.stands.hub == me, one.id().kind);
+        let parts: &[String] = match order.named.get(&one.stands.commitment) {
+            Some(parts) if !mine => parts.as_slice(),
+            _ if mine && order.whole_case && kind != "filing" => {
+                // What its own accounts filed here is not a peer's to end, nor what is said about it.
+                let about_theirs = match one.filing_id.as_str() {
+                    "" => all_theirs || kind == "ack",
+                    filing => filed_by.get(filing).is_none_or(|hub| *hub == peer),
+                };
+                if !about_theirs {
+                    return None;
+                }
+                order.parts.as_slice()
+            }
+            _ => return None,
         };
-        let these = match theirs.remove(&statement.commitment) {
-            Some(found) => vec![found],
-            None => refused(store, peer, &statement.commitment).await?,
-        };
-        let asked = Asked::Ordered { parts: &named.parts, reason: &core.reason };
-        going.and(plan(store, &rules, &case, &these, asked, now_ms).await?);
+        match over || one.unrecorded {
+            true => Some(Asked::Ordered { parts, reason: &order.reason }),
+            false => Some(Asked::Kept),
+        }
+    };
+    let mut going = plan(store, &rules, &case, &all, meant, now_ms).await?;
+    for erasure in &mut going.erases {
+        (erasure.by, erasure.by_index) = (peer.to_owned(), order.index);
     }
     // What is theirs was told by them: it is not said again.
-    going.named.clear();
-    if core.whole_case {
-        let me = shared.identity.hub.as_str();
-        let ours: Vec<Found> = others.into_iter().filter(|f| f.stands.hub == me).collect();
-        let asked = Asked::Ordered { parts: &core.parts, reason: &core.reason };
-        going.and(plan(store, &rules, &case, &ours, asked, now_ms).await?);
+    for named in going.named.values_mut() {
+        named.retain(|s| s.statement.as_ref().is_some_and(|r| r.hub == me));
     }
-    for erasure in &mut going.erases {
-        (erasure.by, erasure.by_index) = (peer.to_string(), index);
-    }
+    going.named.retain(|_, named| !named.is_empty());
     let kept = std::mem::take(&mut going.kept);
-    let whole = core.whole_case.then_some(core.parts.as_slice());
+    let whole = order.whole_case.then_some(order.parts.as_slice());
     let mut draft = draft(shared, &case, going, whole, "")?;
-    if draft.erases.is_empty() && kept.is_empty() {
+    let answered = answered(&case, order);
+    if known && !kept.is_empty() && !answered {
+        for kept in kept.chunks(NAMED_MAX) {
+            draft.statements.push(keeping(&case, order, kept)?);
+        }
+    }
+    if draft.erases.is_empty() {
         draft.revisions.clear();
     }
-    if !kept.is_empty() {
-        let erasure = v1::StatementRef {
-            hub: peer.to_string(),
-            commitment: commitment.0.to_vec(),
-            log_index: index,
-        };
-        let answer = v1::KeepingCore { case_id: case.case_id, erasure: Some(erasure), kept };
-        let mut statement =
-            NewStatement::new("keeping", &commitment.to_hex(), 1)?.part("core", &answer)?;
-        statement.audience.push(peer.clone());
-        draft.statements.push(statement);
-    }
     Ok(draft)
+}
+
+/// Whether an order was answered, or so many of that peer's were that no more is said.
+fn answered(case: &CaseRecord, order: &Order<'_>) -> bool {
+    let its = |o: &&OrderRecord| hub(o.stands.as_ref()) == order.peer.as_str();
+    let orders: Vec<&OrderRecord> = case.orders.iter().filter(its).collect();
+    let known =
+        |o: &&OrderRecord| o.stands.as_ref().is_some_and(|s| s.commitment == order.commitment);
+    orders.len() >= ANSWERS_MAX || orders.iter().any(known)
+}
+
+fn keeping(
+    case: &CaseRecord,
+    order: &Order<'_>,
+    kept: &[v1::Kept],
+) -> Result<NewStatement, getrandom::Error> {
+    let erasure = v1::StatementRef {
+        hub: order.peer.to_string(),
+        commitment: order.commitment.to_vec(),
+        log_index: order.index,
+    };
+    let core = v1::KeepingCore {
+        case_id: case.case_id.clone(),
+        erasure: Some(erasure),
+        kept: kept.to_vec(),
+    };
+    let id = new_id(case.case_id.split('-').next().unwrap_or_default())?;
+    let mut statement = NewStatement::new("keeping", &id, 1)?.part("core", &core)?;
+    statement.audience.push(order.peer.clone());
+    Ok(statement)
 }
 
 /// Why an order could not be planned.
@@ -372,4 +548,7 @@ pub enum OrderError {
     /// No randomness.
     #[error("no randomness: {0}")]
     Random(#[from] getrandom::Error),
+    /// Committing.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
 }

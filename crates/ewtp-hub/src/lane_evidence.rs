@@ -219,21 +219,21 @@ pub(crate) async fn said_twice(
     shared.warn(&format!("identity of {}", peer.hub), Some(text));
     let first = views.heard_identity(peer.hub.as_str(), &header.id).await?;
     let Some(earlier) = first.filter(|earlier| *earlier < number.0) else { return Ok(()) };
-    // One that was erased since proves nothing any more.
-    let Some(first) = views.statement(&at(earlier)).await? else { return Ok(()) };
-    let same = Header::parse(&first.header).is_ok_and(|h| h.id == header.id);
-    if !same || first.header == second.header {
+    // Its header is kept where it was erased since.
+    let Some((index, first)) = views.heard_header(&at(earlier)).await? else { return Ok(()) };
+    let same = Header::parse(&first).is_ok_and(|h| h.id == header.id);
+    if !same || first == second.header {
         return Ok(());
     }
     let (Some(a), Some(b), Some(origin)) = (
-        place(shared, peer, earlier, first.index).await,
+        place(shared, peer, earlier, index).await,
         place(shared, peer, number.0, second.index).await,
         peer.chain.origin(),
     ) else {
         return Ok(());
     };
     let text = |header: &[u8]| String::from_utf8_lossy(header).into_owned();
-    let (x, y) = (text(&first.header), text(&second.header));
+    let (x, y) = (text(&first), text(&second.header));
     let evidence = Evidence::identity(&peer.hub, origin, (&x, &a), (&y, &b));
     evidence::found(shared, &evidence, "").await?;
     Ok(())

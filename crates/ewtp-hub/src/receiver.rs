@@ -25,12 +25,13 @@ use crate::client::{self, DialError};
 use crate::committer::heard;
 use crate::directory::{Peer, speaker};
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, PagePlan, WorkPlan};
+use crate::forgetting::{ANSWERS_MAX, Order, OrderError, ordered_by};
 use crate::gossip::Stands;
 use crate::page_wire;
 use crate::peer_chains::{self, TakeError};
 use crate::shared::Shared;
 use crate::statement_check::{IDENTITY_USED, Judge, Pending, Said as Meaning, UNPROVEN, Verdict};
-use crate::{evidence, forgetting, gossip, lane_evidence, settled};
+use crate::{evidence, gossip, lane_evidence, settled};
 
 /// First and longest pause before a peer is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -80,7 +81,7 @@ pub enum StreamEnded {
     Random(#[from] getrandom::Error),
     /// An order to erase something.
     #[error(transparent)]
-    Order(#[from] forgetting::OrderError),
+    Order(#[from] OrderError),
 }
 
 /// How a peer's lane stands, for operators and metrics.
@@ -394,9 +395,13 @@ async fn draft_of(
         match &verdict.said {
             Meaning::Erasure(digest) => erased.push(*digest),
             Meaning::Forgetting(core) => {
-                let (index, commitment) = (entry.index.0, entry.commitment());
-                let order = forgetting::ordered_by(shared, &peer.hub, index, commitment, core);
-                let order = order.await?;
+                let commitment = entry.commitment();
+                let order = Order::heard(&peer.hub, entry.index.0, &commitment.0, core);
+                let mut order = ordered_by(shared, &order, &core.case_id, &draft.erases).await?;
+                let answers = |s: &&NewStatement| s.id.kind == "keeping";
+                if draft.statements.iter().filter(answers).count() >= ANSWERS_MAX {
+                    order.statements.retain(|s| !answers(&s));
+                }
                 let gone = order.erases.iter().flat_map(|e| &e.attachments);
                 erased.extend(gone.filter_map(|d| <[u8; 32]>::try_from(d.as_slice()).ok()));
                 draft.join(order);

@@ -9,7 +9,7 @@ use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::CodeLists;
 use ewtp_trade::attachment;
 use ewtp_trade::case::hub;
-use ewtp_trade::check::CONTAINERS_MAX;
+use ewtp_trade::check::{CONTAINERS_MAX, RETENTION_CLASS_BYTES_MAX};
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::route::{Speaker, assessing_country};
 use ewtp_trade::selector;
@@ -393,6 +393,14 @@ impl Judge<'_> {
             );
         }
         let goods: v1::FilingGoods = content.get("goods").unwrap_or_default();
+        let class = core.retention_class.len();
+        reasons.unless(
+            class <= RETENTION_CLASS_BYTES_MAX,
+            "retention-class",
+            "core.retention_class",
+            &class.to_string(),
+            "at most 64 bytes",
+        );
         let containers = goods.containers.len();
         reasons.unless(
             containers <= CONTAINERS_MAX,

@@ -1,12 +1,16 @@
 //! What a peer may say about a case: its part in it, who assesses what, and how much is enough.
 
+use ewtp_log::HubId;
 use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::case::hub;
 use ewtp_trade::route::CUSTOMS;
 
+use crate::acts::erase_case::are_parts;
+use crate::acts::is_code;
 use crate::attachments::cited;
+use crate::casebook::has_part;
 use crate::statement_check::{Judge, Pending, Reasons, Said};
 
 /// Characters of an id behind its hub.
@@ -19,7 +23,18 @@ const SELECTING_MAX: usize = 1024;
 const SELECTED_LOOKED_MAX: usize = 4096;
 /// Most statements that one erasure names.
 const ERASED_MAX: usize = 1000;
+/// Most answers of a peer to erasures in one case.
+const KEEPINGS_MAX: usize = 64;
 const FULL: &str = "fewer than 1000 statements of one hub about a case";
+
+/// An id of a hub's making: the hub, and random symbols.
+fn is_id(text: &str) -> bool {
+    let symbols = |rest: &str| {
+        rest.len() == ID_SYMBOLS
+            && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+    };
+    text.rsplit_once('-').is_some_and(|(hub, rest)| hub.parse::<HubId>().is_ok() && symbols(rest))
+}
 
 /// Whose word a statement about a filing is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,7 +92,21 @@ impl Judge<'_> {
         let few = (1..=ERASED_MAX).contains(&named);
         let allowed = "1 to 1000 statements, or the digest of an attachment";
         reasons.unless(few, "statements", "core.statements", &named.to_string(), allowed);
-        // Of what a hub in quarantine said, nothing goes at its word: it may be what proves its misconduct.
+        let code = is_code(&core.reason);
+        let allowed = "1 to 32 characters of A-Z, 0-9 and -";
+        reasons.unless(code, "reason-code", "core.reason", &core.reason, allowed);
+        let parts = core.statements.iter().map(|s| &s.parts).chain([&core.parts]);
+        let names = parts.into_iter().all(|p| are_parts(p));
+        reasons.unless(names, "part-name", "core.parts", "", "at most 16 names of parts");
+        reasons.unless(is_id(&core.case_id), "case-id", "core.case_id", &core.case_id, "an id");
+        if let Some(case) = Views(self.store).case(&core.case_id).await? {
+            let peer = self.peer.hub.as_str();
+            let told = case.told.iter().any(|t| t == peer) || has_part(&case, peer);
+            let may = told || case.filings.iter().any(|f| self.has_part(f));
+            reasons.unless(may, "rights", "hub", peer, "a hub that has a part in the case");
+            reasons.unless(!self.is_full(&case), "too-many", "core.case_id", &core.case_id, FULL);
+        }
+        // Of what a hub in quarantine said, nothing goes at its word: it may be what proves its misconduct. The order is kept.
         match self.peer.is_trusted() {
             true => Ok(Said::Forgetting(Box::new(core))),
             false => Ok(Said::Nothing),
@@ -99,9 +128,11 @@ impl Judge<'_> {
         reasons.unless(ours, "erasure", "core.erasure", &erasure.log_index.to_string(), allowed);
         let case = Views(self.store).case(&core.case_id).await?.unwrap_or_default();
         let peer = self.peer.hub.as_str();
+        let told = case.told.iter().any(|t| t == peer) || has_part(&case, peer);
+        reasons.unless(told, "rights", "hub", peer, "a hub that was told of the case");
         let answers = case.keepings.iter().filter(|k| hub(k.stands.as_ref()) == peer).count();
-        let few = answers < SAID_MAX;
-        reasons.unless(few, "too-many", "core.case_id", &core.case_id, FULL);
+        let few = answers < KEEPINGS_MAX && core.kept.len() <= ERASED_MAX;
+        reasons.unless(few, "too-many", "core.case_id", &core.case_id, "few answers");
         Ok(())
     }
 
@@ -171,6 +202,7 @@ impl Judge<'_> {
         let routes = case.routes.iter().map(|r| &r.stands);
         let said = events.chain(decisions).chain(requests).chain(answers).chain(outcomes);
         let erasures = case.erasures.iter().map(|e| &e.stands);
+        let erasures = erasures.chain(case.orders.iter().map(|o| &o.stands));
         let said = said.chain(adoptions).chain(routes).chain(erasures);
         said.filter(|s| hub(s.as_ref()) == peer).count() >= SAID_MAX
     }

@@ -62,6 +62,18 @@ impl Said<'_> {
         Some(fact)
     }
 
+    /// Digests of the attachments that it cites.
+    fn cited(&self) -> Vec<Vec<u8>> {
+        let cited = match self.header.id.kind.as_str() {
+            "filing" => self.part::<v1::FilingGoods>("goods").unwrap_or_default().attachments,
+            "info-answer" => {
+                self.part::<v1::InfoAnswerTrader>("trader").unwrap_or_default().attachments
+            }
+            _ => Vec::new(),
+        };
+        cited.into_iter().map(|a| a.digest).collect()
+    }
+
     fn stands(&self) -> Stands {
         Stands {
             hub: self.hub.clone(),
@@ -305,6 +317,8 @@ impl<C: Cells> Apply<'_, C> {
         }
         let mut case = match self.case(id)? {
             Some(case) => case,
+            // What is to be forgotten, or kept, begins no case.
+            None if matches!(fact, Fact::Erasure(_) | Fact::Keeping(_)) => return Ok(()),
             None => self.open_case(said.frame, id),
         };
         let filed = match &fact {
@@ -319,6 +333,13 @@ impl<C: Cells> Apply<'_, C> {
             && !core.digest.is_empty()
         {
             self.cells.write(Key::new(Kind::Erased).bytes(&core.digest).finish(), Vec::new());
+        }
+        if matches!(&fact, Fact::Erasure(core) if core.digest.is_empty()) {
+            self.cells.write(Key::new(Kind::Ordered).number(case.ordinal).finish(), Vec::new());
+        }
+        for digest in said.cited() {
+            let row = Key::new(Kind::Cited).bytes(short(&digest)).number(case.ordinal);
+            self.cells.write(row.finish(), Vec::new());
         }
         for address in said.audience {
             if !case.told.contains(&address.peer) {

@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use ewtp_proto::Message as _;
-use ewtp_proto::store::v1::{Erasure, Locator};
+use ewtp_proto::store::v1::{CompactionNote, Erasure, Locator, NotedErasure};
 
 use crate::derived::Derived;
 use crate::directory::{self, StateDirs};
@@ -46,6 +46,8 @@ pub(crate) struct Renew<S> {
     pub(crate) fresh: Make<S>,
     /// Removes all but the newest.
     pub(crate) retire: Retire,
+    /// Removes the newest, which was not finished.
+    pub(crate) abandon: Retire,
 }
 
 /// The list of what was ordered to be carried out, and how far it was.
@@ -76,42 +78,41 @@ impl Orders {
 
     /// Notes what is about to be carried out: positions and cases, no names.
     fn note(&self, upto: u64, due: &Due) -> Result<(), StoreError> {
-        // What a torn write left ends with this line end, and is no line.
-        let mut text = String::from("\n");
-        for (frame, erasures) in due {
-            for erasure in erasures {
-                text.push_str(&line(*frame, erasure));
-            }
-        }
-        text.push_str(&format!("upto {upto} ;\n"));
+        let each = due.iter().flat_map(|(frame, erasures)| erasures.iter().map(|e| (*frame, e)));
+        let erasures = each.map(|(frame, e)| NotedErasure { frame, erasure: Some(e.clone()) });
+        let record = CompactionNote { upto, erasures: erasures.collect() }.encode_to_vec();
         let path = self.dir.join(LIST_FILE);
+        let length =
+            u32::try_from(record.len()).map_err(|_| StoreError::Value(LIST_FILE.into()))?;
+        let head = [MAGIC, &length.to_be_bytes(), &crc32fast::hash(&record).to_be_bytes()].concat();
         let write = || {
             let mut file = fs::OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(&[head, record].concat())?;
             file.sync_all()?;
             fs::File::open(&self.dir)?.sync_all()
         };
         write().map_err(|source| directory::error(&path, source))
     }
 
-    /// Everything that was ever noted, and the last order among it.
-    fn noted(&self) -> Result<(u64, Due), StoreError> {
+    /// What was noted behind the order `done`, and the last order among it. What a torn write left is passed over.
+    fn noted(&self, done: u64) -> Result<(u64, Due), StoreError> {
         let path = self.dir.join(LIST_FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(directory::error(&path, source)),
         };
-        let (mut upto, mut due, mut batch) = (0, Due::new(), Due::new());
-        for line in text.lines() {
-            if let Some((frame, erasure)) = read_line(line) {
-                batch.entry(frame).or_default().push(erasure);
-            } else if let Some(end) = read_end(line) {
-                for (frame, erasures) in std::mem::take(&mut batch) {
-                    due.entry(frame).or_default().extend(erasures);
-                }
-                upto = upto.max(end);
+        let (mut upto, mut due, mut rest) = (done, Due::new(), bytes.as_slice());
+        while !rest.is_empty() {
+            let Some((note, after)) = read_note(rest) else {
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            };
+            rest = after;
+            for noted in note.erasures.into_iter().filter(|_| note.upto > done) {
+                due.entry(noted.frame).or_default().extend(noted.erasure);
             }
+            upto = upto.max(note.upto);
         }
         Ok((upto, due))
     }
@@ -122,44 +123,29 @@ impl Orders {
         journal: &Journal,
         dirs: &StateDirs,
     ) -> Result<(), StoreError> {
-        let (upto, due) = self.noted()?;
-        if upto <= self.done()? {
+        let done = self.done()?;
+        let (upto, due) = self.noted(done)?;
+        if upto == done {
             return Ok(());
         }
         journal.rewrite(&due)?;
         dirs.remove()?;
-        self.set_done(upto)
+        // The journal of a restored copy may be shorter than what was noted: its own later orders are not done.
+        self.set_done(upto.min(journal.next_sequence()).max(done))
     }
 }
 
-/// `frame peer|- generation number case parts|* ;`: the last word shows that the line is whole.
-fn line(frame: u64, erasure: &Erasure) -> String {
-    let at = erasure.at.clone().unwrap_or_default();
-    let or = |text: String, none: &str| if text.is_empty() { none.to_owned() } else { text };
-    let (peer, parts) = (or(at.peer, "-"), or(erasure.parts.join(","), "*"));
-    let case = or(erasure.case_id.clone(), "-");
-    format!("{frame} {peer} {} {} {case} {parts} ;\n", at.generation, at.number)
-}
+/// `EWL1`, length, CRC-32, and the note.
+const MAGIC: &[u8] = b"EWL1";
 
-fn read_line(line: &str) -> Option<(u64, Erasure)> {
-    let words: Vec<&str> = line.split(' ').collect();
-    let [frame, peer, generation, number, case, parts, ";"] = words.as_slice() else { return None };
-    let some = |word: &str, none: &str| if word == none { String::new() } else { word.to_owned() };
-    let at = Locator {
-        peer: some(peer, "-"),
-        generation: generation.parse().ok()?,
-        number: number.parse().ok()?,
-    };
-    let parts = match *parts {
-        "*" => Vec::new(),
-        names => names.split(',').map(str::to_owned).collect(),
-    };
-    let erasure = Erasure { at: Some(at), parts, case_id: some(case, "-"), ..Default::default() };
-    Some((frame.parse().ok()?, erasure))
-}
-
-fn read_end(line: &str) -> Option<u64> {
-    line.strip_prefix("upto ")?.strip_suffix(" ;")?.parse().ok()
+fn read_note(bytes: &[u8]) -> Option<(CompactionNote, &[u8])> {
+    let rest = bytes.strip_prefix(MAGIC)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let (record, after) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let whole = crc32fast::hash(record) == u32::from_be_bytes(*crc);
+    let note = CompactionNote::decode(record).ok().filter(|_| whole)?;
+    Some((note, after))
 }
 
 impl<S: State> Inner<S> {
@@ -199,8 +185,8 @@ impl<S: State> Inner<S> {
     /// Carries out what was erased so far.
     pub(crate) fn compact(&self, settle: usize) -> Result<Compacted, StoreError> {
         let renew = self.renew.as_ref().ok_or(StoreError::NotRenewable)?;
-        let upto = self.journal.next_sequence();
-        let due = self.pending.all();
+        let _one_at_a_time = self.compacting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (upto, due) = self.ordered_so_far()?;
         if due.is_empty() {
             return Ok(Compacted::default());
         }
@@ -208,7 +194,14 @@ impl<S: State> Inner<S> {
         let segments = self.journal.rewrite(&due)?;
         self.frames.forget();
         let fresh = Derived::new((renew.fresh)()?, self.derived().own_hub());
-        let old = self.replace(fresh, settle)?;
+        let old = match self.replace(fresh, settle) {
+            Ok(old) => old,
+            Err(error) => {
+                // It was begun and is of no use: what is in use has to have room.
+                (renew.abandon)()?;
+                return Err(error);
+            }
+        };
         let mut waited = Duration::ZERO;
         while Arc::strong_count(&old) > 1 && waited < READERS_WAIT {
             let moment = Duration::from_millis(5);

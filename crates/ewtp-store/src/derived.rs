@@ -78,11 +78,24 @@ impl<S: State> Derived<S> {
         journal: &Journal,
         settle_bytes: usize,
     ) -> Result<(), StoreError> {
+        self.catch_up_until(journal, settle_bytes, || false)
+    }
+
+    /// The same, unless it is told to end.
+    pub(crate) fn catch_up_until(
+        &self,
+        journal: &Journal,
+        settle_bytes: usize,
+        ends: impl Fn() -> bool,
+    ) -> Result<(), StoreError> {
         let (from, frames) = (self.next()?, journal.next_sequence());
         if from > frames {
             return Err(StoreError::Ahead { applied: from, frames });
         }
         for sequence in from..frames {
+            if ends() {
+                return Err(StoreError::Closing);
+            }
             self.apply(&journal.read(sequence)?)?;
             if self.waits() >= settle_bytes {
                 let changes = self.recent().settle();

@@ -106,6 +106,14 @@ impl StateDirs {
         Ok(())
     }
 
+    /// Removes the newest, if an older one is in use.
+    pub(crate) fn abandon(&self) -> Result<(), StateError> {
+        match self.numbers()?.as_slice() {
+            [.., _, newest] => fs::remove_dir_all(self.of(*newest)).map_err(|e| self.io(e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Removes all: the state is built anew.
     pub(crate) fn remove(&self) -> Result<(), StateError> {
         match fs::remove_dir_all(&self.0) {

@@ -123,10 +123,14 @@ impl Disk for RealDisk {
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn SegmentFile>> {
         let path = self.dir.join(name);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        reserve(&file, bytes)?;
-        file.sync_all()?;
-        self.sync_dir()?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        let made =
+            reserve(&file, bytes).and_then(|()| file.sync_all()).and_then(|()| self.sync_dir());
+        if let Err(error) = made {
+            // An empty segment under that number would hide the frames that go on in the one before it.
+            std::fs::remove_file(path)?;
+            return Err(error);
+        }
         Ok(Box::new(RealFile(file)))
     }
 

@@ -120,7 +120,24 @@ fn heard_at<'a>(read: &'a mut ReadFrame, at: &Locator) -> Option<&'a mut HeardSt
     page.statements.get_mut(place)
 }
 
+/// Kinds of own statements that belong to a case: nothing else is ever erased of what this hub said.
+const OF_CASES: [&str; 9] = [
+    "filing",
+    "decision",
+    "info-request",
+    "info-answer",
+    "event",
+    "invalidation",
+    "adoption",
+    "condition-outcome",
+    "ack",
+];
+
 fn own(statement: &mut OwnStatement, erasure: &Erasure) {
+    let kind = Header::parse(&statement.header).map(|h| h.id.kind);
+    if !kind.is_ok_and(|kind| OF_CASES.contains(&kind.as_str())) {
+        return; // gone already, or nothing that may go
+    }
     // It is over the bytes that were submitted, without a salt: it would confirm a guess.
     statement.submission_digest.clear();
     without_values(&mut statement.warnings);
@@ -148,9 +165,10 @@ fn heard(statement: &mut HeardStatement, erasure: &Erasure) {
     statement.parts.clear();
     statement.warnings.clear();
     if statement.forgotten.is_none() && statement.tombstone.is_empty() {
-        statement.forgotten = Some(forgotten(&statement.header, erasure));
+        let header = std::mem::take(&mut statement.header);
+        statement.forgotten =
+            Some(Forgotten { header: header.clone(), ..forgotten(&header, erasure) });
     }
-    statement.header.clear();
 }
 
 fn without_parts(held: &mut Vec<BlobRef>, gone: &[String]) {
@@ -174,7 +192,9 @@ fn forgotten(header: &[u8], erasure: &Erasure) -> Forgotten {
         kind: id.as_ref().map(|i| i.kind.clone()).unwrap_or_default(),
         subject: id.as_ref().map(|i| i.subject.clone()).unwrap_or_default(),
         number: id.map_or(0, |i| i.number),
-        case_id: erasure.case_id.clone(),
+        // Of what its case has no record of, it has none afterwards.
+        case_id: if erasure.unrecorded { String::new() } else { erasure.case_id.clone() },
+        header: Vec::new(),
         logged_ms: read.and_then(|h| h.time_ms()).unwrap_or_default(),
     }
 }

@@ -74,8 +74,18 @@ pub enum JournalError {
     /// A frame that could not be read back; nothing was written.
     #[error("journal: a frame of {bytes} bytes is larger than can be read back")]
     TooLarge {
-        /// Size of its blobs.
+        /// Size of its blobs or its metadata.
         bytes: usize,
+    },
+    /// An empty segment behind one that goes on past its number: it would hide acknowledged frames.
+    #[error(
+        "journal {segment} is empty, and the segment before it holds frame {holds} already; remove the empty one and start again"
+    )]
+    Stray {
+        /// Segment.
+        segment: String,
+        /// Last frame of the one before.
+        holds: u64,
     },
     /// No such frame.
     #[error("journal: there is no frame {0}")]
@@ -178,6 +188,7 @@ impl Journal {
             segments
                 .insert(first, Segment { name, first, file, offsets: Vec::new(), scanned: false });
         }
+        refuse_stray(&mut segments)?;
         let mut inner = Inner { segments, next: 0, end: 0, poisoned: false };
         if let Some(last) = inner.segments.values_mut().next_back() {
             let mut end = scan_segment(last)?;
@@ -236,9 +247,10 @@ impl Journal {
             }
             (inner.next, inner.end)
         };
-        if blobs.len() > AREA_BYTES_MAX as usize {
+        let bytes = blobs.len().max(frame.encoded_len());
+        if bytes > AREA_BYTES_MAX as usize {
             self.lock().poisoned = false;
-            return Err(JournalError::TooLarge { bytes: blobs.len() });
+            return Err(JournalError::TooLarge { bytes });
         }
         let head = encode(sequence, frame, blobs.len());
         let bytes = (head.len() + blobs.len()) as u64;
@@ -542,6 +554,22 @@ fn scan_segment(segment: &mut Segment) -> Result<u64, JournalError> {
 
 fn next_is_frame(segment: &Segment, at: u64, sequence: u64) -> io::Result<bool> {
     Ok(matches!(scan_at(&*segment.file, at, sequence, false)?, Scan::Frame { .. }))
+}
+
+/// An empty last segment is what begins next; where the one before it goes on past its number, something went wrong.
+fn refuse_stray(segments: &mut BTreeMap<u64, Segment>) -> Result<(), JournalError> {
+    let mut newest = segments.values_mut().rev();
+    let (Some(last), Some(before)) = (newest.next(), newest.next()) else { return Ok(()) };
+    scan_segment(last)?;
+    if !last.offsets.is_empty() {
+        return Ok(());
+    }
+    scan_segment(before)?;
+    let next = before.first + before.offsets.len() as u64;
+    match next > last.first {
+        true => Err(JournalError::Stray { segment: last.name.clone(), holds: next - 1 }),
+        false => Ok(()),
+    }
 }
 
 /// Whether there is a torn tail to cut. Good frames behind a damaged one mean more than a crash, and nothing is cut.

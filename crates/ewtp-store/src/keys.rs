@@ -38,6 +38,10 @@ pub enum Kind {
     Erased = b'x',
     /// What was erased, by the frame that says so.
     Forgetting = b'F',
+    /// Ordinals of the cases with an order of erasure that something may be left of.
+    Ordered = b'O',
+    /// Ordinals of the cases that cite an attachment, by its digest.
+    Cited = b'T',
     /// What was heard and is not honoured, by its commitment: it may be of no case that is known here.
     Refused = b'N',
     /// Digest of a draw key, by the first instant of its period.

@@ -13,6 +13,7 @@ mod compaction;
 mod derived;
 mod directory;
 pub mod disk;
+mod erased;
 mod filter;
 pub mod forgetting;
 mod frames;

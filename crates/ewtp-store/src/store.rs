@@ -9,13 +9,14 @@
 //! or be lost; opening applies the frames that it has not seen.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use ewtp_proto::store::v1::Frame;
 use tokio::sync::oneshot;
 
-use crate::compaction::{Orders, Renew};
+use crate::compaction::{Due, Orders, Renew};
 use crate::derived::Derived;
 use crate::directory::{self, StateDirs};
 use crate::disk::{Disk, RealDisk};
@@ -75,6 +76,9 @@ pub enum StoreError {
         /// Frames in the journal.
         frames: u64,
     },
+    /// The store is closed: what was begun is done at the next start.
+    #[error("the store is closing")]
+    Closing,
     /// A task ended.
     #[error("the store's task ended: {0}")]
     Task(String),
@@ -104,6 +108,10 @@ pub(crate) struct Inner<S> {
     derived: RwLock<Arc<Derived<S>>>,
     /// Held while a frame is applied, and while another state takes the place of this one.
     applying: Mutex<()>,
+    /// Held while a compaction runs.
+    pub(crate) compacting: Mutex<()>,
+    /// The store is to be closed: what can be begun again stops.
+    closing: AtomicBool,
     pub(crate) frames: Frames,
     pub(crate) pending: Pending,
     pub(crate) renew: Option<Renew<S>>,
@@ -145,11 +153,12 @@ impl SledStore {
         let (orders, dirs) = (Orders::open(dir), StateDirs::new(dir));
         orders.carry_out_interrupted(&journal, &dirs)?;
         let state = Packed::open(SledState::open(&dirs.newest()?)?)?;
-        let fresh = dirs.clone();
+        let (fresh, abandoned) = (dirs.clone(), dirs.clone());
         let renew = Renew {
             orders,
             fresh: Box::new(move || Ok(Packed::open(SledState::open(&fresh.next()?)?)?)),
             retire: Box::new(move || Ok(dirs.retire()?)),
+            abandon: Box::new(move || Ok(abandoned.abandon()?)),
         };
         Self::open_whole(journal, state, own_hub, Arc::new(Threads), settle_bytes, Some(renew))
     }
@@ -237,6 +246,8 @@ impl<S: State> JournaledStore<S> {
             journal,
             derived: RwLock::new(Arc::new(derived)),
             applying: Mutex::new(()),
+            compacting: Mutex::new(()),
+            closing: AtomicBool::new(false),
             frames: Frames::default(),
             pending: Pending::default(),
             renew,
@@ -278,7 +289,16 @@ impl<S: State> JournaledStore<S> {
     }
 }
 
+/// So many frames are applied while commits wait.
+const FEW_FRAMES: u64 = 64;
+
 impl<S: State> Inner<S> {
+    /// Orders that are applied, all of them before a frame, and not carried out.
+    pub(crate) fn ordered_so_far(&self) -> Result<(u64, Due), StoreError> {
+        let _none_is_applied = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((self.derived().next()?, self.pending.all()))
+    }
+
     pub(crate) fn derived(&self) -> Arc<Derived<S>> {
         Arc::clone(&self.derived.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -300,8 +320,10 @@ impl<S: State> Inner<S> {
         fresh: Derived<S>,
         settle: usize,
     ) -> Result<Arc<Derived<S>>, StoreError> {
-        // Nearly all of it while frames are committed; the rest while none is applied.
-        fresh.catch_up(&self.journal, settle)?;
+        // Nearly all of it while frames are committed, the little that is left while none is applied.
+        while self.journal.next_sequence() > fresh.next()? + FEW_FRAMES {
+            fresh.catch_up_until(&self.journal, settle, || self.closing.load(Ordering::Relaxed))?;
+        }
         let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         fresh.catch_up(&self.journal, settle)?;
         let mut derived = self.derived.write().unwrap_or_else(PoisonError::into_inner);
@@ -342,7 +364,15 @@ impl<S: State> Store for JournaledStore<S> {
 
     async fn close(&self) -> Result<(), StoreError> {
         self.settle_if_due(1).await?;
-        self.settled().await
+        self.settled().await?;
+        // Nobody else may open the directory while a compaction is at work on it.
+        self.inner.closing.store(true, Ordering::Relaxed);
+        let inner = Arc::clone(&self.inner);
+        let ended: Step = Box::new(move || {
+            drop(inner.compacting.lock().unwrap_or_else(PoisonError::into_inner));
+            Ok(())
+        });
+        self.steps.run(vec![ended]).await
     }
 
     async fn compact(&self) -> Result<Compacted, StoreError> {

@@ -9,11 +9,11 @@ use ewtp_log::tree::{Frontier, compact_range, consistency_plan, inclusion_plan, 
 use ewtp_log::{Hash, TreeSize, tile};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
-    OwnStatement, StoredDrawKey, StoredRefusal, StoredRuleset,
+    OwnStatement, StoredDrawKey, StoredRuleset,
 };
 use ewtp_proto::{Message, v1};
 
-use crate::apply::{identity_key, lrn_row, refused_row, short};
+use crate::apply::{identity_key, lrn_row, short};
 use crate::forgetting::{own_entry, tombstone};
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE, last_number};
@@ -199,10 +199,14 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn lrn(&self, key: &[u8], digest: &[u8]) -> Result<Option<(u64, bool)>, StoreError> {
         let value = self.0.get(&lrn_row(key)).await?;
-        Ok(value.and_then(|v| {
+        let first = value.and_then(|v| {
             let (index, held) = v.split_first_chunk::<8>()?;
             Some((u64::from_be_bytes(*index), held == short(digest)))
-        }))
+        });
+        let Some((index, same)) = first else { return Ok(None) };
+        // What was erased is as if it had not been said.
+        let gone = self.own(index).await?.is_some_and(|s| s.tombstone.is_some());
+        Ok((!gone).then_some((index, same)))
     }
 
     /// Lane number of the first statement of a peer under an identity.
@@ -215,14 +219,6 @@ impl<S: Store + ?Sized> Views<'_, S> {
         id: &StatementId,
     ) -> Result<Option<u64>, StoreError> {
         Ok(self.0.get(&identity_key(peer, id)).await?.and_then(|value| last_number(&value)))
-    }
-
-    /// Where something stands that is not honoured here, by its commitment.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn refusal(&self, commitment: &[u8]) -> Result<Option<StoredRefusal>, StoreError> {
-        self.load(refused_row(commitment)).await
     }
 
     /// All accounts.
@@ -247,24 +243,6 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn rulesets(&self) -> Result<Vec<StoredRuleset>, StoreError> {
         self.load_all(Key::new(Kind::Ruleset)).await
-    }
-
-    /// Digests of attachments that were erased.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn erased(&self) -> Result<Vec<[u8; 32]>, StoreError> {
-        let prefix = Key::new(Kind::Erased);
-        let rows = self.0.scan(&prefix.clone().finish(), &prefix.end(), usize::MAX).await?;
-        Ok(rows.iter().filter_map(|(key, _)| key.get(1..)?.try_into().ok()).collect())
-    }
-
-    /// Whether an attachment was erased.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn is_erased(&self, digest: &[u8; 32]) -> Result<bool, StoreError> {
-        Ok(self.0.get(&Key::new(Kind::Erased).bytes(digest).finish()).await?.is_some())
     }
 
     /// Digests of draw keys, by period.
@@ -407,6 +385,19 @@ impl<S: Store + ?Sized> Views<'_, S> {
             warnings: s.warnings.clone(),
             received_ms: read.frame.time_ms,
         }))
+    }
+
+    /// Header that is kept of what a peer said and was erased here.
+    pub(crate) async fn forgotten_header(
+        &self,
+        at: &Locator,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let prefix = Key::new(Kind::HeardFrame).text(&at.peer).number(at.generation);
+        let Some(read) = self.frame_of(prefix, at.number).await? else { return Ok(None) };
+        let pages = read.frame.heard.iter().filter(|p| p.peer == at.peer);
+        let mut numbered = pages.flat_map(|p| (p.first..).zip(&p.statements));
+        let found = numbered.find(|(n, _)| *n == at.number).and_then(|(_, s)| s.forgotten.as_ref());
+        Ok(found.map(|f| f.header.clone()))
     }
 
     /// Hash of a perfect subtree of a tree, from its tile.

@@ -19,6 +19,8 @@ use crate::route::crosses_one_territory;
 pub const ITEMS_MAX: usize = 999;
 /// Most containers in a filing: each is a name by which events select its case.
 pub const CONTAINERS_MAX: usize = 100;
+/// Longest name of a retention class, bytes.
+pub const RETENTION_CLASS_BYTES_MAX: usize = 64;
 /// Longest name or description, characters.
 pub const TEXT_CHARS_MAX: usize = 512;
 
@@ -269,6 +271,13 @@ impl Check<'_> {
             |m| TRANSPORT_MODES.contains(&m),
             mode,
         );
+        let class = Say {
+            code: "retention-class",
+            allowed: "at most 64 bytes",
+            fix: "use the class's short name",
+        };
+        let short = |c: &str| c.len() <= RETENTION_CLASS_BYTES_MAX;
+        self.optional("core.retention_class", &core.retention_class, short, class);
         let day = Say { code: "date", allowed: "a day as YYYY-MM-DD", fix: "correct the day" };
         self.optional("core.departure_date", &core.departure_date, day_syntax, day);
         self.locode("core.port_of_discharge", &core.port_of_discharge);

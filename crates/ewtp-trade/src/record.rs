@@ -5,8 +5,8 @@
 
 use ewtp_proto::store::v1::{
     AdoptionRecord, AnswerRecord, CaseRecord, DecisionRecord, ErasureRecord, EventRecord,
-    FilingRecord, InvalidationRecord, KeepingRecord, OutcomeRecord, RequestRecord, RouteRecord,
-    Stands,
+    FilingRecord, InvalidationRecord, KeepingRecord, OrderRecord, OutcomeRecord, RequestRecord,
+    RouteRecord, Stands,
 };
 use ewtp_proto::{Message, v1};
 
@@ -125,7 +125,15 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
             outcome: core.outcome,
         }),
         // What is erased of statements here stands in the frame: it depends on this hub's rules too.
-        Fact::Erasure(core) if core.digest.is_empty() => {}
+        Fact::Erasure(core) if core.digest.is_empty() => {
+            case.orders.push(OrderRecord {
+                stands: Some(stands),
+                reason: core.reason,
+                named: core.statements,
+                whole_case: core.whole_case,
+                parts: core.parts,
+            });
+        }
         Fact::Erasure(core) => case.erasures.push(ErasureRecord {
             stands: Some(stands),
             digest: core.digest,

@@ -106,14 +106,18 @@ pub fn ordered(
         }
     }
     let all = goes.len() == held.parts.len();
-    let whole = wanted.is_empty() || wanted.iter().any(|p| p == "core");
-    let goes = match all && whole {
-        true => Some(Goes::Whole),
-        false => {
-            goes.retain(|p| p != "core");
-            (!goes.is_empty()).then_some(Goes::Parts(goes))
+    let asked_for_core = wanted.is_empty() || wanted.iter().any(|p| p == "core");
+    if all && asked_for_core {
+        return (Some(Goes::Whole), kept);
+    }
+    // What remains has to be readable: the core goes last.
+    if let Some(at) = goes.iter().position(|p| p == "core") {
+        goes.remove(at);
+        if let Some((_, longest)) = kept.iter().max_by_key(|(_, k)| k.until_ms) {
+            kept.push(("core".to_owned(), longest.clone()));
         }
-    };
+    }
+    let goes = (!goes.is_empty()).then_some(Goes::Parts(goes));
     (goes, kept)
 }
 
@@ -177,7 +181,8 @@ mod tests {
         let rules = [rule("UCC-51", &["value"], &[], 1000)];
         let (goes, kept) = ordered(&rules, &held(), &[], 200);
         assert_eq!(goes, Some(Goes::Parts(vec!["parties".into()])));
-        assert_eq!(kept[0].0, "value");
+        let parts: Vec<&str> = kept.iter().map(|(part, _)| part.as_str()).collect();
+        assert_eq!(parts, ["value", "core"], "the core stays as long as it is needed");
         assert_eq!((kept[0].1.rule.as_str(), kept[0].1.until_ms), ("UCC-51", 1100));
         assert_eq!(ordered(&rules, &held(), &[], 1100), (Some(Goes::Whole), Vec::new()));
         let wanted = ["parties".to_owned()];

@@ -12,6 +12,7 @@ use ewtp_trade::act::{self, Act};
 use ewtp_trade::case;
 use ewtp_trade::check_filing;
 use ewtp_trade::finding::{Say, finding};
+use ewtp_trade::forget::erased_numbers;
 use v1::FilingType;
 
 use crate::casebook::filing_of;
@@ -178,7 +179,8 @@ fn adoption(
         a.filing_id == advance.filing_id
             && case::hub(a.stands.as_ref()) == shared.identity.hub.as_str()
     });
-    let number = before.count() as u64 + 1;
+    let erased = erased_numbers(case, "adoption", &advance.filing_id).count();
+    let number = (before.count() + erased) as u64 + 1;
     let internal = v1::FilingInternal { account: account.id.clone(), ..Default::default() };
     let mut statement = NewStatement::new("adoption", &advance.filing_id, number)?
         .part("core", &core)?

@@ -6,6 +6,7 @@ use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::case;
 use ewtp_trade::finding::Say;
+use ewtp_trade::forget::erased_numbers;
 
 use super::{Done, log_in, refuse, refused, stands_at, unknown_case};
 use crate::attachments::missing;
@@ -111,7 +112,8 @@ pub async fn answer(
         request: stands.commitment.clone(),
     };
     let mine = |a: &&AnswerRecord| case::hub(a.stands.as_ref()) == shared.identity.hub.as_str();
-    let number = case.answers.iter().filter(mine).count() as u64 + 1;
+    let erased = erased_numbers(&case, "info-answer", &open.filing_id).count();
+    let number = (case.answers.iter().filter(mine).count() + erased) as u64 + 1;
     let mut statement = NewStatement::new("info-answer", &open.filing_id, number)?
         .part("core", &core)?
         .part(

@@ -8,6 +8,7 @@ use ewtp_store::Views;
 use ewtp_trade::act::Act;
 use ewtp_trade::case;
 use ewtp_trade::finding::Say;
+use ewtp_trade::forget::erased_numbers;
 use v1::{ConditionOutcome, DecisionCode, DecisionSource, Effect};
 
 use super::{Done, begin, log_in, refuse, unknown_case, untimely};
@@ -307,7 +308,8 @@ pub async fn ask(
         r.filing_id == filing.filing_id && case::hub(r.stands.as_ref()) == me
     };
     let asked = case.requests.iter().filter(mine);
-    let (count, round) = asked.fold((1, 1), |(count, round), r| {
+    let erased = erased_numbers(&case, "info-request", &filing.filing_id).count() as u64;
+    let (count, round) = asked.fold((1 + erased, 1), |(count, round), r| {
         (count + 1, round + usize::from(r.filing_version == filing.version))
     });
     let mut trader = v1::InfoRequestTrader { questions: request.questions.clone() };
@@ -386,11 +388,12 @@ pub async fn settle(
     let decision = Hash::from_slice(&request.decision).unwrap_or(Hash::EMPTY_ROOT);
     let subject = format!("{}/{id}", &decision.to_hex()[..24]);
     let internal = v1::DecisionInternal { identity: account.id.clone(), ..Default::default() };
-    let mut statement =
-        NewStatement::new("condition-outcome", &subject, before.count() as u64 + 1)?
-            .part("core", &core)?
-            .part("authority", &v1::DecisionAuthority::default())?
-            .part("internal", &internal)?;
+    let erased = erased_numbers(&case, "condition-outcome", &subject).count();
+    let number = (before.count() + erased) as u64 + 1;
+    let mut statement = NewStatement::new("condition-outcome", &subject, number)?
+        .part("core", &core)?
+        .part("authority", &v1::DecisionAuthority::default())?
+        .part("internal", &internal)?;
     statement.refs.push(decision);
     statement.audience = shared.shown_to(&shared.hubs_of(&case), "condition-outcome");
     let draft = Draft {

@@ -5,7 +5,7 @@ use ewtp_trade::finding::{Say, finding};
 
 use super::{Done, begin, is_code, log, refuse, refused};
 use crate::attachments;
-use crate::forgetting::{self, Asked};
+use crate::forgetting::{self, Asked, Found};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
 
@@ -33,10 +33,10 @@ pub async fn erase(
         true => Vec::new(),
         false => shared.config.retention.rules(),
     };
-    let asked = Asked::Ordered { parts: &request.parts, reason: &request.reason };
+    let meant = |_: &Found| Some(Asked::Ordered { parts: &request.parts, reason: &request.reason });
     let found = forgetting::found(&*shared.store, &case).await?;
     let now_ms = shared.clock.now_ms();
-    let mut going = forgetting::plan(&*shared.store, &rules, &case, &found, asked, now_ms).await?;
+    let mut going = forgetting::plan(&*shared.store, &rules, &case, &found, meant, now_ms).await?;
     let kept = std::mem::take(&mut going.kept);
     if going.erases.is_empty() {
         return Ok(answer(nothing(&case.case_id, &kept)));
@@ -84,6 +84,13 @@ fn misread(request: &v1::EraseCaseRequest) -> Option<Done> {
         wrong.push(finding("parts", &request.parts.join(","), say));
     }
     (!wrong.is_empty()).then(|| refused(wrong))
+}
+
+/// Part names as an order may have them.
+pub(crate) fn are_parts(names: &[String]) -> bool {
+    let symbol = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let name = |n: &String| (1..=32).contains(&n.len()) && n.bytes().all(symbol);
+    names.len() <= PARTS_MAX && names.iter().all(name)
 }
 
 fn nothing(case_id: &str, kept: &[v1::Kept]) -> Done {

@@ -8,7 +8,7 @@ use ewtp_proto::v1::trade_service_server::TradeService;
 use ewtp_store::{Views, Whose};
 use ewtp_trade::attachment;
 use ewtp_trade::case::hub;
-use ewtp_trade::forget::said_in;
+use ewtp_trade::forget::{SaidIn, said_in};
 use futures_util::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -259,7 +259,7 @@ impl TradeService for Trade {
             return self.ruleset_receipt(&request, viewer, own_chain).await;
         }
         let record = self.record(&account, &request.case_id).await?;
-        let at = locate(&record, &request.commitment)
+        let at = locate(&record, &request.commitment, viewer)
             .ok_or_else(|| Status::not_found("the case holds no statement with that commitment"))?;
         let gone = |f: &ForgottenRecord| {
             f.parts.is_empty()
@@ -519,8 +519,10 @@ fn other_hub(record: &CaseRecord, shared: &Shared) -> ewtp_log::HubId {
     other.unwrap_or_else(|| shared.identity.hub.clone())
 }
 
-fn locate(record: &CaseRecord, commitment: &[u8]) -> Option<Locator> {
-    let said = said_in(record).into_iter().map(|s| s.stands);
+fn locate(record: &CaseRecord, commitment: &[u8], viewer: Viewer) -> Option<Locator> {
+    // What is not honoured, and what is said of it, is between the two hubs.
+    let shown = |s: &SaidIn| viewer == Viewer::Agency || !["refused", "ack"].contains(&s.kind);
+    let said = said_in(record).into_iter().filter(shown).map(|s| s.stands);
     let others = record.events.iter().map(|e| &e.stands);
     let others = others.chain(record.erasures.iter().map(|e| &e.stands));
     let others = others.chain(record.forgotten.iter().map(|f| &f.stands));

@@ -67,6 +67,9 @@ impl<C: Cells> Apply<'_, C> {
             for digest in &erasure.attachments {
                 self.cells.write(Key::new(Kind::Erased).bytes(digest).finish(), Vec::new());
             }
+            if erasure.unrecorded {
+                continue;
+            }
             let id = erasure.case_id.as_str();
             if !touched.contains_key(id)
                 && let Some(case) = self.case(id)?
@@ -90,11 +93,18 @@ impl<C: Cells> Apply<'_, C> {
                 erased_ms: read.frame.time_ms,
                 countries: erasure.countries.clone(),
                 classes: erasure.classes.clone(),
+                subject: erasure.subject.clone(),
+                number: erasure.number,
             };
             forget::forget(case, at, &erasure.parts);
             forget::note(case, record);
         }
-        touched.into_values().for_each(|case| self.put_case(case));
+        for case in touched.into_values() {
+            if forget::is_forgotten(&case) {
+                self.cells.erase(Key::new(Kind::Ordered).number(case.ordinal).finish());
+            }
+            self.put_case(case);
+        }
         Ok(())
     }
 }

@@ -74,6 +74,9 @@ fn order(sequence: u64, index: u64) -> Frame {
         case_id: case_id(index),
         reason: "ORDER-1".into(),
         by: "KE".into(),
+        kind: "filing".into(),
+        subject: case_id(index),
+        number: 1,
         ..Default::default()
     };
     Frame { sequence, erasures: vec![erasure], ..Default::default() }
@@ -196,14 +199,36 @@ async fn a_compaction_that_was_interrupted_or_lost_with_a_restored_copy_is_carri
     assert_eq!(restored.next_sequence(), 60);
     assert_eq!(entries(&restored).await.len(), 120);
     assert_eq!(restored.check(tempdir().unwrap().path()).unwrap(), Vec::<String>::new());
-    // A list whose last lines were torn says nothing.
-    let list = std::fs::read_to_string(dir.path().join("forgotten")).unwrap();
-    let torn = list.replace("upto 61 ;\n", "") + "22 - 0 44 KE-CASE000000044 ";
-    std::fs::write(copied.path().join("forgotten"), torn).unwrap();
+    // A note whose end was torn says nothing, nor does one that is damaged; what follows it counts.
+    let list = std::fs::read(dir.path().join("forgotten")).unwrap();
+    let damaged = [&list[..list.len() - 1], &list[..40]].concat();
+    std::fs::write(copied.path().join("forgotten"), damaged).unwrap();
     std::fs::remove_file(copied.path().join("compacted")).unwrap();
     drop(restored);
-    let torn = open(copied.path());
-    assert!(Views(&torn).own(44).await.unwrap().unwrap().tombstone.is_none());
+    drop(open(copied.path()));
+    assert!(!copied.path().join("compacted").exists());
+}
+
+#[test]
+fn an_empty_segment_that_would_hide_frames_is_refused_and_not_used() {
+    let dir = tempdir().unwrap();
+    let journal = dir.path().join("journal");
+    let make = || {
+        ewtp_store::Journal::open(Arc::new(RealDisk::new(&journal).unwrap()), 1 << 20).map(|j| {
+            for _ in 0..3 {
+                let (frame, blobs) = filing(j.next_sequence());
+                j.append(&frame, &blobs).unwrap();
+            }
+            j.next_sequence()
+        })
+    };
+    assert_eq!(make().unwrap(), 3);
+    // What a compaction left that found no room, before it cleaned up behind itself.
+    std::fs::write(journal.join("00000000000000000001.seg"), [0; 64]).unwrap();
+    let refused = make().unwrap_err().to_string();
+    assert!(refused.contains("remove the empty one"), "{refused}");
+    std::fs::remove_file(journal.join("00000000000000000001.seg")).unwrap();
+    assert_eq!(make().unwrap(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

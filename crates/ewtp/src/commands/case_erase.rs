@@ -72,14 +72,12 @@ pub(crate) async fn run(
 /// What a rule keeps, in words.
 fn kept(kept: &v1::Kept) -> String {
     let at = kept.statement.clone().unwrap_or_default();
-    format!(
-        "{} of {} log entry {}, by {} until {}",
-        kept.parts.join(", "),
-        at.hub,
-        at.log_index,
-        kept.rule,
-        instant(kept.until_ms)
-    )
+    let until = match kept.until_ms {
+        0 => "until its business is over".to_owned(),
+        ms => format!("until {}", instant(ms)),
+    };
+    let parts = kept.parts.join(", ");
+    format!("{parts} of {} log entry {}, by {} {until}", at.hub, at.log_index, kept.rule)
 }
 
 /// What was erased in a case, and what others keep of it.

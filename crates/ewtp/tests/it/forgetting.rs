@@ -271,6 +271,8 @@ async fn of_an_erased_case_nothing_is_found_at_any_hub_and_all_else_verifies() {
         hub.process.start().unwrap();
     }
 
+    // While the case is open the destination ends nothing at another hub's word; it is withdrawn.
+    withdraw(&ke, &be, &erased).await;
     // The order.
     let order = ["case", "erase", &erased, "--reason", "COURT-2026-117"];
     let ordered = ke.run("officer", &order);
@@ -350,6 +352,14 @@ async fn of_an_erased_case_nothing_is_found_at_any_hub_and_all_else_verifies() {
     }
 }
 
+/// The platform withdraws its filing; both hubs know it then.
+async fn withdraw(ke: &Hub, be: &Hub, id: &str) {
+    ke.json("platform", &["invalidate", id, "--reason", "ORDER-CANCELLED"]);
+    for hub in [ke, be] {
+        shows(hub, "officer", id, CaseState::Invalidated).await;
+    }
+}
+
 /// Two hubs that know each other, with these retention rules.
 fn with_rules(dir: &Path, rules: [&str; 2]) -> (Hub, Hub) {
     let hubs = [("KE", rules[0]), ("BE", rules[1])].map(|(id, rules)| {
@@ -375,8 +385,17 @@ async fn a_hub_that_has_to_keep_something_says_by_which_rule_until_when_and_an_o
     let filed = file(&mut ke.trade("platform").await, advance("KEEP-1", "KE", "BE")).await;
     let id = filed.case_id.as_str();
     shows(&ke, "officer", id, CaseState::Cleared).await;
-    // Parts alone: the header stays, and says what is gone.
+    // Parts alone: the header stays, and says what is gone. Belgium keeps them as long as the case is open, and says so.
     ke.json("officer", &["case", "erase", id, "--reason", "GDPR-17", "--part", "parties"]);
+    until("Belgium's answer", || async {
+        let case = case(&ke, "officer", id).await?;
+        let kept = case.kept.first()?.kept.first()?.clone();
+        (kept.rule == "OPEN-CASE" && kept.until_ms == 0).then_some(())
+    })
+    .await;
+    let held = case(&be, "officer", id).await.unwrap();
+    assert!(held.filings[0].withheld_parts.iter().all(|p| p != "parties"));
+    withdraw(&ke, &be, id).await;
     for hub in [&ke, &be] {
         until("parties to go", || async {
             let case = case(hub, "officer", id).await?;
@@ -389,17 +408,20 @@ async fn a_hub_that_has_to_keep_something_says_by_which_rule_until_when_and_an_o
     // All of it: Belgium keeps the value, and says so.
     ke.json("officer", &["case", "erase", id, "--reason", "GDPR-17"]);
     let told = until("Belgium's answer", || async {
-        case(&ke, "officer", id).await.filter(|c| !c.kept.is_empty())
+        let case = case(&ke, "officer", id).await?;
+        let rule = |k: &v1::CaseKept| k.kept.iter().any(|k| k.rule == "UCC-51");
+        case.kept.iter().any(rule).then_some(case)
     })
     .await;
-    let kept = &told.kept[0].kept[0];
-    assert_eq!((told.kept[0].hub.as_str(), kept.rule.as_str()), ("BE", "UCC-51"));
-    assert_eq!(kept.parts, ["value"]);
+    let answer = told.kept.iter().find(|k| k.kept.iter().any(|k| k.rule == "UCC-51")).unwrap();
+    let kept = &answer.kept[0];
+    assert_eq!((answer.hub.as_str(), kept.rule.as_str()), ("BE", "UCC-51"));
+    assert_eq!(kept.parts, ["value", "core"], "the core stays as long as something does");
     let years = (kept.until_ms - told.created_ms) / 86_400_000;
     assert!((1094..=1095).contains(&years), "{years}");
     let shown = ke.run("officer", &["case", "show", id]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("BE keeps value of KE log entry"), "{shown}");
+    assert!(shown.contains("BE keeps value, core of KE log entry"), "{shown}");
     let there = case(&be, "officer", id).await.unwrap();
     let filing = there.filings[0].filing.as_ref().unwrap();
     assert!(filing.value.is_some() && filing.goods.is_none() && filing.core.is_some());
@@ -427,6 +449,8 @@ async fn what_no_rule_keeps_any_more_goes_by_itself_at_both_hubs() {
     let mut trade = ke.trade("platform").await;
     let (to_be, home) = (advance("DUE-1", "KE", "BE"), advance("DUE-2", "KE", "KE"));
     let (to_be, home) = (file(&mut trade, to_be).await, file(&mut trade, home).await);
+    shows(&ke, "officer", &to_be.case_id, CaseState::Cleared).await;
+    withdraw(&ke, &be, &to_be.case_id).await;
     for hub in [&ke, &be] {
         let gone = until("the end of retention", || async {
             case(hub, "officer", &to_be.case_id).await.filter(|c| !c.erased.is_empty())

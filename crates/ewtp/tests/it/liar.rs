@@ -215,6 +215,24 @@ async fn a_peer_erases_and_moves_nothing_that_it_has_no_part_in() {
     scene.log.say_core("erasure", "own-case", &erasure("KE-BBBBBBBBBBB01"));
     scene.log.say_core("erasure", "their-case", &erasure(&home.case_id));
     scene.log.say_core("erasure", "no-case", &erasure("SG-BBBBBBBBBBBBB"));
+    // Nor does it end what others said: of a case that it has no part in, or of one that isn't there.
+    let whole = |case_id: &str| v1::ErasureCore {
+        case_id: case_id.into(),
+        reason: "ORDER-2".into(),
+        statements: vec![v1::ErasedStatement {
+            statement: Some(v1::StatementRef {
+                hub: "KE".into(),
+                commitment: vec![7; 32],
+                log_index: 1,
+            }),
+            parts: Vec::new(),
+        }],
+        whole_case: true,
+        ..Default::default()
+    };
+    scene.log.say_core("erasure", "KE-FFFFFFFFFFFF1", &whole(&home.case_id));
+    scene.log.say_core("erasure", "KE-FFFFFFFFFFFF2", &whole("SG-BBBBBBBBBBBBB"));
+    scene.log.say_core("erasure", "KE-FFFFFFFFFFFF3", &whole("X * ;\n17 - 0 1 - * ;\nupto 99 ;"));
     let by = v1::event_selector::By::Conveyance("SN-1".into());
     let held = v1::EventCore {
         code: v1::EventCode::Held as i32,
@@ -227,13 +245,14 @@ async fn a_peer_erases_and_moves_nothing_that_it_has_no_part_in() {
     let scene = &scene;
     until(
         "all of it to be heard",
-        || async move { (scene.be.status().await.heard == 5).then_some(()) },
+        || async move { (scene.be.status().await.heard == 8).then_some(()) },
     )
     .await;
     let request = v1::GetCaseRequest { case_id: home.case_id.clone() };
     let case = trade.get_case(request).await.unwrap().into_inner().case.unwrap();
     assert!(case.events.is_empty(), "{:?}", case.events);
     assert_eq!(case.attachments[0].erased, "");
+    assert!(case.erased.is_empty() && case.filings[0].filing.as_ref().unwrap().core.is_some());
     let request = v1::FetchAttachmentRequest {
         case_id: home.case_id,
         digest: cited.digest.clone(),

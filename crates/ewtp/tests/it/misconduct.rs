@@ -304,7 +304,7 @@ async fn a_peer_that_was_removed_comes_back_with_a_new_identity_and_the_hub_star
     let dir = tempfile::tempdir().unwrap();
     let mut be = watchful(dir.path(), "BE", "");
     Identity::new(dir.path()).pinned_by(&be);
-    be.json("operator", &["peer", "remove", "KE"]);
+    be.json("operator", &["peer", "remove", "KE", "--reason", "it begins anew"]);
     // Same hub, same log, other descriptor: nothing joins the two.
     let again = Identity::new(dir.path());
     again.pinned_by(&be);
