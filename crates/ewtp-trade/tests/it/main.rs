@@ -4,6 +4,7 @@
 mod cases;
 mod crossings;
 mod filings;
+mod forgetting;
 mod quantities;
 mod routes;
 mod selectors;

@@ -312,3 +312,34 @@ async fn a_peer_that_was_removed_comes_back_with_a_new_identity_and_the_hub_star
     be.process.start().unwrap();
     assert_eq!(peer(&be, "KE")["state"], "active");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_had_its_first_statement_erased_is_convicted_by_the_second_all_the_same() {
+    let stage = stage().await;
+    let mut log = Log::new(stage.liar.fingerprint);
+    // Not honoured, so that it is of no open case and goes at once.
+    log.say(1, |core| core.items.clear());
+    stage.to_be.show(log.page(&stage.to_be.to), &log);
+    heard(&stage.be, 1).await;
+    let (index, header, _) = log.lane[0].clone();
+    let core = v1::ErasureCore {
+        case_id: "KE-BBBBBBBBBBB01".into(),
+        reason: "ORDER-1".into(),
+        statements: vec![v1::ErasedStatement {
+            statement: Some(v1::StatementRef {
+                hub: "KE".into(),
+                commitment: ewtp_log::statement::commitment(&header).0.to_vec(),
+                log_index: index.0,
+            }),
+            parts: Vec::new(),
+        }],
+        ..Default::default()
+    };
+    log.say_core("erasure", "KE-FFFFFFFFFFFF1", &core);
+    stage.to_be.show(log.page_from(&stage.to_be.to, 1, 3), &log);
+    heard(&stage.be, 2).await;
+    log.say_again(1);
+    stage.to_be.show(log.page_from(&stage.to_be.to, 2, 5), &log);
+    heard(&stage.be, 3).await;
+    caught(&stage, &stage.be, "identity").await;
+}
