@@ -158,7 +158,7 @@ impl Casebook<'_> {
             needs: needs(record).into_iter().map(need).collect(),
             not_honoured: record.refusals.iter().map(refusal).collect(),
             erased: record.forgotten.iter().map(erased).collect(),
-            kept: record.keepings.iter().map(kept).collect(),
+            kept: self.kept(record),
             standings: standings(self.shared, record),
             ..Default::default()
         };
@@ -199,6 +199,18 @@ impl Casebook<'_> {
         self.acts(record, &mut out).await?;
         out.attachments = attachments::shown(self.shared, self.account, record).await?;
         Ok(out)
+    }
+
+    /// What each other hub keeps, by its newest answer.
+    fn kept(&self, record: &CaseRecord) -> Vec<v1::CaseKept> {
+        let me = self.shared.identity.hub.as_str();
+        let at = |k: &KeepingRecord| k.stands.as_ref().map_or(0, |s| s.logged_ms);
+        let newest = |k: &&KeepingRecord| {
+            let by = hub(k.stands.as_ref());
+            let same = record.keepings.iter().filter(|o| hub(o.stands.as_ref()) == by);
+            by != me && !k.kept.is_empty() && same.map(at).max() == Some(at(k))
+        };
+        record.keepings.iter().filter(newest).map(kept).collect()
     }
 
     /// Adoptions and withdrawals.

@@ -33,8 +33,8 @@ const OPEN_CASE: &str = "OPEN-CASE";
 pub(crate) enum Asked<'a> {
     /// What no rule keeps any more.
     Due,
-    /// Nothing, while the business of the case is open.
-    Kept,
+    /// Nothing of these parts, while the business of the case is open.
+    Kept(&'a [String]),
     /// These parts, or all, as far as no rule keeps them.
     Ordered {
         /// Part names; empty for all.
@@ -210,12 +210,11 @@ pub(crate) async fn plan<'a>(
         let goes = match meant(one) {
             None => None,
             Some(Asked::Due) => retention::due(rules, &held, now_ms),
-            Some(Asked::Kept) => {
+            Some(Asked::Kept(parts)) => {
                 let keeps = retention::Keeps { rule: OPEN_CASE.to_owned(), until_ms: 0 };
-                going.keep(
-                    &one.stands,
-                    held.parts.iter().map(|p| (p.clone(), keeps.clone())).collect(),
-                );
+                let asked = |p: &&String| parts.is_empty() || parts.contains(p);
+                let kept = held.parts.iter().filter(asked).map(|p| (p.clone(), keeps.clone()));
+                going.keep(&one.stands, kept.collect());
                 None
             }
             Some(Asked::Ordered { parts, reason }) => {
@@ -231,6 +230,17 @@ pub(crate) async fn plan<'a>(
         if !whole {
             held_back.extend(filing);
         }
+        // What says where a filing stands stays as long as one does: without its withdrawal it would be alive again.
+        let goes = match goes {
+            Some((Goes::Whole, reason))
+                if filing.is_none() && !held_back.is_empty() && !one.unrecorded =>
+            {
+                let rest: Vec<String> =
+                    held.parts.iter().filter(|p| *p != "core").cloned().collect();
+                (!rest.is_empty()).then_some((Goes::Parts(rest), reason))
+            }
+            goes => goes,
+        };
         let Some((goes, reason)) = goes.filter(|_| !too_early) else {
             stays.extend(cited);
             continue;
@@ -320,6 +330,17 @@ impl Going {
     }
 }
 
+/// How far an erasure that this hub says reaches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reach<'a> {
+    /// What it names.
+    Named,
+    /// These parts of all statements of the case, or all of it: an order.
+    Case(&'a [String]),
+    /// The same, at another hub's order.
+    Follows(&'a [String]),
+}
+
 /// The draft by which it goes: said to all that were told anything in the case.
 ///
 /// # Errors
@@ -328,7 +349,7 @@ pub(crate) fn draft(
     shared: &Shared,
     case: &CaseRecord,
     going: Going,
-    whole_case: Option<&[String]>,
+    reach: Reach<'_>,
     identity: &str,
 ) -> Result<Draft, getrandom::Error> {
     let mut draft = Draft {
@@ -344,8 +365,12 @@ pub(crate) fn draft(
                 digest: Vec::new(),
                 reason: reason.clone(),
                 statements: named.to_vec(),
-                whole_case: whole_case.is_some(),
-                parts: whole_case.unwrap_or_default().to_vec(),
+                whole_case: !matches!(reach, Reach::Named),
+                parts: match reach {
+                    Reach::Named => Vec::new(),
+                    Reach::Case(parts) | Reach::Follows(parts) => parts.to_vec(),
+                },
+                follows: matches!(reach, Reach::Follows(_)),
             };
             let internal =
                 v1::DecisionInternal { identity: identity.to_owned(), ..Default::default() };
@@ -482,7 +507,7 @@ pub(crate) async fn ordered_by(
         };
         match over || one.unrecorded {
             true => Some(Asked::Ordered { parts, reason: &order.reason }),
-            false => Some(Asked::Kept),
+            false => Some(Asked::Kept(parts)),
         }
     };
     let mut going = plan(store, &rules, &case, &all, meant, now_ms).await?;
@@ -495,13 +520,21 @@ pub(crate) async fn ordered_by(
     }
     going.named.retain(|_, named| !named.is_empty());
     let kept = std::mem::take(&mut going.kept);
-    let whole = order.whole_case.then_some(order.parts.as_slice());
-    let mut draft = draft(shared, &case, going, whole, "")?;
+    let reach = match order.whole_case {
+        true => Reach::Follows(&order.parts),
+        false => Reach::Named,
+    };
+    let mut draft = draft(shared, &case, going, reach, "")?;
     let answered = answered(&case, order);
     if known && !kept.is_empty() && !answered {
         for kept in kept.chunks(NAMED_MAX) {
             draft.statements.push(keeping(&case, order, kept)?);
         }
+    }
+    if known && answered && !draft.erases.is_empty() {
+        // What was kept went, or some of it: the hub that asked hears what is left.
+        let left = kept.get(..NAMED_MAX.min(kept.len())).unwrap_or_default();
+        draft.statements.push(keeping(&case, order, left)?);
     }
     if draft.erases.is_empty() {
         draft.revisions.clear();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attachments;
 use crate::draft::{Draft, DraftError};
-use crate::forgetting::{Asked, Found, Order, OrderError, draft, found, ordered_by, plan};
+use crate::forgetting::{Asked, Found, Order, OrderError, Reach, draft, found, ordered_by, plan};
 use crate::shared::Shared;
 
 /// Cases looked at in one go.
@@ -101,7 +101,9 @@ async fn sweep(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), Ord
             if going.erases.is_empty() {
                 continue;
             }
-            if let Err(error) = carry_out(shared, draft(shared, case, going, None, "")?).await {
+            if let Err(error) =
+                carry_out(shared, draft(shared, case, going, Reach::Named, "")?).await
+            {
                 tracing::warn!(case = %case.case_id, %error, "what is due can't be erased now");
                 failed = Err(error);
             }
@@ -141,14 +143,14 @@ async fn own_order(
     case: &CaseRecord,
     order: &OrderRecord,
 ) -> Result<Draft, OrderError> {
-    if !order.whole_case {
-        return Ok(Draft::default()); // a rule's: the rule comes back to it
+    if !order.whole_case || order.follows {
+        return Ok(Draft::default()); // a rule's, or a peer's: these are come back to by themselves
     }
     let (rules, now_ms) = (shared.config.retention.rules(), shared.clock.now_ms());
     let held = found(&*shared.store, case).await?;
     let meant = |_: &Found| Some(Asked::Ordered { parts: &order.parts, reason: &order.reason });
     let going = plan(&*shared.store, &rules, case, &held, meant, now_ms).await?;
-    Ok(draft(shared, case, going, Some(&order.parts), "")?)
+    Ok(draft(shared, case, going, Reach::Case(&order.parts), "")?)
 }
 
 async fn carry_out(shared: &Arc<Shared>, draft: Draft) -> Result<(), OrderError> {

@@ -132,6 +132,7 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
                 named: core.statements,
                 whole_case: core.whole_case,
                 parts: core.parts,
+                follows: core.follows,
             });
         }
         Fact::Erasure(core) => case.erasures.push(ErasureRecord {

@@ -2,10 +2,11 @@
 
 use ewtp_proto::v1;
 use ewtp_trade::finding::{Say, finding};
+use ewtp_trade::forget::is_over;
 
 use super::{Done, begin, is_code, log, refuse, refused};
 use crate::attachments;
-use crate::forgetting::{self, Asked, Found};
+use crate::forgetting::{self, Asked, Found, Reach};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
 
@@ -29,21 +30,30 @@ pub async fn erase(
     if let Some(wrong) = misread(request) {
         return Ok(answer(wrong));
     }
+    let now_ms = shared.clock.now_ms();
+    if request.parts.is_empty() && !request.override_rules && !is_over(&case, now_ms) {
+        let say = Say {
+            code: "case-open",
+            allowed: "a case that is released, returned, destroyed, withdrawn or lapsed",
+            fix: "let its filer withdraw it first: ewtp invalidate; or name parts, or order it all the same: --override-rules",
+        };
+        return Ok(answer(refuse("case_id", &case.case_id, say)));
+    }
     let rules = match request.override_rules {
         true => Vec::new(),
         false => shared.config.retention.rules(),
     };
     let meant = |_: &Found| Some(Asked::Ordered { parts: &request.parts, reason: &request.reason });
     let found = forgetting::found(&*shared.store, &case).await?;
-    let now_ms = shared.clock.now_ms();
     let mut going = forgetting::plan(&*shared.store, &rules, &case, &found, meant, now_ms).await?;
     let kept = std::mem::take(&mut going.kept);
     if going.erases.is_empty() {
-        return Ok(answer(nothing(&case.case_id, &kept)));
+        return Ok(answer(nothing(&case.case_id, &request.parts, &kept)));
     }
     let (statements, gone) = (going.erases.len() as u64, going.attachments());
     let told = forgetting::told(shared, &case).iter().map(ToString::to_string).collect();
-    let mut draft = forgetting::draft(shared, &case, going, Some(&request.parts), &account.id)?;
+    let mut draft =
+        forgetting::draft(shared, &case, going, Reach::Case(&request.parts), &account.id)?;
     draft.lrn = Some(claim);
     // Without what was said before: nobody is told it for the first time now.
     let done = log(shared, draft).await?;
@@ -93,8 +103,16 @@ pub(crate) fn are_parts(names: &[String]) -> bool {
     names.len() <= PARTS_MAX && names.iter().all(name)
 }
 
-fn nothing(case_id: &str, kept: &[v1::Kept]) -> Done {
+fn nothing(case_id: &str, parts: &[String], kept: &[v1::Kept]) -> Done {
     let Some(longest) = kept.iter().max_by_key(|k| k.until_ms) else {
+        if !parts.is_empty() {
+            let say = Say {
+                code: "nothing-to-erase",
+                allowed: "parts that this hub holds of the case, such as parties, goods, value, trader, authority",
+                fix: "look at the name; or it was erased before: ewtp case show tells when",
+            };
+            return refuse("parts", &parts.join(","), say);
+        }
         let say = Say {
             code: "nothing-to-erase",
             allowed: "a case of which this hub holds what was asked for",

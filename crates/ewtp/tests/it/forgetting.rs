@@ -271,6 +271,9 @@ async fn of_an_erased_case_nothing_is_found_at_any_hub_and_all_else_verifies() {
         hub.process.start().unwrap();
     }
 
+    let open = ke.run("officer", &["case", "erase", &erased, "--reason", "COURT-2026-117"]);
+    let open = String::from_utf8_lossy(&open.stdout).into_owned();
+    assert!(open.contains("case-open"), "{open}");
     // While the case is open the destination ends nothing at another hub's word; it is withdrawn.
     withdraw(&ke, &be, &erased).await;
     // The order.
@@ -278,6 +281,7 @@ async fn of_an_erased_case_nothing_is_found_at_any_hub_and_all_else_verifies() {
     let ordered = ke.run("officer", &order);
     let told = String::from_utf8_lossy(&ordered.stdout).into_owned();
     assert!(ordered.status.success() && told.contains("BE"), "{told}");
+    ke.json("platform", &["invalidate", &to_late.case_id, "--reason", "ORDER-CANCELLED"]);
     ke.json("officer", &["case", "erase", &to_late.case_id, "--reason", "COURT-2026-118"]);
     for hub in [&ke, &be] {
         let gone = until("an erased case", || async {
@@ -425,6 +429,8 @@ async fn a_hub_that_has_to_keep_something_says_by_which_rule_until_when_and_an_o
     let there = case(&be, "officer", id).await.unwrap();
     let filing = there.filings[0].filing.as_ref().unwrap();
     assert!(filing.value.is_some() && filing.goods.is_none() && filing.core.is_some());
+    // The withdrawal stays as long as the filing does: without it the case would be alive again.
+    assert_eq!(there.state(), CaseState::Invalidated);
     // Belgium's own officer can't end it either, but for an order that stands above the rule.
     let refused = be.run("officer", &["case", "erase", id, "--reason", "COURT-1"]);
     let refused = String::from_utf8_lossy(&refused.stdout).into_owned();
