@@ -554,3 +554,39 @@ async fn a_hub_that_comes_onto_the_route_hears_what_the_destination_said_before(
     assert!(on_its_way.not_honoured.is_empty(), "{:?}", on_its_way.not_honoured);
     both(&ke, &be, &id, CaseState::Released).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_at_the_origin_does_not_end_what_the_importers_own_account_filed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ke, mut be) = stage(dir.path());
+    // BE's janitor comes round every second.
+    be.process.stop().unwrap();
+    be.process.configure("\n[retention]\ncadence_s = 1\n").unwrap();
+    be.process.start().unwrap();
+    ke.add_account("archivist", "officer");
+    let filed = file(&mut ke.trade("platform").await, coffee("KEEP-OWN-1")).await;
+    let cleared = both(&ke, &be, &filed.case_id, CaseState::Cleared).await;
+    adopt(&be, "importer", adoption(&cleared, "IMP-OWN", IMPORTER, "")).await.unwrap();
+    report(&be, "importer", &filed.case_id, EventCode::Presented).await.unwrap();
+    let adopted = until("the fiscal decision", || async {
+        let case = case(&be, "officer", &filed.case_id).await;
+        (case.adoptions.len() == 1 && case.decisions.len() >= 3).then_some(case)
+    })
+    .await;
+    let kind = v1::FilingType::Import;
+    let release = decision(&adopted, kind, Effect::Release, DecisionCode::Release, "own-r");
+    decide(&be, "officer", release).await.unwrap();
+    both(&ke, &be, &filed.case_id, CaseState::Released).await;
+    ke.json("archivist", &["case", "erase", &filed.case_id, "--reason", "COURT-1"]);
+    until("the advance filing to go", || async {
+        let case = case(&be, "officer", &filed.case_id).await;
+        (case.filings.len() == 1).then_some(())
+    })
+    .await;
+    // Several rounds of the janitor later.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let left = case(&be, "officer", &filed.case_id).await;
+    let import = left.filings[0].filing.as_ref().unwrap().core.as_ref().unwrap();
+    assert_eq!((import.lrn.as_str(), import.r#type()), ("IMP-OWN", kind));
+    assert_eq!(left.state(), CaseState::Released);
+}
