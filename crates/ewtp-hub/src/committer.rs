@@ -198,7 +198,6 @@ impl Committer {
         for pending in &mut batch {
             self.raw_entries.append(&mut pending.draft.raw_entries);
         }
-        let raw_entries = self.raw_entries.len();
         plan.frame.raw_entries = self.raw_entries.drain(..).map(|h| h.0.to_vec()).collect();
         for entry in &plan.frame.raw_entries {
             self.log.push_leaf(leaf_hash(entry));
@@ -217,17 +216,7 @@ impl Committer {
             plan.acts.extend(pending.act);
             plan.outcomes.push((pending.reply, outcome));
         }
-        let empty = plan.frame.own.is_empty()
-            && plan.frame.heard.is_empty()
-            && plan.frame.late.is_empty()
-            && plan.frame.work_made.is_empty()
-            && plan.frame.work_consumed.is_empty()
-            && plan.frame.learnt.is_empty()
-            && plan.frame.witnessed.is_empty()
-            && plan.frame.cosigned.is_empty()
-            && plan.frame.evidence.is_empty()
-            && plan.frame.erasures.is_empty();
-        if empty && raw_entries == 0 {
+        if plan.frame == Frame::default() {
             plan.outcomes.into_iter().for_each(|(reply, outcome)| drop(reply.send(outcome)));
             return Ok(());
         }

@@ -178,6 +178,13 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Digests of the attachments that go with what is erased.
+    #[must_use]
+    pub fn attachments_erased(&self) -> Vec<[u8; 32]> {
+        let all = self.erases.iter().flat_map(|e| &e.attachments);
+        all.filter_map(|d| <[u8; 32]>::try_from(d.as_slice()).ok()).collect()
+    }
+
     /// Says another draft with this one, and erases what it erases: both or neither.
     pub fn join(&mut self, other: Self) {
         self.statements.extend(other.statements);

@@ -47,6 +47,7 @@ pub(crate) enum Asked<'a> {
 /// A statement of a case that is held here, or what is left of it.
 pub(crate) struct Found {
     stands: Stands,
+    id: StatementId,
     statement: Statement,
     /// Filing that it is or is about.
     filing_id: String,
@@ -55,9 +56,25 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    fn id(&self) -> StatementId {
-        let read = Header::parse(&self.statement.header).map(|h| h.id);
-        read.unwrap_or(StatementId { kind: String::new(), subject: String::new(), number: 0 })
+    /// One that the case has a record of.
+    fn recorded(stands: Stands, statement: Statement, filing_id: String) -> Self {
+        let read = Header::parse(&statement.header).map(|h| h.id);
+        let none = StatementId { kind: String::new(), subject: String::new(), number: 0 };
+        Self { stands, id: read.unwrap_or(none), statement, filing_id, unrecorded: false }
+    }
+
+    /// One that the case has no record of.
+    fn unrecorded(statement: Statement, at: Locator) -> Self {
+        let header = Header::parse(&statement.header).ok();
+        let stands = Stands {
+            hub: header.as_ref().map(|h| h.hub.clone()).unwrap_or_default(),
+            commitment: statement.commitment().0.to_vec(),
+            at: Some(at),
+            log_index: statement.index,
+            logged_ms: header.and_then(|h| h.time_ms()).unwrap_or_default(),
+            received_ms: statement.received_ms,
+        };
+        Self { unrecorded: true, ..Self::recorded(stands, statement, String::new()) }
     }
 }
 
@@ -74,14 +91,6 @@ pub(crate) struct Going {
     consumes: Vec<String>,
 }
 
-impl Going {
-    /// Digests of attachments that go.
-    pub(crate) fn attachments(&self) -> Vec<[u8; 32]> {
-        let all = self.erases.iter().flat_map(|e| &e.attachments);
-        all.filter_map(|d| <[u8; 32]>::try_from(d.as_slice()).ok()).collect()
-    }
-}
-
 /// The statements of a case that this hub holds, its own acknowledgements of what it refused among them.
 ///
 /// # Errors
@@ -90,42 +99,25 @@ pub(crate) async fn found(store: &dyn Store, case: &CaseRecord) -> Result<Vec<Fo
     let views = Views(store);
     // A route names a country and a hub, nothing of a trader; without it the filing would be routed again.
     let said = said_in(case).into_iter().filter(|s| s.kind != "route");
-    let mut places: Vec<(Stands, String, bool)> =
-        said.map(|s| (s.stands, s.filing_id, false)).collect();
-    for refused in case.refusals.iter().filter_map(|r| r.refused.as_ref()) {
-        let ack = acknowledged(store, &refused.commitment).await?;
-        places.extend(ack.map(|stands| (stands, String::new(), true)));
-    }
     let mut out = Vec::new();
-    for (stands, filing_id, unrecorded) in places {
-        let at = stands.at.clone().unwrap_or_default();
+    for one in said {
+        let at = one.stands.at.clone().unwrap_or_default();
         let statement = views.statement(&at).await?.filter(|s| s.tombstone.is_none());
-        out.extend(statement.map(|statement| Found { stands, statement, filing_id, unrecorded }));
+        out.extend(statement.map(|s| Found::recorded(one.stands, s, one.filing_id)));
+    }
+    for refused in case.refusals.iter().filter_map(|r| r.refused.as_ref()) {
+        out.extend(acknowledged(store, &refused.commitment).await?);
     }
     Ok(out)
 }
 
-/// Where this hub's acknowledgement of something that it refused stands.
-async fn acknowledged(store: &dyn Store, commitment: &[u8]) -> Result<Option<Stands>, StoreError> {
+/// This hub's acknowledgement of something that it refused.
+async fn acknowledged(store: &dyn Store, commitment: &[u8]) -> Result<Option<Found>, StoreError> {
     let views = Views(store);
     let Some(index) = views.refusal(commitment).await?.and_then(|r| r.ack) else { return Ok(None) };
-    let Some(ack) = views.own(index).await?.filter(|s| s.tombstone.is_none()) else {
-        return Ok(None);
-    };
     let at = Locator { peer: String::new(), generation: 0, number: index };
-    Ok(Some(own_stands(&ack, at)))
-}
-
-fn own_stands(statement: &Statement, at: Locator) -> Stands {
-    let header = Header::parse(&statement.header).ok();
-    Stands {
-        hub: header.as_ref().map(|h| h.hub.clone()).unwrap_or_default(),
-        commitment: statement.commitment().0.to_vec(),
-        at: Some(at),
-        log_index: statement.index,
-        logged_ms: header.and_then(|h| h.time_ms()).unwrap_or_default(),
-        received_ms: statement.received_ms,
-    }
+    let ack = views.own(index).await?.filter(|s| s.tombstone.is_none());
+    Ok(ack.map(|ack| Found::unrecorded(ack, at)))
 }
 
 /// What a peer names of its own and is held here without its case having a record of it: it was refused, and we said so.
@@ -143,28 +135,17 @@ async fn refused(
     let Some(at) = at.filter(|at| at.peer == peer.as_str()) else { return Ok(Vec::new()) };
     let statement = views.statement(&at).await?.filter(|s| s.tombstone.is_none());
     let Some(statement) = statement else { return Ok(Vec::new()) };
-    let kind = Header::parse(&statement.header).map(|h| h.id.kind).unwrap_or_default();
-    let named = case_id_of(&kind, &statement.parts).unwrap_or_default();
-    // What a case has a record of goes with that case.
-    let recorded = match views.case(&named).await? {
-        Some(other) => other
-            .refusals
-            .iter()
-            .filter_map(|r| r.refused.as_ref())
-            .any(|s| s.at.as_ref() == Some(&at)),
-        None => false,
-    };
-    if recorded || (!named.is_empty() && named != case.case_id) {
+    let found = Found::unrecorded(statement, at);
+    let named = case_id_of(&found.id.kind, &found.statement.parts).unwrap_or_default();
+    if !named.is_empty() && named != case.case_id {
         return Ok(Vec::new());
     }
-    let found =
-        |stands, statement| Found { stands, statement, filing_id: String::new(), unrecorded: true };
-    let mut out = vec![found(own_stands(&statement, at), statement)];
-    if let Some(stands) = acknowledged(store, commitment).await? {
-        let ack = views.own(stands.log_index).await?;
-        out.extend(ack.map(|statement| found(stands, statement)));
+    // What a case has a record of goes with that case.
+    let mut recorded = case.refusals.iter().filter_map(|r| r.refused.as_ref());
+    if recorded.any(|s| s.at == found.stands.at) {
+        return Ok(Vec::new());
     }
-    Ok(out)
+    Ok([found].into_iter().chain(acknowledged(store, commitment).await?).collect())
 }
 
 /// Retention counts the country and the class of a case also when the filings that named them are gone.
@@ -195,53 +176,19 @@ pub(crate) async fn plan<'a>(
 ) -> Result<Going, StoreError> {
     let (countries, classes) = jurisdiction(case);
     let mut going = Going::default();
-    let mut stays: BTreeSet<Vec<u8>> = BTreeSet::new();
-    let mut held_back: BTreeSet<&str> = BTreeSet::new();
+    let (mut stays, mut held_back) = (BTreeSet::new(), BTreeSet::new());
     for one in all {
-        let id = one.id();
-        let cited = of_parts(&one.statement).into_iter().map(|a| a.digest);
         let held = Held {
-            kind: id.kind.clone(),
+            kind: one.id.kind.clone(),
             parts: one.statement.parts.iter().map(|(name, _)| name.clone()).collect(),
             countries: countries.clone(),
             classes: classes.clone(),
             logged_ms: one.stands.logged_ms,
         };
-        let goes = match meant(one) {
-            None => None,
-            Some(Asked::Due) => retention::due(rules, &held, now_ms),
-            Some(Asked::Kept(parts)) => {
-                let keeps = retention::Keeps { rule: OPEN_CASE.to_owned(), until_ms: 0 };
-                let asked = |p: &&String| parts.is_empty() || parts.contains(p);
-                let kept = held.parts.iter().filter(asked).map(|p| (p.clone(), keeps.clone()));
-                going.keep(&one.stands, kept.collect());
-                None
-            }
-            Some(Asked::Ordered { parts, reason }) => {
-                let (goes, kept) = retention::ordered(rules, &held, parts, now_ms);
-                going.keep(&one.stands, kept);
-                goes.map(|goes| (goes, reason.to_owned()))
-            }
-        };
-        let whole = matches!(goes, Some((Goes::Whole, _)));
-        let filing = (id.kind == "filing" && !one.unrecorded).then_some(one.filing_id.as_str());
-        // Without its newest version a filing would be what it was before.
-        let too_early = whole && filing.is_some_and(|f| held_back.contains(f));
-        if !whole {
-            held_back.extend(filing);
-        }
-        // What says where a filing stands stays as long as one does: without its withdrawal it would be alive again.
-        let goes = match goes {
-            Some((Goes::Whole, reason))
-                if filing.is_none() && !held_back.is_empty() && !one.unrecorded =>
-            {
-                let rest: Vec<String> =
-                    held.parts.iter().filter(|p| *p != "core").cloned().collect();
-                (!rest.is_empty()).then_some((Goes::Parts(rest), reason))
-            }
-            goes => goes,
-        };
-        let Some((goes, reason)) = goes.filter(|_| !too_early) else {
+        let (goes, kept) = answer(rules, &held, meant(one), now_ms);
+        going.keep(&one.stands, kept);
+        let cited = of_parts(&one.statement).into_iter().map(|a| a.digest);
+        let Some((goes, reason)) = in_turn(one, &held, goes, &mut held_back) else {
             stays.extend(cited);
             continue;
         };
@@ -249,16 +196,14 @@ pub(crate) async fn plan<'a>(
             Goes::Whole => Vec::new(),
             Goes::Parts(parts) => parts,
         };
-        let citing = if id.kind == "filing" { "goods" } else { "trader" };
-        let attachments = match parts.is_empty() || parts.iter().any(|p| p == citing) {
-            true => cited.collect(),
-            false => {
-                stays.extend(cited);
-                Vec::new()
-            }
-        };
-        if let (true, Some(filing)) = (parts.is_empty(), filing) {
-            let version = u32::try_from(id.number).unwrap_or_default();
+        let citing = if one.id.kind == "filing" { "goods" } else { "trader" };
+        let mut attachments = Vec::new();
+        match parts.is_empty() || parts.iter().any(|p| p == citing) {
+            true => attachments.extend(cited),
+            false => stays.extend(cited),
+        }
+        if let (true, Some(filing)) = (parts.is_empty(), filing_of(one)) {
+            let version = u32::try_from(one.id.number).unwrap_or_default();
             let open = Views(store).work_on(filing, version).await?;
             going.consumes.extend(open.into_iter().map(|w| w.id));
         }
@@ -276,9 +221,9 @@ pub(crate) async fn plan<'a>(
             attachments,
             countries: countries.clone(),
             classes: classes.clone(),
-            kind: id.kind,
-            subject: id.subject,
-            number: id.number,
+            kind: one.id.kind.clone(),
+            subject: one.id.subject.clone(),
+            number: one.id.number,
             unrecorded: one.unrecorded,
         });
     }
@@ -292,6 +237,59 @@ pub(crate) async fn plan<'a>(
         erasure.attachments = gone;
     }
     Ok(going)
+}
+
+/// What of a statement goes, and the rule or order by which it does.
+type Leaves = (Goes, String);
+
+/// What of a statement may go, by which rule or order, and what stays.
+fn answer(
+    rules: &[Rule],
+    held: &Held,
+    asked: Option<Asked<'_>>,
+    now_ms: u64,
+) -> (Option<Leaves>, Vec<(String, retention::Keeps)>) {
+    match asked {
+        None => (None, Vec::new()),
+        Some(Asked::Due) => (retention::due(rules, held, now_ms), Vec::new()),
+        Some(Asked::Kept(parts)) => {
+            let keeps = retention::Keeps { rule: OPEN_CASE.to_owned(), until_ms: 0 };
+            let asked = held.parts.iter().filter(|p| parts.is_empty() || parts.contains(p));
+            (None, asked.map(|p| (p.clone(), keeps.clone())).collect())
+        }
+        Some(Asked::Ordered { parts, reason }) => {
+            let (goes, kept) = retention::ordered(rules, held, parts, now_ms);
+            (goes.map(|goes| (goes, reason.to_owned())), kept)
+        }
+    }
+}
+
+/// The filing that a statement is a version of, if the case has it so.
+fn filing_of(one: &Found) -> Option<&str> {
+    (one.id.kind == "filing" && !one.unrecorded).then_some(one.filing_id.as_str())
+}
+
+/// What goes of it now, with the filings before it that stay: without its newest version a filing would be what it was before, and
+/// without its withdrawal it would be alive again, so that the core of what says where it stands stays as long as one does.
+fn in_turn<'a>(
+    one: &'a Found,
+    held: &Held,
+    goes: Option<Leaves>,
+    held_back: &mut BTreeSet<&'a str>,
+) -> Option<Leaves> {
+    let whole = matches!(goes, Some((Goes::Whole, _)));
+    match filing_of(one) {
+        Some(filing) if whole => goes.filter(|_| !held_back.contains(filing)),
+        Some(filing) => {
+            held_back.insert(filing);
+            goes
+        }
+        None if !whole || one.unrecorded || held_back.is_empty() => goes,
+        None => {
+            let rest: Vec<String> = held.parts.iter().filter(|p| *p != "core").cloned().collect();
+            goes.filter(|_| !rest.is_empty()).map(|(_, reason)| (Goes::Parts(rest), reason))
+        }
+    }
 }
 
 /// Whether another case cites an attachment, as far as this hub holds what it says.
@@ -403,55 +401,19 @@ pub(crate) struct Order<'a> {
     pub(crate) index: u64,
     /// Its commitment.
     pub(crate) commitment: &'a [u8],
-    /// Commitments of the statements that it names, with the parts.
-    pub(crate) named: BTreeMap<Vec<u8>, Vec<String>>,
-    /// All that is said about its filings is meant.
-    pub(crate) whole_case: bool,
-    /// Parts then.
-    pub(crate) parts: Vec<String>,
-    /// Rule or order.
-    pub(crate) reason: String,
+    /// What it says.
+    pub(crate) core: &'a v1::ErasureCore,
 }
 
-impl<'a> Order<'a> {
-    pub(crate) fn heard(
-        peer: &'a HubId,
-        index: u64,
-        commitment: &'a [u8],
-        core: &v1::ErasureCore,
-    ) -> Self {
-        Self {
-            peer,
-            index,
-            commitment,
-            named: theirs(peer, &core.statements),
-            whole_case: core.whole_case,
-            parts: core.parts.clone(),
-            reason: core.reason.clone(),
-        }
+impl Order<'_> {
+    /// Commitments of the peer's own statements that it names, with the parts.
+    fn named(&self) -> BTreeMap<&[u8], &[String]> {
+        let each = self.core.statements.iter().filter_map(|s| {
+            let statement = s.statement.as_ref().filter(|r| r.hub == self.peer.as_str())?;
+            Some((statement.commitment.as_slice(), s.parts.as_slice()))
+        });
+        each.collect()
     }
-
-    /// One that was heard before, as its case has it.
-    pub(crate) fn recorded(peer: &'a HubId, record: &'a OrderRecord) -> Option<Self> {
-        let stands = record.stands.as_ref()?;
-        Some(Self {
-            peer,
-            index: stands.log_index,
-            commitment: &stands.commitment,
-            named: theirs(peer, &record.named),
-            whole_case: record.whole_case,
-            parts: record.parts.clone(),
-            reason: record.reason.clone(),
-        })
-    }
-}
-
-fn theirs(peer: &HubId, named: &[v1::ErasedStatement]) -> BTreeMap<Vec<u8>, Vec<String>> {
-    let each = named.iter().filter_map(|s| {
-        let statement = s.statement.as_ref().filter(|r| r.hub == peer.as_str())?;
-        Some((statement.commitment.clone(), s.parts.clone()))
-    });
-    each.collect()
 }
 
 /// What a peer's order means here: its own statements go, and what this hub said about that peer's filings with them if the whole
@@ -463,10 +425,10 @@ fn theirs(peer: &HubId, named: &[v1::ErasedStatement]) -> BTreeMap<Vec<u8>, Vec<
 pub(crate) async fn ordered_by(
     shared: &Shared,
     order: &Order<'_>,
-    case_id: &str,
     already: &[Erasure],
 ) -> Result<Draft, OrderError> {
-    let store = &*shared.store;
+    let (store, core, named) = (&*shared.store, order.core, order.named());
+    let case_id = core.case_id.as_str();
     let case = Views(store).case(case_id).await?;
     let known = case.is_some();
     let case =
@@ -474,11 +436,9 @@ pub(crate) async fn ordered_by(
     let (rules, now_ms) = (shared.config.retention.rules(), shared.clock.now_ms());
     let (me, peer) = (shared.identity.hub.as_str(), order.peer.as_str());
     let mut all = found(store, &case).await?;
-    let held: BTreeSet<&Vec<u8>> = all.iter().map(|f| &f.stands.commitment).collect();
-    let others: Vec<Vec<u8>> =
-        order.named.keys().filter(|c| !held.contains(c)).take(NAMED_MAX).cloned().collect();
-    for commitment in others {
-        all.extend(refused(store, order.peer, &case, &commitment).await?);
+    let held: BTreeSet<Vec<u8>> = all.iter().map(|f| f.stands.commitment.clone()).collect();
+    for commitment in named.keys().filter(|c| !held.contains(**c)).take(NAMED_MAX) {
+        all.extend(refused(store, order.peer, &case, commitment).await?);
     }
     all.retain(|f| already.iter().all(|e| e.at != f.stands.at));
     let over = is_over(&case, now_ms);
@@ -489,10 +449,10 @@ pub(crate) async fn ordered_by(
         .collect();
     let all_theirs = filed_by.values().all(|hub| *hub == peer);
     let meant = |one: &Found| {
-        let (mine, kind) = (one.stands.hub == me, one.id().kind);
-        let parts: &[String] = match order.named.get(&one.stands.commitment) {
-            Some(parts) if !mine => parts.as_slice(),
-            _ if mine && order.whole_case && kind != "filing" => {
+        let (mine, kind) = (one.stands.hub == me, one.id.kind.as_str());
+        let parts: &[String] = match named.get(one.stands.commitment.as_slice()) {
+            Some(parts) if !mine => parts,
+            _ if mine && core.whole_case && kind != "filing" => {
                 // What its own accounts filed here is not a peer's to end, nor what is said about it.
                 let about_theirs = match one.filing_id.as_str() {
                     "" => all_theirs || kind == "ack",
@@ -501,12 +461,12 @@ pub(crate) async fn ordered_by(
                 if !about_theirs {
                     return None;
                 }
-                order.parts.as_slice()
+                core.parts.as_slice()
             }
             _ => return None,
         };
         match over || one.unrecorded {
-            true => Some(Asked::Ordered { parts, reason: &order.reason }),
+            true => Some(Asked::Ordered { parts, reason: &core.reason }),
             false => Some(Asked::Kept(parts)),
         }
     };
@@ -520,21 +480,21 @@ pub(crate) async fn ordered_by(
     }
     going.named.retain(|_, named| !named.is_empty());
     let kept = std::mem::take(&mut going.kept);
-    let reach = match order.whole_case {
-        true => Reach::Follows(&order.parts),
+    let reach = match core.whole_case {
+        true => Reach::Follows(&core.parts),
         false => Reach::Named,
     };
     let mut draft = draft(shared, &case, going, reach, "")?;
     let answered = answered(&case, order);
     if known && !kept.is_empty() && !answered {
         for kept in kept.chunks(NAMED_MAX) {
-            draft.statements.push(keeping(&case, order, kept)?);
+            draft.statements.push(keeping(shared, &case, order, kept)?);
         }
     }
     if known && answered && !draft.erases.is_empty() {
         // What was kept went, or some of it: the hub that asked hears what is left.
         let left = kept.get(..NAMED_MAX.min(kept.len())).unwrap_or_default();
-        draft.statements.push(keeping(&case, order, left)?);
+        draft.statements.push(keeping(shared, &case, order, left)?);
     }
     if draft.erases.is_empty() {
         draft.revisions.clear();
@@ -552,6 +512,7 @@ fn answered(case: &CaseRecord, order: &Order<'_>) -> bool {
 }
 
 fn keeping(
+    shared: &Shared,
     case: &CaseRecord,
     order: &Order<'_>,
     kept: &[v1::Kept],
@@ -566,7 +527,7 @@ fn keeping(
         erasure: Some(erasure),
         kept: kept.to_vec(),
     };
-    let id = new_id(case.case_id.split('-').next().unwrap_or_default())?;
+    let id = new_id(shared.identity.hub.as_str())?;
     let mut statement = NewStatement::new("keeping", &id, 1)?.part("core", &core)?;
     statement.audience.push(order.peer.clone());
     Ok(statement)

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ewtp_proto::store::v1::{CaseRecord, OrderRecord};
+use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views, Whose};
-use ewtp_trade::case::hub;
 use ewtp_trade::forget::is_forgotten;
 use tokio_util::sync::CancellationToken;
 
@@ -55,17 +55,21 @@ async fn compact(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Erases what is due, case by case: by rule, and by orders of which something was kept so far. A case that fails is passed over and
-/// told.
+/// Erases what is due: by orders of which something was kept so far, and by rule. A case that fails is passed over and told.
 async fn sweep(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), OrderError> {
-    let mut failed = Ok(());
-    let mut from = 0;
+    let resumed = resume_orders(shared, stop).await;
+    let ended = end_retention(shared, stop).await;
+    resumed.and(ended)
+}
+
+async fn resume_orders(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), OrderError> {
+    let (mut failed, mut from) = (Ok(()), 0);
     loop {
         let cases = Views(&*shared.store).ordered(from, PAGE).await?;
         for case in &cases {
             from = case.ordinal + 1;
             if stop.is_cancelled() {
-                return Ok(());
+                return failed;
             }
             for order in &case.orders {
                 // One that erases moves the case: the others find it as it is then, next time.
@@ -77,13 +81,16 @@ async fn sweep(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), Ord
             }
         }
         if cases.len() < PAGE {
-            break;
+            return failed;
         }
     }
+}
+
+async fn end_retention(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), OrderError> {
     let rules = shared.config.retention.rules();
-    let Some(shortest) = rules.iter().map(|r| r.keep_ms).min() else { return failed };
+    let Some(shortest) = rules.iter().map(|r| r.keep_ms).min() else { return Ok(()) };
     let now_ms = shared.clock.now_ms();
-    from = 0;
+    let (mut failed, mut from) = (Ok(()), 0);
     loop {
         let cases = Views(&*shared.store).cases(&Whose::All, from, PAGE).await?;
         for case in &cases {
@@ -101,9 +108,8 @@ async fn sweep(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), Ord
             if going.erases.is_empty() {
                 continue;
             }
-            if let Err(error) =
-                carry_out(shared, draft(shared, case, going, Reach::Named, "")?).await
-            {
+            let draft = draft(shared, case, going, Reach::Named, "")?;
+            if let Err(error) = carry_out(shared, draft).await {
                 tracing::warn!(case = %case.case_id, %error, "what is due can't be erased now");
                 failed = Err(error);
             }
@@ -120,16 +126,16 @@ async fn resume(
     case: &CaseRecord,
     order: &OrderRecord,
 ) -> Result<bool, OrderError> {
-    let by = hub(order.stands.as_ref());
-    let directory = shared.directory.load_full();
-    let plan = if by == shared.identity.hub.as_str() {
-        own_order(shared, case, order).await?
+    let (Some(stands), Some(core)) = (&order.stands, &order.core) else { return Ok(false) };
+    let plan = if stands.hub == shared.identity.hub.as_str() {
+        own_order(shared, case, core).await?
     } else {
-        let Some(peer) = directory.active_peer(by).filter(|p| p.is_trusted()) else {
-            return Ok(false);
-        };
-        let Some(order) = Order::recorded(&peer.hub, order) else { return Ok(false) };
-        ordered_by(shared, &order, &case.case_id, &[]).await?
+        let directory = shared.directory.load_full();
+        let peer = directory.active_peer(&stands.hub).filter(|p| p.is_trusted());
+        let Some(peer) = peer else { return Ok(false) };
+        let (index, commitment) = (stands.log_index, stands.commitment.as_slice());
+        let order = Order { peer: &peer.hub, index, commitment, core };
+        ordered_by(shared, &order, &[]).await?
     };
     if plan.erases.is_empty() {
         return Ok(false);
@@ -141,7 +147,7 @@ async fn resume(
 async fn own_order(
     shared: &Arc<Shared>,
     case: &CaseRecord,
-    order: &OrderRecord,
+    order: &v1::ErasureCore,
 ) -> Result<Draft, OrderError> {
     if !order.whole_case || order.follows {
         return Ok(Draft::default()); // a rule's, or a peer's: these are come back to by themselves
@@ -154,14 +160,14 @@ async fn own_order(
 }
 
 async fn carry_out(shared: &Arc<Shared>, draft: Draft) -> Result<(), OrderError> {
-    let gone: Vec<Vec<u8>> = draft.erases.iter().flat_map(|e| e.attachments.clone()).collect();
+    let gone = draft.attachments_erased();
     match shared.own.submit(draft).await {
         Ok(_) => {}
         // The case goes on living; next time.
         Err(DraftError::CaseMoved { .. } | DraftError::WorkGone(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     }
-    for digest in gone.iter().filter_map(|d| <[u8; 32]>::try_from(d.as_slice()).ok()) {
+    for digest in gone {
         attachments::forget(shared, &digest).await;
     }
     Ok(())

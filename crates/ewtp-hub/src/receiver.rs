@@ -395,15 +395,14 @@ async fn draft_of(
         match &verdict.said {
             Meaning::Erasure(digest) => erased.push(*digest),
             Meaning::Forgetting(core) => {
-                let commitment = entry.commitment();
-                let order = Order::heard(&peer.hub, entry.index.0, &commitment.0, core);
-                let mut order = ordered_by(shared, &order, &core.case_id, &draft.erases).await?;
+                let commitment = &entry.commitment().0;
+                let order = Order { peer: &peer.hub, index: entry.index.0, commitment, core };
+                let mut order = ordered_by(shared, &order, &draft.erases).await?;
                 let answers = |s: &&NewStatement| s.id.kind == "keeping";
                 if draft.statements.iter().filter(answers).count() >= ANSWERS_MAX {
                     order.statements.retain(|s| !answers(&s));
                 }
-                let gone = order.erases.iter().flat_map(|e| &e.attachments);
-                erased.extend(gone.filter_map(|d| <[u8; 32]>::try_from(d.as_slice()).ok()));
+                erased.extend(order.attachments_erased());
                 draft.join(order);
             }
             _ => {}

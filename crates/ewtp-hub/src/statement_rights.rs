@@ -27,6 +27,11 @@ const ERASED_MAX: usize = 1000;
 const KEEPINGS_MAX: usize = 64;
 const FULL: &str = "fewer than 1000 statements of one hub about a case";
 
+/// Whether a peer was told anything in a case, or said something there.
+fn was_told(case: &CaseRecord, peer: &str) -> bool {
+    case.told.iter().any(|t| t == peer) || has_part(case, peer)
+}
+
 /// An id of a hub's making: the hub, and random symbols.
 fn is_id(text: &str) -> bool {
     let symbols = |rest: &str| {
@@ -101,8 +106,7 @@ impl Judge<'_> {
         reasons.unless(is_id(&core.case_id), "case-id", "core.case_id", &core.case_id, "an id");
         if let Some(case) = Views(self.store).case(&core.case_id).await? {
             let peer = self.peer.hub.as_str();
-            let told = case.told.iter().any(|t| t == peer) || has_part(&case, peer);
-            let may = told || case.filings.iter().any(|f| self.has_part(f));
+            let may = was_told(&case, peer) || case.filings.iter().any(|f| self.has_part(f));
             reasons.unless(may, "rights", "hub", peer, "a hub that has a part in the case");
             reasons.unless(!self.is_full(&case), "too-many", "core.case_id", &core.case_id, FULL);
         }
@@ -128,7 +132,7 @@ impl Judge<'_> {
         reasons.unless(ours, "erasure", "core.erasure", &erasure.log_index.to_string(), allowed);
         let case = Views(self.store).case(&core.case_id).await?.unwrap_or_default();
         let peer = self.peer.hub.as_str();
-        let told = case.told.iter().any(|t| t == peer) || has_part(&case, peer);
+        let told = was_told(&case, peer);
         reasons.unless(told, "rights", "hub", peer, "a hub that was told of the case");
         let answers = case.keepings.iter().filter(|k| hub(k.stands.as_ref()) == peer).count();
         let few = answers < KEEPINGS_MAX && core.kept.len() <= ERASED_MAX;

@@ -62,16 +62,15 @@ impl Said<'_> {
         Some(fact)
     }
 
-    /// Digests of the attachments that it cites.
-    fn cited(&self) -> Vec<Vec<u8>> {
-        let cited = match self.header.id.kind.as_str() {
-            "filing" => self.part::<v1::FilingGoods>("goods").unwrap_or_default().attachments,
-            "info-answer" => {
+    /// The attachments that it cites.
+    fn cited(&self, fact: &Fact) -> Vec<v1::AttachmentReference> {
+        match fact {
+            Fact::Filing { goods, .. } => goods.attachments.clone(),
+            Fact::Answer(_) => {
                 self.part::<v1::InfoAnswerTrader>("trader").unwrap_or_default().attachments
             }
             _ => Vec::new(),
-        };
-        cited.into_iter().map(|a| a.digest).collect()
+        }
     }
 
     fn stands(&self) -> Stands {
@@ -181,7 +180,8 @@ impl<C: Cells> Apply<'_, C> {
         }
         let at = Locator { peer: String::new(), generation: 0, number: s.index };
         if let Some(forgotten) = &s.forgotten {
-            let stands = Stands { at: Some(at), log_index: s.index, ..Stands::default() };
+            let hub = self.own_hub.to_owned();
+            let stands = Stands { hub, at: Some(at), log_index: s.index, ..Stands::default() };
             return self.forgotten(read, stands, forgotten, &s.account, &s.audience);
         }
         let Ok(header) = Header::parse(&s.header) else { return Ok(()) };
@@ -231,8 +231,8 @@ impl<C: Cells> Apply<'_, C> {
             let (kind, subject) = (forgotten.kind.clone(), forgotten.subject.clone());
             let id = StatementId { kind, subject, number: forgotten.number };
             self.identity(&page.peer, &id, number)?;
-            let stands = Stands { at: Some(at), log_index: s.index, ..Stands::default() };
-            let stands = Stands { hub: page.peer.clone(), ..stands };
+            let hub = page.peer.clone();
+            let stands = Stands { hub, at: Some(at), log_index: s.index, ..Stands::default() };
             return self.forgotten(read, stands, forgotten, "", &[]);
         }
         let Ok(header) = Header::parse(&s.header) else { return Ok(()) };
@@ -329,16 +329,16 @@ impl<C: Cells> Apply<'_, C> {
             Fact::Route(core) if said.at.peer.is_empty() => Some(core.clone()),
             _ => None,
         };
-        if let Fact::Erasure(core) = &fact
-            && !core.digest.is_empty()
-        {
-            self.cells.write(Key::new(Kind::Erased).bytes(&core.digest).finish(), Vec::new());
+        if let Fact::Erasure(core) = &fact {
+            // An attachment's bytes, or an order about statements.
+            let row = match core.digest.as_slice() {
+                [] => Key::new(Kind::Ordered).number(case.ordinal),
+                digest => Key::new(Kind::Erased).bytes(digest),
+            };
+            self.cells.write(row.finish(), Vec::new());
         }
-        if matches!(&fact, Fact::Erasure(core) if core.digest.is_empty()) {
-            self.cells.write(Key::new(Kind::Ordered).number(case.ordinal).finish(), Vec::new());
-        }
-        for digest in said.cited() {
-            let row = Key::new(Kind::Cited).bytes(short(&digest)).number(case.ordinal);
+        for cited in said.cited(&fact) {
+            let row = Key::new(Kind::Cited).bytes(short(&cited.digest)).number(case.ordinal);
             self.cells.write(row.finish(), Vec::new());
         }
         for address in said.audience {

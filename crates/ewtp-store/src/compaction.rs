@@ -150,7 +150,7 @@ fn read_note(bytes: &[u8]) -> Option<(CompactionNote, &[u8])> {
 
 impl<S: State> Inner<S> {
     /// Takes up what was ordered and not carried out when the store was closed.
-    pub(crate) fn expect_compaction(&self) -> Result<(), StoreError> {
+    pub(crate) fn hide_ordered(&self) -> Result<(), StoreError> {
         let done = match &self.renew {
             Some(renew) => renew.orders.done()?,
             None => 0,
@@ -162,7 +162,7 @@ impl<S: State> Inner<S> {
             for (_, value) in &rows {
                 let order = Erasure::decode(value.as_slice());
                 let order = order.map_err(|e| StoreError::Value(e.to_string()))?;
-                self.expect(std::slice::from_ref(&order))?;
+                self.hide(std::slice::from_ref(&order))?;
             }
             match rows.last() {
                 Some((key, _)) if rows.len() == ROWS => from = [key.as_slice(), &[0]].concat(),
@@ -172,7 +172,7 @@ impl<S: State> Inner<S> {
     }
 
     /// Reads nothing of what is erased any more.
-    pub(crate) fn expect(&self, erasures: &[Erasure]) -> Result<(), StoreError> {
+    pub(crate) fn hide(&self, erasures: &[Erasure]) -> Result<(), StoreError> {
         for erasure in erasures {
             let at = erasure.at.clone().unwrap_or_default();
             if let Some(frame) = frame_of(&self.derived(), &at)? {

@@ -1,5 +1,6 @@
 //! Views of what is erased, and of what may be.
 
+use ewtp_log::statement::commitment;
 use ewtp_proto::store::v1::{CaseRecord, Locator, StoredRefusal};
 
 use crate::apply::{refused_row, short};
@@ -72,12 +73,14 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// # Errors
     /// Reading.
     pub async fn heard_header(&self, at: &Locator) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        let Some(held) = self.statement(at).await? else { return Ok(None) };
-        if !held.header.is_empty() {
-            return Ok(Some((held.index, held.header)));
-        }
-        let kept = self.forgotten_header(at).await?;
-        let same = |h: &Vec<u8>| Some(ewtp_log::statement::commitment(h)) == held.tombstone;
-        Ok(kept.filter(same).map(|header| (held.index, header)))
+        let held = self.heard_in_frame(at, |_, s| {
+            let header = match &s.forgotten {
+                Some(f) if commitment(&f.header).0.as_slice() != f.commitment => return None,
+                Some(f) => &f.header,
+                None => &s.header,
+            };
+            (!header.is_empty()).then(|| (s.index, header.clone()))
+        });
+        Ok(held.await?.flatten())
     }
 }

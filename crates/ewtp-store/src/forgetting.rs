@@ -10,7 +10,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ewtp_log::Hash;
 use ewtp_log::statement::{Header, commitment};
-use ewtp_proto::store::v1::{BlobRef, Erasure, Forgotten, HeardStatement, Locator, OwnStatement};
+use ewtp_proto::store::v1::{
+    BlobRef, Erasure, Forgotten, Frame, HeardStatement, Locator, OwnStatement,
+};
 use ewtp_proto::v1::Finding;
 
 use crate::journal::ReadFrame;
@@ -86,7 +88,10 @@ pub fn redact(read: &ReadFrame, erasures: &[Erasure]) -> ReadFrame {
                 }
             }
             false => {
-                if let Some(statement) = heard_at(&mut out, &at) {
+                let found = place_of(&out.frame, &at).and_then(|(page, place)| {
+                    out.frame.heard.get_mut(page)?.statements.get_mut(place)
+                });
+                if let Some(statement) = found {
                     heard(statement, erasure);
                 }
             }
@@ -111,13 +116,14 @@ pub fn redact(read: &ReadFrame, erasures: &[Erasure]) -> ReadFrame {
     out
 }
 
-fn heard_at<'a>(read: &'a mut ReadFrame, at: &Locator) -> Option<&'a mut HeardStatement> {
-    let page = read.frame.heard.iter_mut().find(|p| {
+/// Page and place in it of a statement that a frame heard.
+pub(crate) fn place_of(frame: &Frame, at: &Locator) -> Option<(usize, usize)> {
+    let page = frame.heard.iter().position(|p| {
         let numbers = p.first..p.first + p.statements.len() as u64;
         p.peer == at.peer && p.generation == at.generation && numbers.contains(&at.number)
     })?;
-    let place = usize::try_from(at.number - page.first).ok()?;
-    page.statements.get_mut(place)
+    let first = frame.heard.get(page)?.first;
+    Some((page, usize::try_from(at.number - first).ok()?))
 }
 
 /// Kinds of own statements that belong to a case: nothing else is ever erased of what this hub said.

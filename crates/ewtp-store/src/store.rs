@@ -252,7 +252,7 @@ impl<S: State> JournaledStore<S> {
             pending: Pending::default(),
             renew,
         };
-        inner.expect_compaction()?;
+        inner.hide_ordered()?;
         let settling = Mutex::new(None);
         Ok(Self { inner: Arc::new(inner), steps, settling, settle_bytes })
     }
@@ -311,7 +311,7 @@ impl<S: State> Inner<S> {
             derived.apply(frame)?;
         }
         self.frames.keep(self.frames.epoch(), frame);
-        self.expect(&frame.frame.erasures)
+        self.hide(&frame.frame.erasures)
     }
 
     /// Another state takes the place of this one, once it has seen all frames.
@@ -403,10 +403,10 @@ impl<S: State> Store for JournaledStore<S> {
     }
 
     async fn frame(&self, sequence: u64) -> Result<Arc<ReadFrame>, StoreError> {
-        let epoch = self.inner.frames.epoch();
         let read = match self.inner.frames.get(sequence) {
             Some(kept) => kept,
             None => {
+                let epoch = self.inner.frames.epoch();
                 let read = Arc::new(self.inner.journal.read(sequence)?);
                 self.inner.frames.keep(epoch, &read);
                 read

@@ -8,13 +8,13 @@ use ewtp_log::statement::{StatementId, commitment, open_part};
 use ewtp_log::tree::{Frontier, compact_range, consistency_plan, inclusion_plan, join};
 use ewtp_log::{Hash, TreeSize, tile};
 use ewtp_proto::store::v1::{
-    CaseRecord, Change, ChangeRun, Counters, Frame, LaneState as StoredLane, Locator, LogHead,
-    OwnStatement, StoredDrawKey, StoredRuleset,
+    CaseRecord, Change, ChangeRun, Counters, Frame, HeardStatement, LaneState as StoredLane,
+    Locator, LogHead, OwnStatement, StoredDrawKey, StoredRuleset,
 };
 use ewtp_proto::{Message, v1};
 
 use crate::apply::{identity_key, lrn_row, short};
-use crate::forgetting::{own_entry, tombstone};
+use crate::forgetting::{own_entry, place_of, tombstone};
 use crate::journal::ReadFrame;
 use crate::keys::{Key, Kind, LOG_TREE, last_number};
 use crate::state::Row;
@@ -370,34 +370,28 @@ impl<S: Store + ?Sized> Views<'_, S> {
     }
 
     async fn heard(&self, at: &Locator) -> Result<Option<Statement>, StoreError> {
-        let prefix = Key::new(Kind::HeardFrame).text(&at.peer).number(at.generation);
-        let Some(read) = self.frame_of(prefix, at.number).await? else { return Ok(None) };
-        let page = read.frame.heard.iter().find(|p| {
-            p.peer == at.peer && (p.first..p.first + p.statements.len() as u64).contains(&at.number)
-        });
-        let Some(page) = page else { return Ok(None) };
-        let s = usize::try_from(at.number - page.first).ok().and_then(|i| page.statements.get(i));
-        Ok(s.map(|s| Statement {
+        let held = self.heard_in_frame(at, |read, s| Statement {
             index: s.index,
             header: s.header.clone(),
-            parts: blobs(&read, &s.parts),
+            parts: blobs(read, &s.parts),
             tombstone: tombstone(s),
             warnings: s.warnings.clone(),
             received_ms: read.frame.time_ms,
-        }))
+        });
+        held.await
     }
 
-    /// Header that is kept of what a peer said and was erased here.
-    pub(crate) async fn forgotten_header(
+    /// What `show` makes of a statement that was heard.
+    pub(crate) async fn heard_in_frame<T>(
         &self,
         at: &Locator,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+        show: impl FnOnce(&ReadFrame, &HeardStatement) -> T,
+    ) -> Result<Option<T>, StoreError> {
         let prefix = Key::new(Kind::HeardFrame).text(&at.peer).number(at.generation);
         let Some(read) = self.frame_of(prefix, at.number).await? else { return Ok(None) };
-        let pages = read.frame.heard.iter().filter(|p| p.peer == at.peer);
-        let mut numbered = pages.flat_map(|p| (p.first..).zip(&p.statements));
-        let found = numbered.find(|(n, _)| *n == at.number).and_then(|(_, s)| s.forgotten.as_ref());
-        Ok(found.map(|f| f.header.clone()))
+        let held = place_of(&read.frame, at)
+            .and_then(|(page, place)| read.frame.heard.get(page)?.statements.get(place));
+        Ok(held.map(|s| show(&read, s)))
     }
 
     /// Hash of a perfect subtree of a tree, from its tile.

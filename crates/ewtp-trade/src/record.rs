@@ -126,14 +126,7 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
         }),
         // What is erased of statements here stands in the frame: it depends on this hub's rules too.
         Fact::Erasure(core) if core.digest.is_empty() => {
-            case.orders.push(OrderRecord {
-                stands: Some(stands),
-                reason: core.reason,
-                named: core.statements,
-                whole_case: core.whole_case,
-                parts: core.parts,
-                follows: core.follows,
-            });
+            case.orders.push(OrderRecord { stands: Some(stands), core: Some(*core) });
         }
         Fact::Erasure(core) => case.erasures.push(ErasureRecord {
             stands: Some(stands),

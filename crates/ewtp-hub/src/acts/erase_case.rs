@@ -1,5 +1,6 @@
 //! Erasure of what was said in a case, by an officer's order.
 
+use ewtp_log::statement::name_is_valid;
 use ewtp_proto::v1;
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::forget::is_over;
@@ -50,11 +51,12 @@ pub async fn erase(
     if going.erases.is_empty() {
         return Ok(answer(nothing(&case.case_id, &request.parts, &kept)));
     }
-    let (statements, gone) = (going.erases.len() as u64, going.attachments());
+    let statements = going.erases.len() as u64;
     let told = forgetting::told(shared, &case).iter().map(ToString::to_string).collect();
     let mut draft =
         forgetting::draft(shared, &case, going, Reach::Case(&request.parts), &account.id)?;
     draft.lrn = Some(claim);
+    let gone = draft.attachments_erased();
     // Without what was said before: nobody is told it for the first time now.
     let done = log(shared, draft).await?;
     for digest in gone {
@@ -98,9 +100,7 @@ fn misread(request: &v1::EraseCaseRequest) -> Option<Done> {
 
 /// Part names as an order may have them.
 pub(crate) fn are_parts(names: &[String]) -> bool {
-    let symbol = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let name = |n: &String| (1..=32).contains(&n.len()) && n.bytes().all(symbol);
-    names.len() <= PARTS_MAX && names.iter().all(name)
+    names.len() <= PARTS_MAX && names.iter().all(|n| name_is_valid(n))
 }
 
 fn nothing(case_id: &str, parts: &[String], kept: &[v1::Kept]) -> Done {

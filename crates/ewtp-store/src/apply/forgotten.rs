@@ -23,12 +23,7 @@ impl<C: Cells> Apply<'_, C> {
         if forgotten.case_id.is_empty() {
             return Ok(());
         }
-        let hub = match stands.hub.as_str() {
-            "" => self.own_hub.to_owned(),
-            hub => hub.to_owned(),
-        };
         let stands = Stands {
-            hub,
             commitment: forgotten.commitment.clone(),
             logged_ms: forgotten.logged_ms,
             received_ms: read.frame.time_ms,

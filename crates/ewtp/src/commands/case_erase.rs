@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::commands::acts::told;
 use crate::commands::case::{self, instant};
 use crate::commands::desk::key_or_new;
+use crate::commands::receipt;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::Session;
@@ -112,12 +113,7 @@ pub(crate) async fn still_proven(
     gone: &v1::CaseErased,
 ) -> Result<String, CliError> {
     let statement = gone.statement.clone().unwrap_or_default();
-    let request = v1::GetReceiptRequest {
-        case_id: case_id.to_owned(),
-        commitment: statement.commitment.clone(),
-        ..Default::default()
-    };
-    let response = session.trade().get_receipt(request).await?.into_inner();
+    let response = receipt::ask(session, case_id, &statement, false).await?;
     let commitment = Hash::from_slice(&statement.commitment)
         .ok_or_else(|| CliError::Log("the hub names no commitment".to_owned()))?;
     let proof =

@@ -63,6 +63,22 @@ pub(crate) fn statements(case: &v1::Case) -> Vec<(String, v1::StatementRef)> {
     out
 }
 
+/// What the hub proves of a statement.
+pub(crate) async fn ask(
+    session: &Session,
+    case_id: &str,
+    statement: &v1::StatementRef,
+    with_lane: bool,
+) -> Result<v1::GetReceiptResponse, CliError> {
+    let request = v1::GetReceiptRequest {
+        case_id: case_id.to_owned(),
+        commitment: statement.commitment.clone(),
+        with_lane,
+        ..Default::default()
+    };
+    Ok(session.trade().get_receipt(request).await?.into_inner())
+}
+
 /// Fetches one receipt: its text and the issuer's chain file.
 pub(crate) async fn fetch(
     session: &Session,
@@ -70,13 +86,7 @@ pub(crate) async fn fetch(
     statement: &v1::StatementRef,
     with_lane: bool,
 ) -> Result<(String, String), CliError> {
-    let request = v1::GetReceiptRequest {
-        case_id: case_id.to_owned(),
-        commitment: statement.commitment.clone(),
-        with_lane,
-        ..Default::default()
-    };
-    let response = session.trade().get_receipt(request).await?.into_inner();
+    let response = ask(session, case_id, statement, with_lane).await?;
     Ok((response.receipt, response.descriptors))
 }
 
