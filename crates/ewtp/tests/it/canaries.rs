@@ -51,15 +51,23 @@ pub(crate) fn filing(set: &str, from: &str, to: &str) -> v1::Filing {
     filing
 }
 
+/// What is there, or nothing if a hub that runs took it away after it was listed.
+fn still_there<T>(read: std::io::Result<T>) -> Option<T> {
+    match read {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        read => Some(read.unwrap()),
+    }
+}
+
 /// Bytes without the room behind them.
 fn files(dir: &Path, out: &mut Vec<(PathBuf, Vec<u8>)>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
+    for entry in still_there(std::fs::read_dir(dir)).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files(&path, out);
             continue;
         }
-        let mut bytes = std::fs::read(&path).unwrap();
+        let Some(mut bytes) = still_there(std::fs::read(&path)) else { continue };
         while bytes.last() == Some(&0) {
             bytes.pop();
         }
