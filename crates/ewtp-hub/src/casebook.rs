@@ -64,7 +64,7 @@ pub fn case_id_of(kind: &str, parts: &[(String, Vec<u8>)]) -> Option<String> {
 #[must_use]
 pub fn summary(shared: &Shared, record: &CaseRecord) -> v1::CaseSummary {
     let at_ms = shared.clock.now_ms();
-    let mut row = record.summary.clone().unwrap_or_default();
+    let mut row = record.filings.first().and_then(|f| f.summary.clone()).unwrap_or_default();
     row.state = case::state(record, at_ms) as i32;
     row.revision = record.revision;
     row.info_requests = record.requests.len() as u32;

@@ -370,11 +370,10 @@ impl<C: Cells> Apply<'_, C> {
         }
         if let Some((core, goods)) = filed {
             said_to(&mut case, &core.filing_id, said.audience);
-            if case.filings.first().is_some_and(|f| f.filing_id == core.filing_id) {
-                case.summary = Some(summary_of(said, &core, *goods, case.created_ms));
-            }
-            if let Some(summary) = &mut case.summary {
-                summary.filings = case.filings.len() as u32;
+            // What replaces nothing isn't listed either.
+            let stands = Some(said.stands());
+            if let Some(filing) = case.filings.iter_mut().find(|f| f.stands == stands) {
+                filing.summary = Some(summary_of(said, &core, *goods));
             }
         }
         self.put_case(case);
@@ -492,13 +491,8 @@ pub(crate) fn short(digest: &[u8]) -> &[u8] {
     digest.get(..16).unwrap_or(digest)
 }
 
-/// The row of a case, from the newest version of its first filing.
-fn summary_of(
-    said: &Said<'_>,
-    core: &v1::FilingCore,
-    goods: v1::FilingGoods,
-    created_ms: u64,
-) -> v1::CaseSummary {
+/// The row of a case whose first filing this is.
+fn summary_of(said: &Said<'_>, core: &v1::FilingCore, goods: v1::FilingGoods) -> v1::CaseSummary {
     let mut parts = v1::Filing {
         core: Some(core.clone()),
         goods: said.parts.iter().any(|p| p.name == "goods").then_some(goods),
@@ -516,7 +510,6 @@ fn summary_of(
         *warnings.entry(w.code.clone()).or_insert(0) += 1;
     }
     v1::CaseSummary {
-        case_id: core.case_id.clone(),
         filed_at: said.hub.clone(),
         destination: core.country_of_destination.clone(),
         lrn: core.lrn.clone(),
@@ -526,7 +519,6 @@ fn summary_of(
         net_mass_kg: net_mass_sum(&parts),
         warnings,
         synthesised: core.synthesised.len() as u32,
-        created_ms: i64::try_from(created_ms).unwrap_or(i64::MAX),
         ..Default::default()
     }
 }

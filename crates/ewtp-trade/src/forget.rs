@@ -89,7 +89,6 @@ pub fn is_over(case: &CaseRecord, at_ms: u64) -> bool {
 
 /// Takes out of a case what it has of the statement at a place; nothing named: all of it.
 pub fn forget(case: &mut CaseRecord, at: &Locator, parts: &[String]) {
-    let first = case.filings.first().map(|f| f.filing_id.clone());
     if parts.is_empty() {
         without(case, at);
     } else {
@@ -100,21 +99,6 @@ pub fn forget(case: &mut CaseRecord, at: &Locator, parts: &[String]) {
     // A refusal quotes what it refuses.
     for reason in case.refusals.iter_mut().flat_map(|r| &mut r.reasons) {
         reason.value.clear();
-    }
-    let gone = |name: &str| parts.iter().any(|p| p == name);
-    let still_first = case.filings.first().map(|f| &f.filing_id) == first.as_ref();
-    if !still_first {
-        case.summary = None;
-    }
-    let of_first = case.filings.first().is_some_and(|f| stands_at(f.stands.as_ref(), at));
-    if let Some(summary) = &mut case.summary {
-        summary.filings = case.filings.len() as u32;
-        if of_first && gone("value") {
-            summary.value.clear();
-        }
-        if of_first && gone("goods") {
-            summary.net_mass_kg.clear();
-        }
     }
 }
 
@@ -162,8 +146,17 @@ fn without(case: &mut CaseRecord, at: &Locator) {
 }
 
 fn without_parts(filing: &mut FilingRecord, parts: &[String]) {
-    if parts.iter().any(|p| p == "parties") {
+    let gone = |name: &str| parts.iter().any(|p| p == name);
+    if gone("parties") {
         filing.carrier_id.clear();
         filing.fiscal_reference.clear();
+    }
+    if let Some(summary) = &mut filing.summary {
+        if gone("value") {
+            summary.value.clear();
+        }
+        if gone("goods") {
+            summary.net_mass_kg.clear();
+        }
     }
 }

@@ -230,6 +230,7 @@ fn filing(
         fiscal_reference: parties.fiscal_reference.clone(),
         country_of_destination: core.country_of_destination,
         retention_class: core.retention_class,
+        summary: None,
     };
     match before {
         Some(before) => *before = record,

@@ -27,11 +27,16 @@ fn case_id(index: u64) -> String {
     format!("KE-CASE{index:09}")
 }
 
-/// A frame with one filing and the table entry that ends its batch.
+/// A frame with one filing, in its own case, and the table entry that ends its batch.
 fn filing(sequence: u64) -> (Frame, Vec<u8>) {
+    filing_in(sequence, case_id(sequence * 2))
+}
+
+/// The same in a case of its own or another's.
+fn filing_in(sequence: u64, case_id_of: String) -> (Frame, Vec<u8>) {
     let index = sequence * 2;
     let core = v1::FilingCore {
-        case_id: case_id(index),
+        case_id: case_id_of,
         filing_id: case_id(index),
         version: 1,
         lrn: secret(index),
@@ -161,7 +166,7 @@ async fn what_is_erased_is_shown_no_more_and_leaves_the_disk_with_the_next_compa
     assert_eq!(traces(dir.path(), 22), [true; 4], "others stay");
     assert_eq!(entries(&store).await, before);
     let case = Views(&store).case(&case_id(20)).await.unwrap().unwrap();
-    assert_eq!((case.filings.len(), case.summary.is_none()), (0, true));
+    assert_eq!(case.filings, []);
     assert_eq!((case.forgotten[0].reason.as_str(), case.accounts.len()), ("ORDER-1", 1));
     assert_eq!(
         Views(&store).case(&case_id(22)).await.unwrap().unwrap().ordinal,
@@ -279,4 +284,25 @@ proptest! {
         let backwards: Vec<Erasure> = erasures.iter().rev().cloned().collect();
         prop_assert_eq!(once.frame, ewtp_store::forgetting::redact(&read, &backwards).frame);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_is_listed_by_the_first_filing_that_is_left() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path());
+    for _ in 0..2 {
+        let (frame, blobs) = filing_in(store.next_sequence(), case_id(0));
+        store.commit(frame, blobs).await.unwrap();
+    }
+    erase(&store, 0).await;
+    let listed = || async {
+        let case = Views(&store).case(&case_id(0)).await.unwrap().unwrap();
+        case.filings[0].summary.as_ref().unwrap().lrn.clone()
+    };
+    assert_eq!(listed().await, secret(2));
+    store.close().await.unwrap();
+    assert_eq!(store.check(tempdir().unwrap().path()).unwrap(), Vec::<String>::new());
+    store.compact().await.unwrap();
+    assert_eq!(listed().await, secret(2));
+    assert_eq!(store.check(tempdir().unwrap().path()).unwrap(), Vec::<String>::new());
 }

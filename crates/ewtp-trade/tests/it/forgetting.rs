@@ -36,6 +36,11 @@ fn case() -> CaseRecord {
             assessed_by: "BE".into(),
             carrier_id: "KE123".into(),
             fiscal_reference: "IM123".into(),
+            summary: Some(v1::CaseSummary {
+                lrn: "LRN-1".into(),
+                value: vec![v1::Money::default()],
+                ..Default::default()
+            }),
             ..Default::default()
         }],
         decisions: vec![decision(4), decision(5)],
@@ -44,11 +49,6 @@ fn case() -> CaseRecord {
             refused: Some(stands("KE", 6)),
             ..Default::default()
         }],
-        summary: Some(v1::CaseSummary {
-            lrn: "LRN-1".into(),
-            value: vec![v1::Money::default()],
-            ..Default::default()
-        }),
         ..Default::default()
     }
 }
@@ -79,7 +79,7 @@ fn a_part_takes_with_it_what_the_record_has_of_it() {
     erase(&mut case, &stands("KE", 3), "filing", 2, &["parties".into(), "value".into()]);
     let filing = &case.filings[0];
     assert_eq!((filing.carrier_id.as_str(), filing.fiscal_reference.as_str()), ("", ""));
-    let summary = case.summary.as_ref().unwrap();
+    let summary = filing.summary.as_ref().unwrap();
     assert_eq!((summary.lrn.as_str(), summary.value.len()), ("LRN-1", 0));
     assert_eq!(case.refusals[0].reasons[0].value, "", "a refusal quotes what it refuses");
     // Said twice, or first in part and then whole, it is whole.
@@ -107,7 +107,6 @@ proptest! {
             erase(&mut case, &said[at].stands, said[at].kind, 1, &[]);
         }
         prop_assert!(is_forgotten(&case));
-        prop_assert_eq!(case.summary, None);
         prop_assert_eq!(case.forgotten.len(), 5);
     }
 }

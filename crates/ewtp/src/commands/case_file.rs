@@ -25,6 +25,7 @@ pub(crate) async fn export(
 ) -> Result<ExitCode, CliError> {
     let session = Session::open(profile).await?;
     let case = case::find(&session, name).await?;
+    receipt::something_left(&case)?;
     let mut chains: BTreeMap<String, String> = BTreeMap::new();
     let mut receipts = Vec::new();
     for (_, statement) in receipt::statements(&case) {

@@ -48,10 +48,16 @@ pub(crate) fn run(
 pub(crate) fn known_passphrase(file: Option<&Path>) -> Result<String, CliError> {
     let text = match file {
         Some(path) => std::fs::read_to_string(path).map_err(CliError::io(path))?,
-        None => rpassword::prompt_password("passphrase of the root key: ")
-            .map_err(CliError::io(Path::new("terminal")))?,
+        None => asked("passphrase of the root key: ")?,
     };
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn asked(prompt: &str) -> Result<String, CliError> {
+    rpassword::prompt_password(prompt).map_err(|e| {
+        let problem = format!("there is no terminal to ask for it: {e}");
+        CliError::usage("passphrase", problem, "give it in a file: --passphrase-file FILE")
+    })
 }
 
 /// A passphrase from a file or the terminal.
@@ -59,11 +65,8 @@ fn passphrase(file: Option<&Path>) -> Result<String, CliError> {
     let text = match file {
         Some(path) => std::fs::read_to_string(path).map_err(CliError::io(path))?,
         None => {
-            let first = rpassword::prompt_password("passphrase of the root key: ");
-            let first = first.map_err(CliError::io(Path::new("terminal")))?;
-            let again = rpassword::prompt_password("again: ")
-                .map_err(CliError::io(Path::new("terminal")))?;
-            if first != again {
+            let first = asked("passphrase of the root key: ")?;
+            if first != asked("again: ")? {
                 return Err(CliError::usage("passphrase", "the two differ", "type it again"));
             }
             first
@@ -158,7 +161,10 @@ fn init_command(args: &HubInit, out: &Output) -> Result<ExitCode, CliError> {
 
 fn descriptor(dir: &Path, out: &Output) -> Result<ExitCode, CliError> {
     let path = Files::new(&dir.join("data")).descriptor();
-    let text = std::fs::read_to_string(&path).map_err(CliError::io(&path))?;
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        let hint = "name the directory that `ewtp hub init` made: --dir DIR";
+        CliError::usage(&path.display().to_string(), e.to_string(), hint)
+    })?;
     let chain = Chain::verify_file(&text)?;
     let d = chain.newest();
     out.facts(

@@ -90,6 +90,21 @@ pub(crate) async fn fetch(
     Ok((response.receipt, response.descriptors))
 }
 
+/// Refuses a case of which nothing is left that a receipt could be about.
+pub(crate) fn something_left(case: &v1::Case) -> Result<(), CliError> {
+    if !statements(case).is_empty() {
+        return Ok(());
+    }
+    let problem = match case.erased.first() {
+        Some(gone) => {
+            format!("all that was said in it is erased, by {} of {}", gone.reason, gone.by)
+        }
+        None => "nothing that you may see was said in it".to_owned(),
+    };
+    let hint = "`ewtp case show` tells what was, `ewtp case replay` that its decisions still stand in the log";
+    Err(CliError::usage(&case.case_id, problem, hint))
+}
+
 async fn export(
     profile: Option<&Path>,
     name: &str,
@@ -99,6 +114,7 @@ async fn export(
 ) -> Result<ExitCode, CliError> {
     let session = Session::open(profile).await?;
     let case = case::find(&session, name).await?;
+    something_left(&case)?;
     std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for (kind, statement) in statements(&case) {

@@ -50,7 +50,7 @@ pub(crate) async fn run(
         let receipt = proven(&text, &chain)?;
         let verdict = match open(&receipt) {
             Some(proven) => replay(&session, &statement.hub, &case, &proven).await?,
-            None => Verdict::Cannot("the receipt shows no facts".into()),
+            None => Verdict::Cannot(why_closed(&case, statement)),
         };
         agree &= !matches!(verdict, Verdict::Differs(_));
         let effect = decision.core.as_ref().map(v1::DecisionCore::effect).unwrap_or_default();
@@ -69,6 +69,17 @@ pub(crate) async fn run(
     }
     out.table(&["effect", "decided by", "replay", "detail"], &rows, &json!(lines));
     Ok(if agree { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Why a decision can't be opened: a part of it was erased, or isn't shown to this account.
+fn why_closed(case: &v1::Case, decision: &v1::StatementRef) -> String {
+    let gone = case.erased.iter().find(|e| e.statement.as_ref() == Some(decision));
+    match gone {
+        Some(gone) => {
+            format!("its {} was erased: {} of {}", gone.parts.join(", "), gone.reason, gone.by)
+        }
+        None => "the receipt shows no facts".to_owned(),
+    }
 }
 
 fn open(receipt: &Receipt) -> Option<ProvenDecision> {
@@ -167,8 +178,10 @@ async fn replay(
     };
     let mut filing = case.filings.iter().filter_map(|f| f.filing.as_ref()?.core.as_ref());
     let filed = filing.find(|c| c.filing_id == core.filing_id);
-    let kind = filed.map(v1::FilingCore::r#type).unwrap_or_default();
-    let adopted = filed.is_some_and(|c| !c.adopts.is_empty());
+    let Some(filed) = filed else {
+        return Ok(Verdict::Cannot("the filing that it decided isn't shown, or was erased".into()));
+    };
+    let (kind, adopted) = (filed.r#type(), !filed.adopts.is_empty());
     let whole = core.rulesets.iter().all(|r| !r.confidential) || confidential.is_some();
     let confidential = confidential.as_ref();
     let draw = proven.authority.as_ref().and_then(|a| a.draw);
