@@ -1,7 +1,8 @@
 //! What developers run: `cargo xtask ci` is all that CI calls; `cargo xtask tidy` checks what a program can of the style;
-//! `cargo xtask instructions` counts what the hot functions cost.
+//! `cargo xtask instructions` counts what the hot functions cost; `cargo xtask cds-schema` makes the table of HMRC's schemas anew.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers prints")]
 
+mod cds_schema;
 mod instructions;
 mod tidy;
 
@@ -133,7 +134,10 @@ fn main() -> ExitCode {
         Some("instructions") => {
             instructions::run(&root(), std::env::args().any(|a| a == "--record"))
         }
-        _ => Err("usage: cargo xtask ci | tidy | demo | instructions [--record]".into()),
+        Some("cds-schema") => cds_schema::run(&root()),
+        _ => {
+            Err("usage: cargo xtask ci | tidy | demo | instructions [--record] | cds-schema".into())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -217,7 +217,11 @@ fn filing() -> v1::Filing {
         value: Some(v1::FilingValue {
             invoice_total: money("1251.65"),
             items: numbered()
-                .map(|(number, (_, _, usd))| v1::ValueItem { number, value: money(usd) })
+                .map(|(number, (_, _, usd))| v1::ValueItem {
+                    number,
+                    value: money(usd),
+                    ..Default::default()
+                })
                 .collect(),
             ..Default::default()
         }),

@@ -9,6 +9,8 @@ use ewtp_proto::v1;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::tree::{self, Step};
+
 /// Why a mapping was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
@@ -91,12 +93,6 @@ struct Element {
     default: Option<String>,
 }
 
-#[derive(Clone)]
-enum Step {
-    Field(String),
-    Index(usize),
-}
-
 /// A checked mapping.
 pub struct Mapping {
     /// Name.
@@ -153,7 +149,7 @@ impl Mapping {
             if made_up {
                 synthesised.push(element.path.clone());
             }
-            put(&mut tree, &element.steps, value);
+            tree::put(&mut tree, &element.steps, value);
         }
         let mut filing: v1::Filing =
             serde_json::from_value(tree).map_err(|e| RowError::Filing(e.to_string()))?;
@@ -173,7 +169,8 @@ fn element(path: String, raw: RawElement) -> Result<Element, MappingError> {
         ),
         _ => return Err(MappingError::Source { path }),
     };
-    let steps = steps(&path).ok_or_else(|| MappingError::Path(path.clone()))?;
+    let steps = tree::steps(&path).filter(|s| !s.contains(&Step::Each));
+    let steps = steps.ok_or_else(|| MappingError::Path(path.clone()))?;
     let prefix = raw.prefix.unwrap_or_default();
     Ok(Element {
         path,
@@ -184,50 +181,6 @@ fn element(path: String, raw: RawElement) -> Result<Element, MappingError> {
         prefix_column: raw.prefix_column,
         default: raw.default,
     })
-}
-
-/// `core.items[0].origin` as steps.
-fn steps(path: &str) -> Option<Vec<Step>> {
-    let mut out = Vec::new();
-    for piece in path.split('.') {
-        let (field, index) = match piece.split_once('[') {
-            Some((field, rest)) => (field, Some(rest.strip_suffix(']')?.parse::<usize>().ok()?)),
-            None => (piece, None),
-        };
-        if field.is_empty() || index.is_some_and(|i| i > 998) {
-            return None;
-        }
-        out.push(Step::Field(field.to_owned()));
-        out.extend(index.map(Step::Index));
-    }
-    Some(out)
-}
-
-fn put(tree: &mut Value, steps: &[Step], value: Value) {
-    match steps.split_first() {
-        None => *tree = value,
-        Some((Step::Field(field), rest)) => {
-            if !tree.is_object() {
-                *tree = Value::Object(serde_json::Map::new());
-            }
-            if let Value::Object(map) = tree {
-                put(map.entry(field.clone()).or_insert(Value::Null), rest, value);
-            }
-        }
-        Some((Step::Index(index), rest)) => {
-            if !tree.is_array() {
-                *tree = Value::Array(Vec::new());
-            }
-            if let Value::Array(list) = tree {
-                while list.len() <= *index {
-                    list.push(Value::Null);
-                }
-                if let Some(slot) = list.get_mut(*index) {
-                    put(slot, rest, value);
-                }
-            }
-        }
-    }
 }
 
 impl Element {

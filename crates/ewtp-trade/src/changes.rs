@@ -3,7 +3,7 @@
 use ewtp_proto::v1;
 use serde_json::Value;
 
-use crate::elements::wco_path;
+use crate::wco::wco_path;
 
 /// Set by the hub or different in every version: no change of what is declared.
 const NOT_DECLARED: &[&str] = &[

@@ -1,5 +1,7 @@
 //! Checks a filing: every violation and every warning in one pass, then the sums that lists show.
 
+pub mod vocabulary;
+
 use ewtp_proto::v1;
 use v1::{ConsignmentCategory as Category, FilingFunction, FilingType};
 
@@ -61,6 +63,7 @@ pub fn check_filing<'a>(
     check.route();
     check.items();
     check.values();
+    check.vocabulary();
     let destination = Country::parse(&core.country_of_destination);
     let export = Country::parse(&core.country_of_export);
     match (findings.violations.is_empty(), destination, export, Lrn::parse(&core.lrn), &filing.core)
@@ -396,15 +399,7 @@ impl Check<'_> {
                 &item.net_mass_kg,
                 Some("zero-mass"),
             );
-            let package = &item.package_type;
-            if !package.is_empty() && self.lists.listed(ListKind::Packages, package) == Listed::No {
-                let say = Say {
-                    code: "package-type",
-                    allowed: "a code of UN/ECE Rec 21",
-                    fix: "look the package up",
-                };
-                self.out.violation(&format!("goods.items[{i}].package_type"), package, say);
-            }
+            self.package(&format!("goods.items[{i}].package_type"), &item.package_type);
         }
     }
 

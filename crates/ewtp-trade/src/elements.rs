@@ -1,4 +1,4 @@
-//! The table of data elements: which path, which WCO path, and whether it is mandatory by filing type.
+//! The table of data elements: which path, and whether it is mandatory by filing type. Their WCO paths stand in [`crate::wco`].
 //!
 //! One table decides what is mandatory (trade.md, "Data elements"); numbers are those of its first column.
 
@@ -54,8 +54,6 @@ pub struct Element {
     pub number: u8,
     /// Our path; `[]` stands for an item.
     pub path: &'static str,
-    /// WCO DM 3.6 path under Declaration.
-    pub wco: &'static str,
     /// Needs in the order export, advance, partial, import, transit.
     pub needs: [Need; 5],
     /// Whether it is there.
@@ -98,68 +96,46 @@ use Place::{Filing as F, Item as I};
 /// The table: one row an element, so that it reads as one.
 #[rustfmt::skip]
 pub const ELEMENTS: &[Element] = &[
-    Element { number: 1, path: "core.function", wco: "FunctionCode", needs: [M, M, M, M, M], place: F(|f| core(f).is_some_and(|c| c.function != 0)) },
-    Element { number: 2, path: "core.lrn", wco: "FunctionalReferenceID", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.lrn))) },
-    Element { number: 3, path: "core.mrn", wco: "ID", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 5, path: "core.type", wco: "TypeCode", needs: [M, M, M, M, M], place: F(|f| core(f).is_some_and(|c| c.r#type != 0)) },
-    Element { number: 7, path: "goods.total_packages", wco: "TotalPackageQuantity", needs: [O, O, M, O, M], place: F(|f| f.goods.as_ref().is_some_and(|g| g.total_packages > 0)) },
-    Element { number: 8, path: "goods.gross_mass_kg", wco: "TotalGrossMassMeasure", needs: [M, M, M, M, M], place: F(|f| some(f.goods.as_ref().map(|g| &g.gross_mass_kg))) },
-    Element { number: 9, path: "core.declarant_id", wco: "Declarant/ID", needs: [M, O, O, M, M], place: F(|f| some(core(f).map(|c| &c.declarant_id))) },
-    Element { number: 10, path: "core.agent_id", wco: "Agent/ID", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 10, path: "core.agent_status", wco: "Agent/FunctionCode", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 11, path: "core.exporter_id", wco: "Exporter/ID", needs: [M, O, O, O, O], place: F(|f| some(core(f).map(|c| &c.exporter_id))) },
-    Element { number: 11, path: "core.exporter_name", wco: "Exporter/Name", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.exporter_name))) },
-    Element { number: 11, path: "parties.exporter_address", wco: "Exporter/Address", needs: [M, M, M, M, M], place: F(|f| address(f.parties.as_ref().and_then(|p| p.exporter_address.as_ref()))) },
-    Element { number: 12, path: "core.importer_id", wco: "GoodsShipment/Importer/ID", needs: [O, O, O, M, O], place: F(|f| some(core(f).map(|c| &c.importer_id))) },
-    Element { number: 12, path: "core.importer_name", wco: "GoodsShipment/Consignee/Name", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.importer_name))) },
-    Element { number: 12, path: "parties.importer_address", wco: "GoodsShipment/Consignee/Address", needs: [M, M, M, M, O], place: F(|f| address(f.parties.as_ref().and_then(|p| p.importer_address.as_ref()))) },
-    Element { number: 13, path: "parties.seller", wco: "GoodsShipment/Seller", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 14, path: "parties.fiscal_reference", wco: "DomesticDutyTaxParty/ID", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 15, path: "core.ucr", wco: "UCR/TraderAssignedReferenceID", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 19, path: "core.transport_mode", wco: "BorderTransportMeans/ModeCode", needs: [M, M, O, M, M], place: F(|f| some(core(f).map(|c| &c.transport_mode))) },
-    Element { number: 20, path: "goods.transport_document", wco: "TransportContractDocument/ID", needs: [O, O, M, O, O], place: F(|f| some(f.goods.as_ref().map(|g| &g.transport_document))) },
-    Element { number: 21, path: "core.departure_date", wco: "DepartureDateTime", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 22, path: "goods.location", wco: "GoodsShipment/Consignment/GoodsLocation/Name", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 22, path: "core.port_of_discharge", wco: "GoodsShipment/Consignment/UnloadingLocation/ID", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 23, path: "core.offices", wco: "ExitOffice/ID", needs: [O, O, O, O, M], place: F(|f| core(f).is_some_and(|c| !c.offices.is_empty())) },
-    Element { number: 24, path: "core.country_of_export", wco: "GoodsShipment/ExportCountry/ID", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.country_of_export))) },
-    Element { number: 24, path: "core.country_of_destination", wco: "GoodsShipment/Destination/CountryCode", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.country_of_destination))) },
-    Element { number: 25, path: "value.invoice_total", wco: "InvoiceAmount", needs: [M, M, O, M, O], place: F(|f| money(f.value.as_ref().and_then(|v| v.invoice_total.as_ref()))) },
-    Element { number: 26, path: "value.freight", wco: "GoodsShipment/CustomsValuation/FreightChargeAmount", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 27, path: "value.terms", wco: "GoodsShipment/TradeTerms/ConditionCode", needs: [O, O, O, O, O], place: F(|_| true) },
-    Element { number: 44, path: "value.guarantee", wco: "ObligationGuarantee", needs: [O, O, O, O, M], place: F(|f| f.value.as_ref().and_then(|v| v.guarantee.as_ref()).is_some_and(|g| !g.reference.is_empty() && money(g.amount.as_ref()))) },
-    Element { number: 45, path: "goods.transit_time_limit", wco: "", needs: [O, O, O, O, M], place: F(|f| some(f.goods.as_ref().map(|g| &g.transit_time_limit))) },
-    Element { number: 39, path: "core.retention_class", wco: "", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.retention_class))) },
-    Element { number: 28, path: "core.items[].number", wco: "GovernmentAgencyGoodsItem/SequenceNumeric", needs: [M, M, M, M, M], place: I(|i| i.core.number > 0) },
-    Element { number: 29, path: "goods.items[].description", wco: "GovernmentAgencyGoodsItem/Commodity/Description", needs: [M, M, M, M, M], place: I(|i| some(i.goods.map(|g| &g.description))) },
-    Element { number: 30, path: "core.items[].commodity_code", wco: "GovernmentAgencyGoodsItem/Commodity/Classification/ID", needs: [M, M, O, M, M], place: I(|i| !i.core.commodity_code.is_empty()) },
-    Element { number: 31, path: "core.items[].origin", wco: "GovernmentAgencyGoodsItem/Origin/CountryCode", needs: [M, M, O, M, M], place: I(|i| !i.core.origin.is_empty()) },
-    Element { number: 32, path: "value.items[].value", wco: "GovernmentAgencyGoodsItem/CustomsValueAmount", needs: [M, M, O, M, O], place: I(|i| money(i.value.and_then(|v| v.value.as_ref()))) },
-    Element { number: 33, path: "goods.items[].gross_mass_kg", wco: "GovernmentAgencyGoodsItem/Commodity/GoodsMeasure/GrossMassMeasure", needs: [M, M, O, M, M], place: I(|i| i.goods.is_some_and(|g| !g.gross_mass_kg.is_empty() || !g.net_mass_kg.is_empty())) },
-    Element { number: 33, path: "goods.items[].net_mass_kg", wco: "GovernmentAgencyGoodsItem/Commodity/GoodsMeasure/NetNetWeightMeasure", needs: [O, O, O, O, O], place: I(|_| true) },
-    Element { number: 34, path: "core.items[].quantity", wco: "GovernmentAgencyGoodsItem/Commodity/GoodsMeasure/TariffQuantity", needs: [M, M, O, M, O], place: I(|i| i.core.quantity.as_ref().is_some_and(|q| !q.value.is_empty())) },
-    Element { number: 35, path: "goods.items[].package_type", wco: "GovernmentAgencyGoodsItem/Packaging/TypeCode", needs: [O, O, O, O, O], place: I(|_| true) },
-    Element { number: 36, path: "goods.items[].procedure", wco: "GovernmentAgencyGoodsItem/GovernmentProcedure/CurrentCode", needs: [M, O, O, O, O], place: I(|i| some(i.goods.map(|g| &g.procedure))) },
+    Element { number: 1, path: "core.function", needs: [M, M, M, M, M], place: F(|f| core(f).is_some_and(|c| c.function != 0)) },
+    Element { number: 2, path: "core.lrn", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.lrn))) },
+    Element { number: 3, path: "core.mrn", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 5, path: "core.type", needs: [M, M, M, M, M], place: F(|f| core(f).is_some_and(|c| c.r#type != 0)) },
+    Element { number: 7, path: "goods.total_packages", needs: [O, O, M, O, M], place: F(|f| f.goods.as_ref().is_some_and(|g| g.total_packages > 0)) },
+    Element { number: 8, path: "goods.gross_mass_kg", needs: [M, M, M, M, M], place: F(|f| some(f.goods.as_ref().map(|g| &g.gross_mass_kg))) },
+    Element { number: 9, path: "core.declarant_id", needs: [M, O, O, M, M], place: F(|f| some(core(f).map(|c| &c.declarant_id))) },
+    Element { number: 10, path: "core.agent_id", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 10, path: "core.agent_status", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 11, path: "core.exporter_id", needs: [M, O, O, O, O], place: F(|f| some(core(f).map(|c| &c.exporter_id))) },
+    Element { number: 11, path: "core.exporter_name", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.exporter_name))) },
+    Element { number: 11, path: "parties.exporter_address", needs: [M, M, M, M, M], place: F(|f| address(f.parties.as_ref().and_then(|p| p.exporter_address.as_ref()))) },
+    Element { number: 12, path: "core.importer_id", needs: [O, O, O, M, O], place: F(|f| some(core(f).map(|c| &c.importer_id))) },
+    Element { number: 12, path: "core.importer_name", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.importer_name))) },
+    Element { number: 12, path: "parties.importer_address", needs: [M, M, M, M, O], place: F(|f| address(f.parties.as_ref().and_then(|p| p.importer_address.as_ref()))) },
+    Element { number: 13, path: "parties.seller", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 14, path: "parties.fiscal_reference", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 15, path: "core.ucr", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 19, path: "core.transport_mode", needs: [M, M, O, M, M], place: F(|f| some(core(f).map(|c| &c.transport_mode))) },
+    Element { number: 20, path: "goods.transport_document", needs: [O, O, M, O, O], place: F(|f| some(f.goods.as_ref().map(|g| &g.transport_document))) },
+    Element { number: 21, path: "core.departure_date", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 22, path: "goods.location", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 22, path: "core.port_of_discharge", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 23, path: "core.offices", needs: [O, O, O, O, M], place: F(|f| core(f).is_some_and(|c| !c.offices.is_empty())) },
+    Element { number: 24, path: "core.country_of_export", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.country_of_export))) },
+    Element { number: 24, path: "core.country_of_destination", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.country_of_destination))) },
+    Element { number: 25, path: "value.invoice_total", needs: [M, M, O, M, O], place: F(|f| money(f.value.as_ref().and_then(|v| v.invoice_total.as_ref()))) },
+    Element { number: 26, path: "value.freight", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 27, path: "value.terms", needs: [O, O, O, O, O], place: F(|_| true) },
+    Element { number: 44, path: "value.guarantee", needs: [O, O, O, O, M], place: F(|f| f.value.as_ref().and_then(|v| v.guarantee.as_ref()).is_some_and(|g| !g.reference.is_empty() && money(g.amount.as_ref()))) },
+    Element { number: 45, path: "goods.transit_time_limit", needs: [O, O, O, O, M], place: F(|f| some(f.goods.as_ref().map(|g| &g.transit_time_limit))) },
+    Element { number: 39, path: "core.retention_class", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.retention_class))) },
+    Element { number: 28, path: "core.items[].number", needs: [M, M, M, M, M], place: I(|i| i.core.number > 0) },
+    Element { number: 29, path: "goods.items[].description", needs: [M, M, M, M, M], place: I(|i| some(i.goods.map(|g| &g.description))) },
+    Element { number: 30, path: "core.items[].commodity_code", needs: [M, M, O, M, M], place: I(|i| !i.core.commodity_code.is_empty()) },
+    Element { number: 31, path: "core.items[].origin", needs: [M, M, O, M, M], place: I(|i| !i.core.origin.is_empty()) },
+    Element { number: 32, path: "value.items[].value", needs: [M, M, O, M, O], place: I(|i| i.value.is_some_and(|v| money(v.value.as_ref()) || money(v.price.as_ref()))) },
+    Element { number: 33, path: "goods.items[].gross_mass_kg", needs: [M, M, O, M, M], place: I(|i| i.goods.is_some_and(|g| !g.gross_mass_kg.is_empty() || !g.net_mass_kg.is_empty())) },
+    Element { number: 33, path: "goods.items[].net_mass_kg", needs: [O, O, O, O, O], place: I(|_| true) },
+    Element { number: 34, path: "core.items[].quantity", needs: [M, M, O, M, O], place: I(|i| i.core.quantity.as_ref().is_some_and(|q| !q.value.is_empty())) },
+    Element { number: 35, path: "goods.items[].package_type", needs: [O, O, O, O, O], place: I(|_| true) },
+    Element { number: 36, path: "goods.items[].procedure", needs: [M, O, O, O, O], place: I(|i| some(i.goods.map(|g| &g.procedure))) },
 ];
-
-/// WCO path of one of our paths; item indexes and trailing field names are ignored.
-#[must_use]
-pub fn wco_path(path: &str) -> Option<String> {
-    let pattern: String = match (path.find('['), path.find(']')) {
-        (Some(open), Some(close)) if open < close => {
-            format!("{}[]{}", path.get(..open)?, path.get(close + 1..)?)
-        }
-        _ => path.to_owned(),
-    };
-    let found = ELEMENTS
-        .iter()
-        .filter(|e| {
-            pattern == e.path
-                || pattern
-                    .strip_prefix(e.path)
-                    .is_some_and(|rest| rest.starts_with('.') || rest.starts_with("[]"))
-        })
-        .max_by_key(|e| e.path.len())?;
-    let currency = if pattern.ends_with(".currency") { "@currencyID" } else { "" };
-    (!found.wco.is_empty()).then(|| format!("{}{currency}", found.wco))
-}

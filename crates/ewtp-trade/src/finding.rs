@@ -40,7 +40,7 @@ pub fn finding(path: &str, value: &str, say: Say<'_>) -> v1::Finding {
     v1::Finding {
         code: say.code.to_owned(),
         path: path.to_owned(),
-        wco_path: crate::elements::wco_path(path).unwrap_or_default(),
+        wco_path: crate::wco::wco_path(path).unwrap_or_default(),
         value: value.chars().take(80).collect(),
         allowed: say.allowed.to_owned(),
         fix: say.fix.to_owned(),

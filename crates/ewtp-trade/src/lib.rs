@@ -26,6 +26,7 @@ pub mod retention;
 pub mod route;
 pub mod scope;
 pub mod selector;
+pub mod wco;
 
 pub use check::{CheckedFiling, check_filing};
 pub use codes::{Country, Lrn};

@@ -69,7 +69,7 @@ pub(crate) fn names(core: &v1::FilingCore, goods: &v1::FilingGoods) -> Vec<Strin
         named("document", &goods.master_document),
         named("receptacle", &goods.receptacle),
     ];
-    let containers = goods.containers.iter().filter_map(|c| named("container", c));
+    let containers = goods.containers.iter().filter_map(|c| named("container", &c.id));
     one.into_iter().flatten().chain(containers).collect()
 }
 

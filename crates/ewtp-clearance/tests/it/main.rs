@@ -53,7 +53,7 @@ fn filing(hs: &str, description: &str, usd: &str) -> v1::Filing {
         }),
         value: Some(v1::FilingValue {
             invoice_total: money(),
-            items: vec![v1::ValueItem { number: 1, value: money() }],
+            items: vec![v1::ValueItem { number: 1, value: money(), ..Default::default() }],
             ..Default::default()
         }),
         ..Default::default()

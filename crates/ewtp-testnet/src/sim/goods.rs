@@ -52,7 +52,7 @@ pub(crate) fn advance(
         });
         let amount = format!("{}.{:02}", price / 100, price % 100);
         let value = Some(v1::Money { amount, currency: text("USD") });
-        value_items.push(v1::ValueItem { number, value });
+        value_items.push(v1::ValueItem { number, value, ..Default::default() });
     }
     let address = |country: &str| {
         Some(v1::Address { city: text("Town"), country: text(country), ..Default::default() })

@@ -1,5 +1,6 @@
 use ewtp_proto::v1;
 use ewtp_trade::lists::{CodeLists, ListKind};
+use ewtp_trade::wco::wco_path;
 use ewtp_trade::{check_filing, elements};
 
 /// A complete export filing of one item.
@@ -47,7 +48,7 @@ pub(crate) fn export() -> v1::Filing {
         }),
         value: Some(v1::FilingValue {
             invoice_total: money("120.00"),
-            items: vec![v1::ValueItem { number: 1, value: money("120.00") }],
+            items: vec![v1::ValueItem { number: 1, value: money("120.00"), ..Default::default() }],
             ..Default::default()
         }),
         ..Default::default()
@@ -114,6 +115,55 @@ fn an_empty_filing_misses_every_mandatory_element_at_once() {
 }
 
 #[test]
+fn the_rest_of_the_vocabulary_is_checked_where_it_is_there() {
+    let mut filing = export();
+    let core = filing.core.as_mut().unwrap();
+    core.declaration_type = "EXD".into();
+    core.acceptance_time = "2026-11-01T08:00:00+01:00".into();
+    core.supervising_office = "GBBEL004".into();
+    let goods = filing.goods.as_mut().unwrap();
+    goods.itinerary = vec!["GB".into(), "EG".into()];
+    goods.items[0].documents = vec![v1::DocumentReference {
+        category: "C".into(),
+        r#type: "506".into(),
+        quantity: Some(v1::Quantity { value: "10".into(), unit: "KGM".into() }),
+        ..Default::default()
+    }];
+    assert!(check_filing(&filing, &CodeLists::default()).is_ok());
+
+    let core = filing.core.as_mut().unwrap();
+    core.declaration_type = "EXPORT".into();
+    core.acceptance_time = "2026-11-01T08:00:00".into();
+    core.supervising_office = "Belfast".into();
+    let goods = filing.goods.as_mut().unwrap();
+    goods.itinerary[1] = "Egypt".into();
+    goods.containerised = "yes".into();
+    goods.containers =
+        vec![v1::Container { seals: vec![v1::Seal::default(); 100], ..Default::default() }];
+    goods.items[0].documents[0].quantity.as_mut().unwrap().value = "ten".into();
+    goods.carried = vec![v1::CarriedElement::default()];
+    let value = filing.value.as_mut().unwrap();
+    let negative = Some(v1::Money { amount: "-1".into(), currency: "EUR".into() });
+    value.items[0].duties = vec![v1::DeclaredDuty { payable: negative, ..Default::default() }];
+    let violations = check_filing(&filing, &CodeLists::default()).unwrap_err();
+    let told: Vec<&str> = violations.iter().map(|v| v.path.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "core.declaration_type",
+            "core.acceptance_time",
+            "core.supervising_office",
+            "goods.containerised",
+            "goods.itinerary[1]",
+            "goods.containers[0].seals",
+            "goods.carried[0].path",
+            "goods.items[0].documents[0].quantity.value",
+            "value.items[0].duties[0].payable.amount",
+        ]
+    );
+}
+
+#[test]
 fn dirt_is_kept_and_warned_about() {
     let mut lists = CodeLists::default();
     lists
@@ -150,10 +200,14 @@ fn a_complete_list_refuses_what_an_excerpt_only_warns_about() {
 
 #[test]
 fn findings_name_the_wco_path() {
-    let path = |p| elements::wco_path(p);
+    let path = |p| wco_path(p);
     assert_eq!(path("core.lrn").unwrap(), "FunctionalReferenceID");
-    let value = "GovernmentAgencyGoodsItem/CustomsValueAmount";
+    let value = "GoodsShipment/GovernmentAgencyGoodsItem/CustomsValueAmount";
     assert_eq!(path("value.items[3].value.amount").unwrap(), value);
     assert_eq!(path("value.items[3].value.currency").unwrap(), format!("{value}@currencyID"));
+    let quantity = "GoodsShipment/GovernmentAgencyGoodsItem/Commodity/GoodsMeasure/TariffQuantity";
+    assert_eq!(path("core.items[0].quantity.unit").unwrap(), quantity);
+    assert_eq!(path("parties.seller").unwrap(), "GoodsShipment/Seller", "what holds all of it");
+    assert_eq!(path("parties.exporter_address.country").unwrap(), "Exporter/Address/CountryCode");
     assert_eq!(path("core.no_such_element"), None);
 }

@@ -35,7 +35,7 @@ fn flown(carrier: &str) -> CaseRecord {
     };
     let goods = v1::FilingGoods {
         transport_document: "074-1".into(),
-        containers: vec!["AKE123".into()],
+        containers: vec![v1::Container { id: "AKE123".into(), ..Default::default() }],
         ..Default::default()
     };
     let parties = v1::FilingParties {
@@ -191,6 +191,6 @@ fn an_amendment_shows_what_it_changed_and_nothing_else() {
     assert_eq!(replaced[0].path, "goods.attachments[0]");
     assert_eq!(replaced[0].after, "abababababab… (application/pdf, 19 bytes)");
     let wco = changes(&before, &after).remove(0).wco_path;
-    assert_eq!(wco, "GovernmentAgencyGoodsItem/Commodity/Description");
+    assert_eq!(wco, "GoodsShipment/GovernmentAgencyGoodsItem/Commodity/Description");
     assert!(changes(&before, &before).is_empty());
 }

@@ -76,7 +76,11 @@ pub(crate) fn advance(goods: &Goods) -> v1::SubmitRequest {
             invoice_total: Some(usd(&total.to_string())),
             terms: text("DAP"),
             items: numbered()
-                .map(|(number, (_, _, _, price))| v1::ValueItem { number, value: Some(usd(price)) })
+                .map(|(number, (_, _, _, price))| v1::ValueItem {
+                    number,
+                    value: Some(usd(price)),
+                    ..Default::default()
+                })
                 .collect(),
             ..Default::default()
         }),

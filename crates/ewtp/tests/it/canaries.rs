@@ -31,7 +31,11 @@ pub(crate) fn filing(set: &str, from: &str, to: &str) -> v1::Filing {
             ..v1::Party::default()
         })
     };
-    let document = |n: usize| v1::DocumentReference { r#type: "N380".into(), id: text(n) };
+    let document = |n: usize| v1::DocumentReference {
+        r#type: "N380".into(),
+        id: text(n),
+        ..v1::DocumentReference::default()
+    };
     let mut filing = advance(&text(1), from, to);
     let core = filing.core.as_mut().unwrap();
     (core.exporter_name, core.importer_name, core.conveyance) = (text(2), text(3), text(4));
@@ -42,7 +46,8 @@ pub(crate) fn filing(set: &str, from: &str, to: &str) -> v1::Filing {
     (parties.carrier, parties.liable) = (party(19, from), None);
     let goods = filing.goods.as_mut().unwrap();
     (goods.transport_document, goods.master_document) = (text(23), text(24));
-    goods.seals = vec![text(25), text(26), text(30)];
+    let seals = [26, 30].map(|n| v1::Seal { id: text(n), party: String::new() }).to_vec();
+    goods.containers = vec![v1::Container { id: text(25), seals, ..v1::Container::default() }];
     (goods.documents, goods.previous_documents) = (vec![document(27)], vec![document(28)]);
     // Too vague for the destination's rules: it will ask.
     goods.items[0].description = "parts".into();

@@ -214,7 +214,7 @@ pub(crate) fn advance(lrn: &str, from: &str, to: &str) -> v1::Filing {
         }),
         value: Some(v1::FilingValue {
             invoice_total: money(),
-            items: vec![v1::ValueItem { number: 1, value: money() }],
+            items: vec![v1::ValueItem { number: 1, value: money(), ..Default::default() }],
             ..Default::default()
         }),
         ..Default::default()

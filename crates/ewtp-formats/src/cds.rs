@@ -1,0 +1,388 @@
+//! Declarations as HMRC's Customs Declaration Service has them: WCO Data Model 3.6 in XML.
+//!
+//! ```text
+//! XML ─document─▶ leaves by place ─fields─▶ Filing: named fields, and `carried` for what no field names
+//! Filing ─fields─▶ leaves ─carried on top─▶ XML in the order of the schema
+//! ```
+//!
+//! Invariant: what is read and written again is the same document. Reading writes what it read and carries along every leaf that
+//! didn't come out as it went in, so that a wrong row of the table costs a name and never a value. A carried element stands for the
+//! document as it was: where a named field was changed since, the field wins.
+//!
+//! Normalised away: declaration, comments, processing instructions, prefixes, `xsi:schemaLocation`, indentation, white space around
+//! codes, numbers and the envelope's texts.
+
+mod document;
+mod fields;
+mod leaves;
+mod schema;
+
+use std::collections::BTreeMap;
+
+use ewtp_proto::v1;
+use serde_json::Value;
+
+use crate::tree;
+use leaves::{Leaves, Namespaces, Place};
+use schema::SCHEMA;
+
+/// Largest document, bytes: 999 items with all that the schema allows stay below.
+pub const BYTES_MAX: usize = 16 << 20;
+/// Most nodes of a document.
+const NODES_MAX: u32 = 1 << 20;
+/// Most violations that are told.
+const VIOLATIONS_MAX: usize = 100;
+
+/// A violation of the schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// Path of the element.
+    pub path: String,
+    /// What stands there, cut to 80 characters.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: String,
+}
+
+/// Why a document was not read, or can't be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CdsError {
+    /// Larger than [`BYTES_MAX`].
+    #[error("the document has {bytes} bytes; at most {BYTES_MAX} are read: split it")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// No XML.
+    #[error("line {line}, column {column}: not well-formed XML: {problem}")]
+    Malformed {
+        /// Line, from 1.
+        line: u32,
+        /// Column, from 1.
+        column: u32,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Another kind of document.
+    #[error(
+        "the root is {name} in namespace {namespace}; a declaration is MetaData in {}",
+        document::ENVELOPE
+    )]
+    Root {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// A notification where a declaration is wanted.
+    #[error("this is a notification (Response), no declaration")]
+    Notification,
+    /// Against HMRC's schema.
+    #[error("{}", told(.0))]
+    Invalid(Vec<Violation>),
+    /// The fields don't make a filing.
+    #[error("the elements don't make a filing: {0}")]
+    Fields(String),
+}
+
+fn told(violations: &[Violation]) -> String {
+    let one = |v: &Violation| {
+        let value = match v.value.as_str() {
+            "" => String::new(),
+            value => format!(" is {value:?}"),
+        };
+        format!("line {}, column {}: {}{value}; allowed: {}", v.line, v.column, v.path, v.allowed)
+    };
+    violations.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+/// Where a leaf of a document went.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Destination {
+    /// A named field, by its path without places.
+    Field(String),
+    /// Computed when it is written: its place in a list, the number of items, what the first of several is.
+    Computed,
+    /// Carried along in this part.
+    Carried(&'static str),
+}
+
+/// A declaration that was read.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// As a filing.
+    pub filing: v1::Filing,
+    /// How often a leaf went where, by its path without places.
+    pub report: BTreeMap<(String, Destination), usize>,
+}
+
+/// A declaration that was written.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The document.
+    pub xml: String,
+    /// Our elements that CDS has no place for.
+    pub lost: Vec<String>,
+}
+
+/// Whether a document is what the schemas allow, declaration or notification.
+///
+/// # Errors
+/// [`CdsError`], located.
+pub fn validate(bytes: &[u8]) -> Result<(), CdsError> {
+    document::parse(bytes).map(drop)
+}
+
+/// Reads a declaration, an amendment or a cancellation.
+///
+/// # Errors
+/// [`CdsError`], located.
+pub fn read(bytes: &[u8]) -> Result<Declaration, CdsError> {
+    let parsed = document::parse(bytes)?;
+    if parsed.root != SCHEMA.declaration {
+        return Err(CdsError::Notification);
+    }
+    let leaves = parsed.leaves;
+    let kind = kind(&leaves);
+    let read = fields::read(&leaves, kind == v1::FilingType::Import);
+    let json = with_items(read.json, kind);
+    let mut filing: v1::Filing =
+        serde_json::from_value(json).map_err(|e| CdsError::Fields(e.to_string()))?;
+    let again = fields::write(&json_of(&filing)?, kind == v1::FilingType::Import).leaves;
+    let mut report = BTreeMap::new();
+    let mut count = |place: &Place, destination: Destination| {
+        let path = without_places(&place.path(SCHEMA.declaration));
+        *report.entry((path, destination)).or_insert(0) += 1;
+    };
+    for (place, text) in &leaves {
+        let given = again.get(place);
+        if given == Some(text) {
+            if place.attribute.is_none() {
+                let field = read.named.get(place).map(|f| Destination::Field(without_places(f)));
+                count(place, field.unwrap_or(Destination::Computed));
+            }
+            continue;
+        }
+        let instead_of = given.cloned().unwrap_or_default();
+        let part = carry(&mut filing, place, text.clone(), instead_of, false);
+        if place.attribute.is_none() {
+            count(place, Destination::Carried(part));
+        }
+    }
+    for (place, given) in again.iter().filter(|(place, _)| !leaves.contains_key(place)) {
+        carry(&mut filing, place, String::new(), given.clone(), true);
+    }
+    Ok(Declaration { filing, report })
+}
+
+/// Writes a filing as a declaration.
+///
+/// # Errors
+/// [`CdsError::Invalid`] for what the schema doesn't allow, with the lines of the document that would have been.
+pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
+    let json = json_of(filing)?;
+    let core = filing.core.clone().unwrap_or_default();
+    let mut written = fields::write(&json, core.r#type() == v1::FilingType::Import);
+    let mut lost = Vec::new();
+    defaults(&core, &mut written.leaves);
+    for carried in carried_of(filing) {
+        if overlay(&mut written.leaves, carried).is_none() {
+            lost.push(format!("carried {}", carried.path));
+        }
+    }
+    for (path, value) in tree::leaves(&json) {
+        let nothing = value == "" || value == &Value::from(0) || value == &Value::Bool(false);
+        if !nothing && !written.used.contains(&path) && !is_implied(&path, value) {
+            lost.push(path);
+        }
+    }
+    if let Some(at) = written.leaves.values().position(|t| t.chars().any(|c| !is_xml(c))) {
+        let place = written.leaves.keys().nth(at).map(|p| p.path(SCHEMA.declaration));
+        let path = place.unwrap_or_default();
+        let allowed = "characters that XML has".to_owned();
+        let violation = Violation { line: 0, column: 0, path, value: String::new(), allowed };
+        return Err(CdsError::Invalid(vec![violation]));
+    }
+    let namespaces = Namespaces {
+        envelope: document::ENVELOPE,
+        content: document::DECLARATION,
+        instants: document::DECLARATION_TYPES,
+    };
+    let xml = leaves::to_xml(&written.leaves, SCHEMA.declaration, &namespaces);
+    validate(xml.as_bytes())?;
+    Ok(Document { xml, lost })
+}
+
+fn json_of(filing: &v1::Filing) -> Result<Value, CdsError> {
+    serde_json::to_value(filing).map_err(|e| CdsError::Fields(e.to_string()))
+}
+
+/// Characters of XML 1.0.
+fn is_xml(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+fn without_places(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut place = false;
+    for c in path.chars() {
+        place = (place || c == '[') && c != ']';
+        if !place && c != ']' {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn text<'a>(leaves: &'a Leaves, path: &str) -> &'a str {
+    let place = Place::parse(path, SCHEMA.declaration, "Declaration");
+    place.and_then(|p| leaves.get(&p)).map_or("", String::as_str)
+}
+
+/// What a declaration is for. `CO…`, movements to and from special territories, are told apart by the procedure: 10 to 31 leave.
+fn kind(leaves: &Leaves) -> v1::FilingType {
+    let procedure = text(
+        leaves,
+        "GoodsShipment/GovernmentAgencyGoodsItem[1]/GovernmentProcedure[1]/CurrentCode",
+    );
+    match text(leaves, "TypeCode").get(..2) {
+        Some("EX") => v1::FilingType::Export,
+        Some("IM") => v1::FilingType::Import,
+        Some("CO") if procedure.starts_with(['1', '2', '3']) => v1::FilingType::Export,
+        Some("CO") if procedure.starts_with(|c: char| c.is_ascii_digit()) => v1::FilingType::Import,
+        _ => v1::FilingType::Unspecified,
+    }
+}
+
+/// As many items in each part, numbered as in part `core`.
+fn with_items(mut json: Value, kind: v1::FilingType) -> Value {
+    if kind != v1::FilingType::Unspecified {
+        let path = tree::steps("core.type").unwrap_or_default();
+        tree::put(&mut json, &path, kind.as_str_name().into());
+    }
+    let count = ["core", "goods", "value"].iter().map(|p| items(&json, p)).max().unwrap_or(0);
+    for i in 0..count {
+        let number = json.pointer(&format!("/core/items/{i}/number")).cloned();
+        for part in ["core", "goods", "value"] {
+            let wanted = part == "core" || items(&json, part) > 0;
+            let path = tree::steps(&format!("{part}.items[{i}].number")).unwrap_or_default();
+            if wanted {
+                tree::put(&mut json, &path, number.clone().unwrap_or(0.into()));
+            }
+        }
+    }
+    json
+}
+
+fn items(json: &Value, part: &str) -> usize {
+    json.pointer(&format!("/{part}/items")).and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+/// Elements that need no place of their own: they follow from others.
+fn is_implied(path: &str, value: &Value) -> bool {
+    let numbers = path.ends_with(".number") && path.contains(".items[");
+    let kind = path == "core.type" && value != v1::FilingType::Advance.as_str_name();
+    let kind = kind && value != v1::FilingType::Transit.as_str_name();
+    numbers || kind || path.contains(".carried[")
+}
+
+/// What the schema asks for and a filing from elsewhere doesn't say: function and type.
+fn defaults(core: &v1::FilingCore, leaves: &mut Leaves) {
+    let mut put = |path: &str, value: &str| {
+        if let Some(place) = Place::parse(path, SCHEMA.declaration, "Declaration") {
+            leaves.entry(place).or_insert_with(|| value.to_owned());
+        }
+    };
+    put("FunctionCode", "9");
+    match core.r#type() {
+        v1::FilingType::Export => put("TypeCode", "EXD"),
+        v1::FilingType::Import => put("TypeCode", "IMD"),
+        _ => {}
+    }
+}
+
+/// Carries a leaf in the part that may hold it; which one it is.
+fn carry(
+    filing: &mut v1::Filing,
+    place: &Place,
+    value: String,
+    instead_of: String,
+    absent: bool,
+) -> &'static str {
+    let path = place.path(SCHEMA.declaration);
+    let part = part_of(&path);
+    let list = match part {
+        "parties" => &mut filing.parties.get_or_insert_default().carried,
+        "value" => &mut filing.value.get_or_insert_default().carried,
+        _ => &mut filing.goods.get_or_insert_default().carried,
+    };
+    list.push(v1::CarriedElement { path, value, instead_of, absent });
+    part
+}
+
+/// Which part an element belongs to that no field names: parts have audiences, and prices go where prices are.
+fn part_of(path: &str) -> &'static str {
+    const VALUE: &[&str] = &[
+        "Amount",
+        "CustomsValuation",
+        "DutyTaxFee",
+        "ValuationAdjustment",
+        "ObligationGuarantee",
+        "CurrencyExchange",
+        "InvoiceLine",
+        "TradeTerms",
+        "Invoice",
+    ];
+    const PARTIES: &[&str] = &[
+        "Agent",
+        "Declarant",
+        "Exporter",
+        "Importer",
+        "Consignee",
+        "Consignor",
+        "Buyer",
+        "Seller",
+        "Carrier",
+        "Payer",
+        "Surety",
+        "Authenticator",
+        "AuthorisationHolder",
+        "DomesticDutyTaxParty",
+        "AEOMutualRecognitionParty",
+    ];
+    let words: Vec<&str> =
+        path.split(['/', '@']).map(|w| w.split('[').next().unwrap_or_default()).collect();
+    let among = |list: &[&str]| words.iter().any(|w| list.contains(w));
+    let amount = words.iter().any(|w| w.ends_with("Amount"));
+    let submitter = path.starts_with("Submitter");
+    match (amount || among(VALUE), submitter || among(PARTIES)) {
+        (true, _) => "value",
+        (false, true) => "parties",
+        (false, false) => "goods",
+    }
+}
+
+fn carried_of(filing: &v1::Filing) -> impl Iterator<Item = &v1::CarriedElement> {
+    let parties = filing.parties.iter().flat_map(|p| &p.carried);
+    let goods = filing.goods.iter().flat_map(|g| &g.carried);
+    parties.chain(goods).chain(filing.value.iter().flat_map(|v| &v.carried))
+}
+
+/// Puts a carried element where it was; `None` if the schema has no such place. Where the field that stands there gives something
+/// else than it did, the field was changed and wins.
+fn overlay(leaves: &mut Leaves, carried: &v1::CarriedElement) -> Option<()> {
+    let place = Place::parse(&carried.path, SCHEMA.declaration, "Declaration")?;
+    let given = leaves.get(&place);
+    if given.map_or("", String::as_str) != carried.instead_of {
+        return Some(());
+    }
+    match carried.absent {
+        true => drop(leaves.remove(&place)),
+        false => drop(leaves.insert(place, carried.value.clone())),
+    }
+    Some(())
+}

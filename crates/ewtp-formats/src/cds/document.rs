@@ -1,0 +1,220 @@
+//! Reads a document into its leaves and checks it against the schema on the way: every violation with line and column.
+
+use std::ops::Range;
+
+use roxmltree::{Document, Node as XmlNode, ParsingOptions};
+
+use super::leaves::{Leaves, Place};
+use super::schema::{Node, NodeId, QUOTED, SCHEMA};
+use super::{BYTES_MAX, CdsError, NODES_MAX, VIOLATIONS_MAX, Violation};
+
+/// Namespace of the envelope.
+pub(crate) const ENVELOPE: &str = "urn:wco:datamodel:WCO:DocumentMetaData-DMS:2";
+/// Namespace of declarations.
+pub(crate) const DECLARATION: &str = "urn:wco:datamodel:WCO:DEC-DMS:2";
+/// Namespace of notifications.
+pub(crate) const RESPONSE: &str = "urn:wco:datamodel:WCO:RES-DMS:2";
+/// Namespace of the data types of declarations, in which their instants stand.
+pub(crate) const DECLARATION_TYPES: &str = "urn:wco:datamodel:WCO:Declaration_DS:DMS:2";
+/// The same of notifications.
+pub(crate) const RESPONSE_TYPES: &str = "urn:wco:datamodel:WCO:Response_DS:DMS:2";
+/// The element that stands there.
+pub(crate) const INSTANT: &str = "DateTimeString";
+const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+
+/// A document's leaves and which kind it is.
+pub(crate) struct Parsed {
+    pub(crate) leaves: Leaves,
+    pub(crate) root: NodeId,
+}
+
+/// Reads a declaration or notification.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, CdsError> {
+    if bytes.len() > BYTES_MAX {
+        return Err(CdsError::TooLarge { bytes: bytes.len() });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        let before = bytes.get(..e.valid_up_to()).unwrap_or_default();
+        let (line, column) = end(&String::from_utf8_lossy(before));
+        CdsError::Malformed { line, column, problem: "not UTF-8".to_owned() }
+    })?;
+    let text = text.trim_start_matches('\u{feff}');
+    // No DTD: nothing is expanded, nothing is fetched.
+    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..Default::default() };
+    let document = Document::parse_with_options(text, options).map_err(|e| {
+        let (line, column) = match e {
+            // What is missing is missing at the end.
+            roxmltree::Error::UnclosedRootNode => end(text),
+            _ => (e.pos().row, e.pos().col),
+        };
+        CdsError::Malformed { line, column, problem: e.to_string() }
+    })?;
+    let element = document.root_element();
+    let name = element.tag_name();
+    if (name.name(), name.namespace()) != ("MetaData", Some(ENVELOPE)) {
+        let namespace = name.namespace().unwrap_or("none").to_owned();
+        return Err(CdsError::Root { name: name.name().to_owned(), namespace });
+    }
+    let content = element.children().rfind(XmlNode::is_element);
+    let is_response = content.is_some_and(|c| c.tag_name().name() == "Response");
+    let root = if is_response { SCHEMA.response } else { SCHEMA.declaration };
+    let mut reader = Reader { document: &document, root, leaves: Leaves::new(), out: Vec::new() };
+    reader.attributes(element, None, &Place::default());
+    reader.elements(element, root, &Place::default());
+    match reader.out.is_empty() {
+        true => Ok(Parsed { leaves: reader.leaves, root }),
+        false => Err(CdsError::Invalid(reader.out)),
+    }
+}
+
+/// Line and column behind a text.
+fn end(text: &str) -> (u32, u32) {
+    let line = text.bytes().filter(|b| *b == b'\n').count() + 1;
+    let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+}
+
+struct Reader<'a, 'i> {
+    document: &'a Document<'i>,
+    root: NodeId,
+    leaves: Leaves,
+    out: Vec<Violation>,
+}
+
+impl Reader<'_, '_> {
+    fn violation(&mut self, at: Range<usize>, path: String, value: &str, allowed: String) {
+        if self.out.len() < VIOLATIONS_MAX {
+            let position = self.document.text_pos_at(at.start);
+            let value = value.trim().chars().take(80).collect();
+            let (line, column) = (position.row, position.col);
+            self.out.push(Violation { line, column, path, value, allowed });
+        }
+    }
+
+    /// The elements of an element, in the order of the schema.
+    fn elements(&mut self, element: XmlNode<'_, '_>, id: NodeId, place: &Place) {
+        let node = SCHEMA.node(id);
+        let mut counts = vec![0usize; node.children.len()];
+        let mut last = 0;
+        for child in element.children() {
+            if child.is_text() && !child.text().unwrap_or_default().trim().is_empty() {
+                let text = child.text().unwrap_or_default();
+                let path = place.path(self.root);
+                self.violation(child.range(), path, text, "elements, no text".into());
+            }
+            if !child.is_element() {
+                continue;
+            }
+            let (name, namespace) = (child.tag_name().name(), child.tag_name().namespace());
+            let quoted = self.root == SCHEMA.response
+                && (name, namespace) == ("Declaration", Some(DECLARATION));
+            let name = if quoted { QUOTED } else { name };
+            let found = SCHEMA.child(id, name);
+            let here = namespace == Some(self.namespace(name, place));
+            let Some((position, of)) = found.filter(|_| here) else {
+                let path = format!("{}/{name}", place.path(self.root));
+                self.violation(child.range(), path, "", expected(node, child));
+                continue;
+            };
+            let index = counts.get(position).copied().unwrap_or_default();
+            let at = place.child(position, index);
+            if position < last {
+                let allowed = format!("not behind {}", SCHEMA.node(node.children[last]).name);
+                self.violation(child.range(), at.path(self.root), "", allowed);
+            }
+            if index as u64 >= u64::from(SCHEMA.node(of).max) {
+                let allowed = format!("at most {} of them", SCHEMA.node(of).max);
+                self.violation(child.range(), at.path(self.root), "", allowed);
+                continue;
+            }
+            last = last.max(position);
+            if let Some(count) = counts.get_mut(position) {
+                *count += 1;
+            }
+            self.element(child, of, &at);
+        }
+        for (position, (child, count)) in node.children.iter().zip(&counts).enumerate() {
+            let child = SCHEMA.node(*child);
+            if (*count as u64) < u64::from(child.min) {
+                let path = place.child(position, 0).path(self.root);
+                self.violation(element.range(), path, "", format!("{} is mandatory", child.name));
+            }
+        }
+    }
+
+    fn element(&mut self, element: XmlNode<'_, '_>, id: NodeId, place: &Place) {
+        let node = SCHEMA.node(id);
+        self.attributes(element, Some(node), place);
+        let Some(leaf) = &node.leaf else {
+            if !element.children().any(|c| c.is_element()) {
+                self.leaves.insert(place.clone(), String::new());
+            }
+            return self.elements(element, id, place);
+        };
+        let mut text = String::new();
+        for child in element.children() {
+            text.push_str(child.text().filter(|_| child.is_text()).unwrap_or_default());
+            if child.is_element() {
+                let path = format!("{}/{}", place.path(self.root), child.tag_name().name());
+                self.violation(child.range(), path, "", "text, no elements".into());
+            }
+        }
+        let value = leaf.normalise(&text);
+        if let Some(allowed) = leaf.refuses(&value) {
+            self.violation(element.range(), place.path(self.root), &value, allowed);
+        }
+        self.leaves.insert(place.clone(), value);
+    }
+
+    fn attributes(&mut self, element: XmlNode<'_, '_>, node: Option<&Node>, place: &Place) {
+        let leaf = node.and_then(|n| n.leaf.as_ref());
+        for attribute in element.attributes() {
+            let (name, value) = (attribute.name(), attribute.value());
+            let located = matches!(name, "schemaLocation" | "noNamespaceSchemaLocation");
+            if attribute.namespace() == Some(XSI) && located {
+                continue;
+            }
+            let refused = match (leaf, attribute.namespace()) {
+                (Some(leaf), None) => leaf.refuses_attribute(name, value),
+                _ => Some("no such attribute".into()),
+            };
+            let at = place.attribute(name);
+            match refused {
+                Some(allowed) => {
+                    self.violation(attribute.range(), at.path(self.root), value, allowed);
+                }
+                None => drop(self.leaves.insert(at, value.to_owned())),
+            }
+        }
+        let required = leaf.and_then(|l| l.required_attribute());
+        if let Some(name) = required.filter(|name| element.attribute(*name).is_none()) {
+            let path = place.attribute(name).path(self.root);
+            self.violation(element.range(), path, "", format!("{name} is mandatory"));
+        }
+    }
+
+    /// The namespace that an element has here.
+    fn namespace(&self, name: &str, place: &Place) -> &'static str {
+        let named = place.named(self.root);
+        let within = |of: &str| name == of || named.iter().any(|(n, _)| *n == of);
+        let response = self.root == SCHEMA.response && !within(QUOTED);
+        match (within("Response") || within("Declaration"), response, name == INSTANT) {
+            (false, ..) => ENVELOPE,
+            (true, true, false) => RESPONSE,
+            (true, true, true) => RESPONSE_TYPES,
+            (true, false, false) => DECLARATION,
+            (true, false, true) => DECLARATION_TYPES,
+        }
+    }
+}
+
+fn expected(node: &Node, child: XmlNode<'_, '_>) -> String {
+    let names: Vec<&str> = node.children.iter().map(|id| SCHEMA.node(*id).name).collect();
+    let name = child.tag_name();
+    match names.contains(&name.name()) {
+        true => {
+            format!("namespace {} has no such element here", name.namespace().unwrap_or("none"))
+        }
+        false => format!("one of {}", names.join(", ")),
+    }
+}

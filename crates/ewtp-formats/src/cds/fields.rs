@@ -1,0 +1,309 @@
+//! Leaves to named fields and back, by the table of `ewtp_trade::wco`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use ewtp_trade::wco::{How, ROWS, Row, Step, When};
+use serde_json::{Map, Value, json};
+
+use super::leaves::{Leaves, Place};
+use super::schema::{NodeId, SCHEMA};
+use crate::tree::{self, Step as OurStep};
+
+/// A row with its steps resolved in the schema of declarations.
+struct Resolved {
+    row: &'static Row,
+    /// Which child by the schema, for each step.
+    positions: Vec<usize>,
+    /// Position of the guard's leaf below its step.
+    guard: Option<usize>,
+    ours: Vec<OurStep>,
+}
+
+/// Rows that HMRC's schema has a place for, those with a step behind the first last: they ask whether the first is there.
+static RESOLVED: LazyLock<Vec<Resolved>> = LazyLock::new(|| {
+    let mut all: Vec<Resolved> = ROWS.iter().filter_map(resolved).collect();
+    all.sort_by_key(|r| r.row.steps.iter().any(|s| matches!(s, Step::Rest(..))));
+    all
+});
+
+/// Rows by the child positions of their steps.
+static BY_STEPS: LazyLock<BTreeMap<Vec<usize>, Vec<&'static Resolved>>> = LazyLock::new(|| {
+    let mut out: BTreeMap<Vec<usize>, Vec<&Resolved>> = BTreeMap::new();
+    for one in RESOLVED.iter() {
+        out.entry(one.positions.clone()).or_default().push(one);
+    }
+    out
+});
+
+fn resolved(row: &'static Row) -> Option<Resolved> {
+    let mut at = SCHEMA.declaration;
+    let (mut positions, mut guard) = (Vec::new(), None);
+    let mut step = |name: &str, at: &mut NodeId| {
+        let (position, id) = SCHEMA.child(*at, name)?;
+        *at = id;
+        positions.push(position);
+        Some(id)
+    };
+    if !row.envelope {
+        step("Declaration", &mut at)?;
+    }
+    for one in &row.steps {
+        let id = step(one.name(), &mut at)?;
+        if let Step::First(_, Some((leaf, _))) | Step::Rest(_, Some((leaf, _))) = one {
+            guard = Some(SCHEMA.child(id, leaf)?.0);
+        }
+    }
+    let ours = tree::steps(&row.ours)?;
+    Some(Resolved { row, positions, guard, ours })
+}
+
+impl Resolved {
+    fn holds(&self, import: bool) -> bool {
+        match self.row.when {
+            When::Always => true,
+            When::Import => import,
+            When::NotImport => !import,
+        }
+    }
+
+    /// The row's steps that count, one for each position.
+    fn steps(&self) -> impl Iterator<Item = Option<&Step>> {
+        let content = (!self.row.envelope).then_some(None);
+        content.into_iter().chain(self.row.steps.iter().map(Some))
+    }
+
+    /// Indexes of our path for a leaf that stands on the row's steps; `None` if the row isn't about it.
+    fn bind(&self, place: &Place, leaves: &Leaves) -> Option<Vec<usize>> {
+        let mut out = Vec::new();
+        for (depth, (step, (position, index))) in self.steps().zip(&place.steps).enumerate() {
+            let first_holds = || {
+                let above = place.steps.get(..depth)?.to_vec();
+                let first = Place { steps: above, attribute: None }.child(*position, 0);
+                match (step?, self.guard) {
+                    (
+                        Step::First(_, Some((_, value))) | Step::Rest(_, Some((_, value))),
+                        Some(at),
+                    ) => Some(leaves.get(&first.child(at, 0)) == Some(value)),
+                    _ => Some(true),
+                }
+            };
+            match step {
+                None | Some(Step::One(_)) if *index == 0 => {}
+                Some(Step::Each(_)) => out.push(*index),
+                Some(Step::First(..)) if *index == 0 && first_holds()? => {}
+                Some(Step::Rest(..)) => {
+                    out.push(index.checked_sub(usize::from(first_holds()?))?);
+                }
+                _ => return None,
+            }
+        }
+        Some(out)
+    }
+
+    /// The place for the indexes of our path.
+    fn place(&self, indexes: &[usize], written: &Leaves) -> Place {
+        let mut indexes = indexes.iter().copied();
+        let mut place = Place::default();
+        for (step, position) in self.steps().zip(&self.positions) {
+            let index = match step {
+                None | Some(Step::One(_) | Step::First(..)) => 0,
+                Some(Step::Each(_)) => indexes.next().unwrap_or_default(),
+                Some(Step::Rest(_, guard)) => {
+                    let first = place.child(*position, 0);
+                    let taken = guard.is_none() || stands_below(written, &first);
+                    indexes.next().unwrap_or_default() + usize::from(taken)
+                }
+            };
+            place = place.child(*position, index);
+        }
+        place
+    }
+}
+
+fn stands_below(leaves: &Leaves, place: &Place) -> bool {
+    let next = leaves.range(place.clone()..).next();
+    next.is_some_and(|(at, _)| at.steps.starts_with(&place.steps))
+}
+
+/// What was read: the fields as JSON, and which of our elements each leaf became.
+pub(crate) struct Fields {
+    pub(crate) json: Value,
+    pub(crate) named: BTreeMap<Place, String>,
+}
+
+/// Reads leaves into fields; those that don't fit are left out.
+pub(crate) fn read(leaves: &Leaves, import: bool) -> Fields {
+    let mut json = Value::Object(Map::new());
+    let mut named = BTreeMap::new();
+    for (place, text) in leaves.iter().filter(|(p, _)| p.attribute.is_none()) {
+        let positions: Vec<usize> = place.steps.iter().map(|(p, _)| *p).collect();
+        for row in BY_STEPS.get(&positions).into_iter().flatten().filter(|r| r.holds(import)) {
+            let Some(indexes) = row.bind(place, leaves) else { continue };
+            let ours = tree::at(&row.ours, &indexes);
+            let attribute = |name: &str| leaves.get(&place.attribute(name)).map(String::as_str);
+            let before = tree::get(&json, &ours).cloned();
+            if let Some(value) = value(row.row.how, text, attribute, before.as_ref()) {
+                tree::put(&mut json, &ours, value);
+                named.insert(place.clone(), tree::path(&ours));
+            }
+            break;
+        }
+    }
+    Fields { json, named }
+}
+
+fn value<'a>(
+    how: How,
+    text: &str,
+    attribute: impl Fn(&str) -> Option<&'a str>,
+    before: Option<&Value>,
+) -> Option<Value> {
+    let head = || before.and_then(Value::as_str).filter(|b| b.len() == 2);
+    Some(match how {
+        How::Text => json!(text),
+        How::Count => json!(text.parse::<u32>().ok()?),
+        How::Money => {
+            json!({"amount": text, "currency": attribute("currencyID").unwrap_or_default()})
+        }
+        How::Quantity => json!({"value": text, "unit": attribute("unitCode").unwrap_or_default()}),
+        How::Kilograms => match attribute("unitCode") {
+            None | Some("KGM") => json!(text),
+            Some(_) => return None,
+        },
+        How::Instant => json!(instant(text)?),
+        How::Head if text.len() == 2 && text.is_ascii() => json!(text),
+        How::Tail => json!(format!("{}{text}", head()?)),
+        How::Head => return None,
+        How::Function => match text {
+            "9" => json!("FILING_FUNCTION_ORIGINAL"),
+            "13" => json!("FILING_FUNCTION_AMENDMENT"),
+            _ => return None,
+        },
+    })
+}
+
+/// `20201001080000+01` as `2020-10-01T08:00:00+01:00`, `20201001` as the day.
+fn instant(text: &str) -> Option<String> {
+    let part = |range: std::ops::Range<usize>| text.get(range);
+    let day = format!("{}-{}-{}", part(0..4)?, part(4..6)?, part(6..8)?);
+    if text.len() == 8 {
+        return Some(day);
+    }
+    let zone = match text.get(14..)? {
+        "Z" => "Z".to_owned(),
+        offset => format!("{offset}:00"),
+    };
+    Some(format!("{day}T{}:{}:{}{zone}", part(8..10)?, part(10..12)?, part(12..14)?))
+}
+
+/// The same the other way, with its format code.
+fn compact(text: &str) -> Option<(String, &'static str)> {
+    let digits = |t: &str| t.bytes().filter(u8::is_ascii_digit).map(char::from).collect::<String>();
+    let Some((day, rest)) = text.split_once('T') else { return Some((digits(text), "102")) };
+    let (time, zone) = rest.split_at(rest.find(['Z', '+', '-'])?);
+    let (time, zone) = (digits(time), zone.strip_suffix(":00").unwrap_or(zone));
+    (time.len() == 6).then(|| (format!("{}{time}{zone}", digits(day)), "304"))
+}
+
+/// What the fields give: leaves, and which paths of ours were used.
+pub(crate) struct Written {
+    pub(crate) leaves: Leaves,
+    pub(crate) used: BTreeSet<String>,
+}
+
+/// Writes fields as leaves, with what the schema asks beside them: places in lists, the number of items, guards.
+pub(crate) fn write(json: &Value, import: bool) -> Written {
+    let mut out = Written { leaves: Leaves::new(), used: BTreeSet::new() };
+    for row in RESOLVED.iter().filter(|r| r.holds(import)) {
+        for (indexes, value) in tree::all(json, &row.ours) {
+            let place = row.place(&indexes, &out.leaves);
+            let ours = tree::path(&tree::at(&row.ours, &indexes));
+            if put(&mut out, row.row.how, &place, value) {
+                guard(&mut out.leaves, row, &place);
+                out.used.extend(parts(row.row.how).iter().map(|p| format!("{ours}{p}")));
+            }
+        }
+    }
+    item_count(json, &mut out.leaves);
+    sequences(&mut out.leaves);
+    out
+}
+
+/// Fields below the path of a row that it uses.
+fn parts(how: How) -> &'static [&'static str] {
+    match how {
+        How::Money => &[".amount", ".currency"],
+        How::Quantity => &[".value", ".unit"],
+        _ => &[""],
+    }
+}
+
+fn put(out: &mut Written, how: How, place: &Place, value: &Value) -> bool {
+    let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let text = value.as_str().unwrap_or_default();
+    let (text, attribute) = match how {
+        How::Text | How::Kilograms => (text.to_owned(), None),
+        How::Count => (value.as_u64().unwrap_or_default().to_string(), None),
+        How::Money => (field("amount").to_owned(), Some(("currencyID", field("currency")))),
+        How::Quantity => (field("value").to_owned(), Some(("unitCode", field("unit")))),
+        How::Instant => match compact(text) {
+            Some((text, format)) => (text, Some(("formatCode", format))),
+            None => return false,
+        },
+        How::Head => (text.get(..2).unwrap_or(text).to_owned(), None),
+        How::Tail => (text.get(2..).unwrap_or_default().to_owned(), None),
+        How::Function => match text {
+            "FILING_FUNCTION_ORIGINAL" => ("9".to_owned(), None),
+            "FILING_FUNCTION_AMENDMENT" => ("13".to_owned(), None),
+            _ => return false,
+        },
+    };
+    if text.is_empty() || (how == How::Count && text == "0") {
+        return false;
+    }
+    if let Some((name, value)) = attribute.filter(|(_, value)| !value.is_empty()) {
+        out.leaves.insert(place.attribute(name), value.to_owned());
+    }
+    out.leaves.insert(place.clone(), text);
+    true
+}
+
+/// The leaf that says what the first of several is.
+fn guard(leaves: &mut Leaves, row: &Resolved, place: &Place) {
+    for (depth, step) in row.steps().enumerate() {
+        let (Some(Step::First(_, Some((_, value)))), Some(at)) = (step, row.guard) else {
+            continue;
+        };
+        let steps = place.steps.get(..=depth).unwrap_or_default().to_vec();
+        leaves.insert(Place { steps, attribute: None }.child(at, 0), value.clone());
+    }
+}
+
+fn item_count(json: &Value, leaves: &mut Leaves) {
+    let count = json.pointer("/core/items").and_then(Value::as_array).map_or(0, Vec::len);
+    if let Some(place) = Place::parse("GoodsItemQuantity", SCHEMA.declaration, "Declaration")
+        && count > 0
+    {
+        leaves.insert(place, count.to_string());
+    }
+}
+
+/// Wherever the schema asks for a place in a list, the place.
+fn sequences(leaves: &mut Leaves) {
+    let mut missing = Leaves::new();
+    for place in leaves.keys() {
+        let mut at = SCHEMA.declaration;
+        for (depth, (position, index)) in place.steps.iter().enumerate() {
+            let Some(id) = SCHEMA.node(at).children.get(*position) else { break };
+            at = *id;
+            let Some((sequence, of)) = SCHEMA.child(at, "SequenceNumeric") else { continue };
+            let steps = place.steps.get(..=depth).unwrap_or_default().to_vec();
+            let numbered = Place { steps, attribute: None }.child(sequence, 0);
+            if SCHEMA.node(of).min > 0 && !leaves.contains_key(&numbered) {
+                missing.insert(numbered, (index + 1).to_string());
+            }
+        }
+    }
+    leaves.extend(missing);
+}

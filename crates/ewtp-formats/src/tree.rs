@@ -1,0 +1,150 @@
+//! Paths such as `core.items[0].origin` in JSON trees.
+
+use serde_json::{Map, Value};
+
+/// A step of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Field of an object.
+    Field(String),
+    /// Place in a list.
+    Index(usize),
+    /// Every place in a list.
+    Each,
+}
+
+/// Highest index of a list in a filing.
+const INDEX_MAX: usize = 998;
+
+/// Reads a path; `None` if it is none.
+pub(crate) fn steps(path: &str) -> Option<Vec<Step>> {
+    let mut out = Vec::new();
+    for piece in path.split('.') {
+        let (field, index) = match piece.split_once('[') {
+            Some((field, rest)) => (field, Some(rest.strip_suffix(']')?)),
+            None => (piece, None),
+        };
+        if field.is_empty() {
+            return None;
+        }
+        out.push(Step::Field(field.to_owned()));
+        out.extend(match index {
+            None => None,
+            Some("") => Some(Step::Each),
+            Some(index) => Some(Step::Index(index.parse().ok().filter(|i| *i <= INDEX_MAX)?)),
+        });
+    }
+    Some(out)
+}
+
+/// The path as text.
+pub(crate) fn path(steps: &[Step]) -> String {
+    let mut out = String::new();
+    for step in steps {
+        match step {
+            Step::Field(name) if out.is_empty() => out.push_str(name),
+            Step::Field(name) => out.extend([".", name]),
+            Step::Index(index) => out.push_str(&format!("[{index}]")),
+            Step::Each => out.push_str("[]"),
+        }
+    }
+    out
+}
+
+/// The path at these indexes.
+pub(crate) fn at(steps: &[Step], indexes: &[usize]) -> Vec<Step> {
+    let mut indexes = indexes.iter();
+    let one = |step: &Step| match step {
+        Step::Each => Step::Index(indexes.next().copied().unwrap_or_default()),
+        other => other.clone(),
+    };
+    steps.iter().map(one).collect()
+}
+
+/// What stands at a path.
+pub(crate) fn get<'a>(tree: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+    steps.iter().try_fold(tree, |value, step| match step {
+        Step::Field(name) => value.get(name),
+        Step::Index(index) => value.get(index),
+        Step::Each => None,
+    })
+}
+
+/// Everything at a path with the indexes of its lists, in order.
+pub(crate) fn all<'a>(tree: &'a Value, steps: &[Step]) -> Vec<(Vec<usize>, &'a Value)> {
+    let mut found = vec![(Vec::new(), tree)];
+    for step in steps {
+        let mut next = Vec::new();
+        for (indexes, value) in found {
+            match step {
+                Step::Field(name) => next.extend(value.get(name).map(|v| (indexes, v))),
+                Step::Index(index) => next.extend(value.get(index).map(|v| (indexes, v))),
+                Step::Each => {
+                    for (i, one) in value.as_array().into_iter().flatten().enumerate() {
+                        let mut indexes = indexes.clone();
+                        indexes.push(i);
+                        next.push((indexes, one));
+                    }
+                }
+            }
+        }
+        found = next;
+    }
+    found
+}
+
+/// Puts a value at a path, with the objects and lists that lead there.
+pub(crate) fn put(tree: &mut Value, steps: &[Step], value: Value) {
+    match steps.split_first() {
+        None => *tree = value,
+        Some((Step::Field(field), rest)) => {
+            if !tree.is_object() {
+                *tree = Value::Object(Map::new());
+            }
+            if let Value::Object(map) = tree {
+                put(map.entry(field.clone()).or_insert(Value::Null), rest, value);
+            }
+        }
+        Some((Step::Index(index), rest)) => {
+            if !tree.is_array() {
+                *tree = Value::Array(Vec::new());
+            }
+            if let Value::Array(list) = tree {
+                while list.len() <= *index {
+                    list.push(Value::Null);
+                }
+                if let Some(slot) = list.get_mut(*index) {
+                    put(slot, rest, value);
+                }
+            }
+        }
+        Some((Step::Each, _)) => {}
+    }
+}
+
+/// Paths of all values that are neither objects nor lists nor null.
+pub(crate) fn leaves(tree: &Value) -> Vec<(String, &Value)> {
+    fn walk<'a>(value: &'a Value, path: &mut Vec<Step>, out: &mut Vec<(String, &'a Value)>) {
+        match value {
+            Value::Null => {}
+            Value::Object(map) => {
+                for (name, value) in map {
+                    path.push(Step::Field(name.clone()));
+                    walk(value, path, out);
+                    path.pop();
+                }
+            }
+            Value::Array(list) => {
+                for (i, value) in list.iter().enumerate() {
+                    path.push(Step::Index(i));
+                    walk(value, path, out);
+                    path.pop();
+                }
+            }
+            leaf => out.push((self::path(path), leaf)),
+        }
+    }
+    let mut out = Vec::new();
+    walk(tree, &mut Vec::new(), &mut out);
+    out
+}

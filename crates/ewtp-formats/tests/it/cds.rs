@@ -1,0 +1,194 @@
+//! HMRC's declarations: all that is valid comes out as it went in, by named fields.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ewtp_formats::cds::{self, CdsError, Destination};
+use ewtp_proto::v1;
+use serde_json::Value;
+
+use crate::canonical::lines;
+use crate::corpus::hmrc_samples;
+
+/// Our own samples: an import of low value, an export in containers, an amendment.
+const SAMPLES: [&str; 3] = [
+    include_str!("../samples/import.xml"),
+    include_str!("../samples/export.xml"),
+    include_str!("../samples/amendment.xml"),
+];
+
+/// Declarations of the corpus and our own.
+fn declarations() -> Vec<(String, String)> {
+    let ours = SAMPLES.iter().enumerate().map(|(i, xml)| (format!("own {i}"), (*xml).to_owned()));
+    let theirs = hmrc_samples().into_iter().filter(|(_, verdict, _)| verdict == "decl");
+    ours.chain(theirs.map(|(name, _, b)| (name, String::from_utf8(b).unwrap()))).collect()
+}
+
+#[test]
+fn every_sample_is_judged_as_the_schema_judges_it() {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, verdict, bytes) in hmrc_samples() {
+        let judged = match cds::validate(&bytes) {
+            Ok(()) => "valid",
+            Err(CdsError::Malformed { line, .. }) => {
+                assert!(line > 0, "{name}");
+                "malformed"
+            }
+            Err(CdsError::Root { .. }) => "root",
+            Err(CdsError::Invalid(all)) => {
+                assert!(all.iter().all(|v| v.line > 0 && !v.path.is_empty()), "{name}: {all:?}");
+                "invalid"
+            }
+            Err(other) => panic!("{name}: {other}"),
+        };
+        let agrees = match verdict.as_str() {
+            "decl" | "notif" => judged == "valid",
+            "malformed" => judged == "malformed",
+            // Without namespace, the root itself is another.
+            "invalid" | "other-root" => judged == "invalid" || judged == "root",
+            _ => false,
+        };
+        assert!(agrees, "{name}: {verdict} by libxml2, here {judged}: {:?}", cds::validate(&bytes));
+        *seen.entry(verdict).or_default() += 1;
+    }
+    assert!(seen.is_empty() || seen["decl"] == 167 && seen["notif"] == 5, "{seen:?}");
+}
+
+#[test]
+fn what_is_valid_comes_out_as_it_went_in_also_by_way_of_json() {
+    for (name, xml) in declarations() {
+        let read = cds::read(xml.as_bytes()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let json = serde_json::to_string(&read.filing).unwrap();
+        let filing: v1::Filing = serde_json::from_str(&json).unwrap();
+        let written = cds::write(&filing).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(written.lost, Vec::<String>::new(), "{name}");
+        let (before, after) = (lines(&xml), lines(&written.xml));
+        assert!(before.len() > 10, "{name}");
+        if before != after {
+            let difference = before.iter().zip(&after).find(|(a, b)| a != b);
+            panic!("{name}: {difference:?}, {} and {} lines", before.len(), after.len());
+        }
+    }
+}
+
+#[test]
+fn nine_of_ten_leaves_have_a_name_and_none_is_carried_as_a_document() {
+    let (mut named, mut carried, mut computed) = (0, 0, 0);
+    for (name, xml) in declarations() {
+        let read = cds::read(xml.as_bytes()).unwrap();
+        for ((_, destination), count) in read.report {
+            match destination {
+                Destination::Field(_) => named += count,
+                Destination::Carried(_) => carried += count,
+                Destination::Computed => computed += count,
+            }
+        }
+        let json = serde_json::to_string(&read.filing).unwrap();
+        assert!(!json.contains("</") && !json.contains("<?xml"), "{name}");
+    }
+    let all = named + carried + computed;
+    eprintln!("{named} of {all} leaves have a name, {computed} are computed, {carried} carried");
+    assert!(named * 10 >= all * 9, "{named} of {all}; carried {carried}, computed {computed}");
+}
+
+/// Every text that a named field holds, changed: the document changes in that element and nowhere else.
+#[test]
+fn a_named_field_that_is_changed_changes_that_element_alone() {
+    let mut changed = BTreeSet::new();
+    for (name, xml) in declarations() {
+        let read = cds::read(xml.as_bytes()).unwrap();
+        let json = serde_json::to_value(&read.filing).unwrap();
+        for pointer in texts(&json, String::new()) {
+            let field: String = pointer.split('/').filter(|p| p.parse::<u32>().is_err()).collect();
+            // One of a kind is enough; what others follow from changes more, and carried elements aren't named.
+            let follows = ["/core/type", "/core/function"].contains(&pointer.as_str());
+            if follows || pointer.contains("/carried/") || !changed.insert(field) {
+                continue;
+            }
+            let mut other = json.clone();
+            let slot = other.pointer_mut(&pointer).unwrap();
+            let was = slot.as_str().unwrap().to_owned();
+            // Of the same kind, so that the schema still allows it.
+            let last = was.chars().last().unwrap();
+            let next = match last {
+                '1' => '2',
+                '0'..='9' => '1',
+                'A' => 'B',
+                'Z' if pointer.ends_with("_time") => continue,
+                _ => 'A',
+            };
+            let mut text: String = was.chars().take(was.chars().count() - 1).collect();
+            text.push(next);
+            *slot = Value::String(text);
+            let filing: v1::Filing = serde_json::from_value(other).unwrap();
+            // What only some values may be, such as ContainerCode, has no neighbour.
+            let Ok(written) = cds::write(&filing) else { continue };
+            let (before, after) = (lines(&xml), lines(&written.xml));
+            assert_eq!(before.len(), after.len(), "{name}: {pointer}");
+            let differ = before.iter().zip(&after).filter(|(a, b)| a != b).count();
+            assert_eq!(differ, 1, "{name}: {pointer} {was}");
+        }
+    }
+    assert!(changed.len() > 60, "{changed:?}");
+}
+
+fn texts(value: &Value, at: String) -> Vec<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => vec![at],
+        Value::Array(list) => {
+            let one = |(i, v): (usize, &Value)| texts(v, format!("{at}/{i}"));
+            list.iter().enumerate().flat_map(one).collect()
+        }
+        Value::Object(map) => map.iter().flat_map(|(k, v)| texts(v, format!("{at}/{k}"))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn what_is_carried_is_ignored_once_its_field_says_something_else() {
+    let read = cds::read(SAMPLES[0].as_bytes()).unwrap();
+    let mut filing = read.filing;
+    // The sample spells its packages "010": the field says 10, the spelling is carried.
+    let goods = filing.goods.as_mut().unwrap();
+    assert_eq!(goods.total_packages, 10);
+    assert!(goods.carried.iter().any(|c| c.value == "010" && c.instead_of == "10"));
+    goods.total_packages = 11;
+    let written = cds::write(&filing).unwrap().xml;
+    assert!(written.contains("<TotalPackageQuantity>11</TotalPackageQuantity>"), "{written}");
+}
+
+#[test]
+fn what_cds_has_no_place_for_is_told() {
+    let mut filing = cds::read(SAMPLES[1].as_bytes()).unwrap().filing;
+    filing.core.as_mut().unwrap().retention_class = "standard".into();
+    filing.goods.as_mut().unwrap().receptacle = "R".into();
+    filing.goods.as_mut().unwrap().carried.push(v1::CarriedElement {
+        path: "NoSuch/Element".into(),
+        value: "1".into(),
+        ..Default::default()
+    });
+    let lost = cds::write(&filing).unwrap().lost;
+    assert_eq!(lost, ["carried NoSuch/Element", "core.retention_class", "goods.receptacle"]);
+}
+
+#[test]
+fn a_filing_from_elsewhere_is_written_by_the_schema() {
+    let filing: v1::Filing = serde_json::from_value(serde_json::json!({
+        "core": {
+            "type": "FILING_TYPE_EXPORT", "lrn": "L-1", "declarant_id": "GB123456789000",
+            "items": [{"number": 1, "commodity_code": "090111", "origin": "KE"}],
+        },
+        "goods": {"items": [{"number": 1, "packages": 3, "package_type": "BG"}]},
+        "value": {"items": [{"number": 1, "value": {"amount": "10.50", "currency": "GBP"}}]},
+    }))
+    .unwrap();
+    let written = cds::write(&filing).unwrap();
+    assert_eq!(written.lost, Vec::<String>::new());
+    insta::assert_snapshot!(written.xml);
+    let mut wrong = filing;
+    wrong.core.as_mut().unwrap().lrn = "x".repeat(40);
+    let refused = cds::write(&wrong).unwrap_err().to_string();
+    assert!(
+        refused.contains("FunctionalReferenceID") && refused.contains("at most 35"),
+        "{refused}"
+    );
+}
