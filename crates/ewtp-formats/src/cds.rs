@@ -169,8 +169,11 @@ pub fn read(bytes: &[u8]) -> Result<Declaration, CdsError> {
         }
         let instead_of = given.cloned().unwrap_or_default();
         let part = carry(&mut filing, place, text.clone(), instead_of, false);
+        // Another spelling of what a field says, such as 010 for 10, is carried beside it.
+        let spelt = given.and_then(|_| read.named.get(place));
+        let destination = spelt.map(|f| Destination::Field(without_places(f)));
         if place.attribute.is_none() {
-            count(place, Destination::Carried(part));
+            count(place, destination.unwrap_or(Destination::Carried(part)));
         }
     }
     for (place, given) in again.iter().filter(|(place, _)| !leaves.contains_key(place)) {
@@ -197,9 +200,10 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
     for (path, value) in tree::leaves(&json) {
         let nothing = value == "" || value == &Value::from(0) || value == &Value::Bool(false);
         if !nothing && !written.used.contains(&path) && !is_implied(&path, value) {
-            lost.push(path);
+            lost.push(tree::list(&path));
         }
     }
+    lost.dedup();
     if let Some(at) = written.leaves.values().position(|t| t.chars().any(|c| !is_xml(c))) {
         let place = written.leaves.keys().nth(at).map(|p| p.path(SCHEMA.declaration));
         let path = place.unwrap_or_default();
@@ -215,6 +219,12 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
     let xml = leaves::to_xml(&written.leaves, SCHEMA.declaration, &namespaces);
     validate(xml.as_bytes())?;
     Ok(Document { xml, lost })
+}
+
+/// Whether HMRC's schema of declarations has a place for a row.
+#[must_use]
+pub fn has_place(row: &ewtp_trade::wco::Row) -> bool {
+    fields::has_place(row)
 }
 
 fn json_of(filing: &v1::Filing) -> Result<Value, CdsError> {

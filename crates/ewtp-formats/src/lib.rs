@@ -1,5 +1,9 @@
-//! Foreign documents in and out: WCO XML as HMRC's CDS has it, and rows of a table by a mapping.
+//! Foreign documents in and out: WCO XML as HMRC's CDS has it, our own JSON with its schema, and rows of
+//! a table by a mapping.
 
 pub mod cds;
+pub mod convert;
+pub mod json_schema;
 pub mod mapping;
 mod tree;
+pub mod types;

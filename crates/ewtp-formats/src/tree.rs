@@ -122,6 +122,12 @@ pub(crate) fn put(tree: &mut Value, steps: &[Step], value: Value) {
     }
 }
 
+/// A path without the place in a list of texts at its end: what is told of one of them is told of the list.
+pub(crate) fn list(path: &str) -> String {
+    let list = path.strip_suffix(']').and_then(|p| p.rsplit_once('['));
+    list.map_or(path, |(list, _)| list).to_owned()
+}
+
 /// Paths of all values that are neither objects nor lists nor null.
 pub(crate) fn leaves(tree: &Value) -> Vec<(String, &Value)> {
     fn walk<'a>(value: &'a Value, path: &mut Vec<Step>, out: &mut Vec<(String, &'a Value)>) {

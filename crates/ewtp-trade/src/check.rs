@@ -126,7 +126,8 @@ impl Check<'_> {
             allowed: "mandatory for this type and category of filing",
             fix: "fill this element in",
         };
-        for element in ELEMENTS.iter().filter(|e| e.need(column) == Need::M) {
+        let category = self.core.category();
+        for element in ELEMENTS.iter().filter(|e| e.need(column, category) == Need::M) {
             match element.place {
                 Place::Filing(there) => {
                     if !there(self.filing) {
@@ -164,7 +165,7 @@ impl Check<'_> {
             };
             self.out.violation("core.type", core.r#type().as_str_name(), say);
         }
-        if core.category() == Category::Unspecified {
+        if core.category != 0 && core.category() == Category::Unspecified {
             let say = Say {
                 code: "category",
                 allowed: "1 to 4",
@@ -357,7 +358,8 @@ impl Check<'_> {
         ];
         for (path, len) in lengths {
             // An absent part says nothing here: whether it is mandatory is the table's business.
-            let may_lack_items = core.partial || core.r#type() == FilingType::Transit;
+            let documents = core.category() == Category::Documents;
+            let may_lack_items = core.partial || documents || core.r#type() == FilingType::Transit;
             if let Some(len) =
                 len.filter(|l| *l != core.items.len() && (*l != 0 || !may_lack_items))
             {

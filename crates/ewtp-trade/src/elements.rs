@@ -3,6 +3,7 @@
 //! One table decides what is mandatory (trade.md, "Data elements"); numbers are those of its first column.
 
 use ewtp_proto::v1;
+use v1::ConsignmentCategory as Category;
 
 /// Which column of the table counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +61,31 @@ pub struct Element {
     pub place: Place,
 }
 
+/// What a category of consignment is excused from (trade.md, columns H7 and CN23; WCO Immediate Release Guidelines): documents have
+/// neither tariff nor value, and origin isn't asked of a low value on its way in.
+const EXCUSED: &[(&str, &[Category], &[Column])] = &[
+    ("core.items[].commodity_code", &[Category::Documents], ALL),
+    ("core.items[].quantity", &[Category::Documents], ALL),
+    ("core.items[].origin", &[Category::Documents], ALL),
+    ("core.items[].origin", &[Category::LowValueFree, Category::LowValueDutiable], INWARD),
+    ("value.invoice_total", &[Category::Documents], ALL),
+    ("value.items[].value", &[Category::Documents], ALL),
+];
+const ALL: &[Column] =
+    &[Column::Export, Column::Advance, Column::Partial, Column::Import, Column::Transit];
+const INWARD: &[Column] = &[Column::Advance, Column::Partial, Column::Import];
+
 impl Element {
-    /// Whether it must be there.
+    /// Whether it must be there in a filing of this category.
     #[must_use]
-    pub const fn need(&self, column: Column) -> Need {
+    pub fn need(&self, column: Column, category: Category) -> Need {
+        let excused = EXCUSED.iter().any(|(path, categories, columns)| {
+            *path == self.path && categories.contains(&category) && columns.contains(&column)
+        });
+        if excused { Need::O } else { self.by_type(column) }
+    }
+
+    const fn by_type(&self, column: Column) -> Need {
         match column {
             Column::Export => self.needs[0],
             Column::Advance => self.needs[1],
@@ -100,6 +122,7 @@ pub const ELEMENTS: &[Element] = &[
     Element { number: 2, path: "core.lrn", needs: [M, M, M, M, M], place: F(|f| some(core(f).map(|c| &c.lrn))) },
     Element { number: 3, path: "core.mrn", needs: [O, O, O, O, O], place: F(|_| true) },
     Element { number: 5, path: "core.type", needs: [M, M, M, M, M], place: F(|f| core(f).is_some_and(|c| c.r#type != 0)) },
+    Element { number: 39, path: "core.category", needs: [M, M, M, M, M], place: F(|f| core(f).is_some_and(|c| c.category != 0)) },
     Element { number: 7, path: "goods.total_packages", needs: [O, O, M, O, M], place: F(|f| f.goods.as_ref().is_some_and(|g| g.total_packages > 0)) },
     Element { number: 8, path: "goods.gross_mass_kg", needs: [M, M, M, M, M], place: F(|f| some(f.goods.as_ref().map(|g| &g.gross_mass_kg))) },
     Element { number: 9, path: "core.declarant_id", needs: [M, O, O, M, M], place: F(|f| some(core(f).map(|c| &c.declarant_id))) },

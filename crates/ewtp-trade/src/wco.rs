@@ -92,7 +92,11 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(rows::all);
 /// WCO path of one of our paths, without places. The path of a message is that of the element that holds all of it, if one does.
 #[must_use]
 pub fn wco_path(path: &str) -> Option<String> {
-    let pattern = without_places(path);
+    let pattern = match without_places(path) {
+        // What a filing is for follows from it, both ways.
+        kind if kind == "core.type" => "core.declaration_type".to_owned(),
+        pattern => pattern,
+    };
     let (pattern, currency) = match pattern.strip_suffix(".currency") {
         Some(money) => (money, "@currencyID"),
         None => (pattern.strip_suffix(".amount").unwrap_or(&pattern), ""),

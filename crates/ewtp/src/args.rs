@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Declare(Declare),
     /// File the rows of a table through the bulk stream.
     Import(Import),
+    /// Convert documents between forms, offline.
+    Convert(Convert),
     /// Cases: list, show, follow, answer, replay.
     #[command(subcommand)]
     Case(CaseCommand),
@@ -334,6 +336,39 @@ pub(crate) struct Declare {
     /// Document to attach: uploaded and cited; may be repeated.
     #[arg(long)]
     pub(crate) attach: Vec<PathBuf>,
+}
+
+/// A form of documents.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum DocumentForm {
+    /// WCO XML of HMRC's Customs Declaration Service.
+    Cds,
+    /// A table with a header, by a mapping.
+    Csv,
+    /// Our own JSON, as docs/filing.schema.json has it.
+    Json,
+}
+
+#[derive(Args)]
+pub(crate) struct Convert {
+    /// Documents.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// What they are.
+    #[arg(long, value_enum)]
+    pub(crate) from: DocumentForm,
+    /// What they become.
+    #[arg(long, value_enum)]
+    pub(crate) to: DocumentForm,
+    /// Mapping of the table.
+    #[arg(long)]
+    pub(crate) mapping: Option<PathBuf>,
+    /// Directory for the documents; standard output if absent.
+    #[arg(long)]
+    pub(crate) out_dir: Option<PathBuf>,
+    /// List where every element of a CDS document went, instead of converting.
+    #[arg(long)]
+    pub(crate) report: bool,
 }
 
 #[derive(Args)]

@@ -36,6 +36,10 @@ static BY_STEPS: LazyLock<BTreeMap<Vec<usize>, Vec<&'static Resolved>>> = LazyLo
     out
 });
 
+pub(crate) fn has_place(row: &Row) -> bool {
+    RESOLVED.iter().any(|r| std::ptr::eq(r.row, row))
+}
+
 fn resolved(row: &'static Row) -> Option<Resolved> {
     let mut at = SCHEMA.declaration;
     let (mut positions, mut guard) = (Vec::new(), None);

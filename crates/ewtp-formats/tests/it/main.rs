@@ -8,4 +8,6 @@
 mod canonical;
 mod cds;
 mod cds_attacks;
+mod convert;
 mod corpus;
+mod published;

@@ -79,6 +79,31 @@ fn what_is_mandatory_depends_on_the_type_of_filing() {
 }
 
 #[test]
+fn what_is_mandatory_depends_on_the_category_of_consignment() {
+    let mut letter = export();
+    let core = letter.core.as_mut().unwrap();
+    core.items[0] = v1::CoreItem { number: 1, ..Default::default() };
+    letter.value = None;
+    let goods = ["core.items[0].commodity_code", "core.items[0].origin", "core.items[0].quantity"];
+    let values = ["value.invoice_total", "value.items[0].value"];
+    let mut all: Vec<&str> = goods.into_iter().chain(values).collect();
+    let mut told = missing(&letter);
+    (all.sort_unstable(), told.sort());
+    assert_eq!(told, all);
+    letter.core.as_mut().unwrap().category = v1::ConsignmentCategory::Documents as i32;
+    assert!(check_filing(&letter, &CodeLists::default()).is_ok());
+
+    // Origin isn't asked of a low value on its way in; on its way out it is.
+    let mut parcel = export();
+    let core = parcel.core.as_mut().unwrap();
+    core.category = v1::ConsignmentCategory::LowValueDutiable as i32;
+    core.items[0].origin.clear();
+    assert_eq!(missing(&parcel), ["core.items[0].origin"]);
+    parcel.core.as_mut().unwrap().r#type = v1::FilingType::Advance as i32;
+    assert!(check_filing(&parcel, &CodeLists::default()).is_ok());
+}
+
+#[test]
 fn a_partial_filing_is_the_seven_and_one() {
     let mut partial = export();
     let core = partial.core.as_mut().unwrap();
@@ -107,8 +132,10 @@ fn an_empty_filing_misses_every_mandatory_element_at_once() {
         }),
         ..Default::default()
     };
-    let table =
-        elements::ELEMENTS.iter().filter(|e| e.need(elements::Column::Export) == elements::Need::M);
+    let category = v1::ConsignmentCategory::Unspecified;
+    let mandatory =
+        |e: &&elements::Element| e.need(elements::Column::Export, category) == elements::Need::M;
+    let table = elements::ELEMENTS.iter().filter(mandatory);
     let wanted: Vec<String> =
         table.map(|e| e.path.replace("[]", "[0]")).filter(|p| p != "core.type").collect();
     assert_eq!(missing(&empty), wanted);

@@ -7,6 +7,7 @@
 
 mod abuse;
 mod canaries;
+mod convert;
 mod demo;
 mod desk;
 mod federation;

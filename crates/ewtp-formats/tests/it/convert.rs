@@ -1,0 +1,85 @@
+//! Documents between forms: what comes back, and what is told as lost.
+
+use ewtp_formats::convert::{ConvertError, Form, read, write};
+use ewtp_formats::mapping::Mapping;
+
+const MAPPING: &str = r#"
+name = "shop"
+[element."core.type"]
+constant = "FILING_TYPE_EXPORT"
+[element."core.lrn"]
+column = "Order"
+[element."core.country_of_destination"]
+column = "To"
+lookup = { "Kenya" = "KE", "Belgium" = "BE" }
+[element."core.importer_id"]
+column = "Buyer"
+prefix_column = "To code"
+[element."core.importer_name"]
+copy = "Buyer"
+default = "not named"
+[element."parties.importer_address.country"]
+column = "To code"
+[element."core.departure_date"]
+copy = "Sent"
+[element."core.items[0].number"]
+constant = 1
+[element."core.items[0].commodity_code"]
+column = "HS"
+"#;
+const TABLE: &str = "Order,To,To code,Buyer,Sent,HS\nA-1,Kenya,KE,77,2026-11-01,090111\nA-2,Belgium,BE,,2026-11-02,\n";
+
+fn mapping() -> Mapping {
+    Mapping::parse(MAPPING).unwrap()
+}
+
+#[test]
+fn a_table_comes_back_by_way_of_json() {
+    let mapping = mapping();
+    let table = read(Form::Csv, TABLE.as_bytes(), Some(&mapping)).unwrap();
+    assert!(table.lost.is_empty() && table.rejects.is_empty());
+    let json = write(Form::Json, &table.filings, None).unwrap();
+    assert!(json.lost.is_empty());
+    let again = read(Form::Json, json.text.as_bytes(), None).unwrap();
+    assert_eq!(again.filings, table.filings);
+    let back = write(Form::Csv, &again.filings, Some(&mapping)).unwrap();
+    let rows: Vec<&str> = back.text.lines().collect();
+    assert_eq!(rows[0], "To,Sent,Buyer,To code,HS,Order", "by element");
+    assert_eq!(rows[1], "Kenya,2026-11-01,77,KE,090111,A-1");
+    assert_eq!(rows[2], "Belgium,2026-11-02,,BE,,A-2");
+    assert!(back.lost.is_empty(), "{:?}", back.lost);
+}
+
+#[test]
+fn what_a_table_or_a_mapping_has_no_place_for_is_told() {
+    let more = "Order,To,To code,Buyer,Sent,HS,Colour,Note\nA-1,Kenya,KE,77,,090111,red,\n";
+    let table = read(Form::Csv, more.as_bytes(), Some(&mapping())).unwrap();
+    assert_eq!(Vec::from_iter(table.lost), ["column Colour"], "Note is empty");
+    let mut filings = table.filings;
+    let core = filings[0].core.as_mut().unwrap();
+    core.ucr = "6GB123-1".into();
+    core.offices = vec!["GB000060".into(), "BE000001".into()];
+    core.country_of_destination = "NL".into();
+    let written = write(Form::Csv, &filings, Some(&mapping())).unwrap();
+    let lost = ["core.country_of_destination", "core.offices", "core.ucr"];
+    assert_eq!(Vec::from_iter(written.lost), lost);
+}
+
+#[test]
+fn what_is_no_document_of_its_form_is_told_with_its_place() {
+    let row = "Order,To,To code,Buyer,Sent,HS\nA-1,Kenia,KE,77,,1\nA-2,Kenya,KE\n";
+    let rejects = read(Form::Csv, row.as_bytes(), Some(&mapping())).unwrap().rejects;
+    let told: Vec<String> = rejects.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "row 2: core.country_of_destination: \"Kenia\" is not in the lookup; allowed: Belgium, Kenya",
+            "row 3: the row has 3 columns, the header 6"
+        ]
+    );
+    let lacking = read(Form::Csv, b"Order,To\n", Some(&mapping())).unwrap_err();
+    assert!(matches!(lacking, ConvertError::Columns(columns) if columns.len() == 4));
+    assert_eq!(read(Form::Csv, b"", None).unwrap_err(), ConvertError::NoMapping);
+    let json = read(Form::Json, b"{\"core\":{\"lrm\":\"x\"}}", None).unwrap_err().to_string();
+    assert!(json.contains("lrm") && json.contains("line 1"), "{json}");
+}

@@ -1,0 +1,171 @@
+//! `ewtp convert`: documents between forms, offline, with a list of what got lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ewtp_formats::cds::Destination;
+use ewtp_formats::convert::{self, ConvertError, Form, Read};
+use ewtp_formats::mapping::Mapping;
+use serde_json::json;
+
+use crate::args::{Convert, DocumentForm};
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Nothing got lost, some documents were refused, or something got lost.
+struct Outcome {
+    refused: bool,
+    lost: BTreeSet<String>,
+}
+
+impl Outcome {
+    fn code(&self) -> ExitCode {
+        match (self.refused, self.lost.is_empty()) {
+            (true, _) => ExitCode::from(1),
+            (false, true) => ExitCode::SUCCESS,
+            (false, false) => ExitCode::from(3),
+        }
+    }
+}
+
+fn form(form: DocumentForm) -> Form {
+    match form {
+        DocumentForm::Cds => Form::Cds,
+        DocumentForm::Csv => Form::Csv,
+        DocumentForm::Json => Form::Json,
+    }
+}
+
+pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError> {
+    let mapping = command.mapping.as_deref().map(read_mapping).transpose()?;
+    let (from, to) = (form(command.from), form(command.to));
+    if command.report && from != Form::Cds {
+        let hint = "a report tells where the elements of a CDS document went: --from cds";
+        return Err(CliError::usage("--report", "there is nothing to report of this form", hint));
+    }
+    let many = command.files.len() > 1;
+    if to == Form::Cds && many && command.out_dir.is_none() && !command.report {
+        let hint = "CDS has one declaration a document: --out-dir DIR";
+        return Err(CliError::usage("--to cds", "several documents on standard output", hint));
+    }
+    if let Some(dir) = &command.out_dir {
+        std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
+    }
+    let mut outcome = Outcome { refused: false, lost: BTreeSet::new() };
+    let mut report: BTreeMap<(String, Destination), usize> = BTreeMap::new();
+    for file in &command.files {
+        let bytes = std::fs::read(file).map_err(CliError::io(file))?;
+        let read = match convert::read(from, &bytes, mapping.as_ref()) {
+            Ok(read) => read,
+            Err(error) => {
+                refused(&mut outcome, file, &error, out);
+                continue;
+            }
+        };
+        for reject in &read.rejects {
+            refused(&mut outcome, file, reject, out);
+        }
+        outcome.lost.extend(read.lost.iter().map(|l| format!("{}: {l}", file.display())));
+        for (key, count) in &read.report {
+            *report.entry(key.clone()).or_default() += count;
+        }
+        if !command.report {
+            write(command, file, &read, to, mapping.as_ref(), &mut outcome, out)?;
+        }
+    }
+    if command.report {
+        tell_report(&report, out);
+    }
+    for lost in &outcome.lost {
+        out.note(&format!("lost: {lost}"));
+    }
+    Ok(outcome.code())
+}
+
+fn refused(outcome: &mut Outcome, file: &Path, error: &ConvertError, out: &Output) {
+    outcome.refused = true;
+    for line in error.to_string().lines() {
+        out.note(&format!("{}: {line}", file.display()));
+    }
+}
+
+fn read_mapping(path: &Path) -> Result<Mapping, CliError> {
+    let text = std::fs::read_to_string(path).map_err(CliError::io(path))?;
+    Mapping::parse(&text).map_err(|e| {
+        let hint = "see samples/korea.mapping.toml";
+        CliError::usage(&path.display().to_string(), e.to_string(), hint)
+    })
+}
+
+fn write(
+    command: &Convert,
+    file: &Path,
+    read: &Read,
+    to: Form,
+    mapping: Option<&Mapping>,
+    outcome: &mut Outcome,
+    out: &Output,
+) -> Result<(), CliError> {
+    // One document each where the form holds one filing.
+    let documents: Vec<&[ewtp_proto::v1::Filing]> = match to {
+        Form::Cds => read.filings.chunks(1).collect(),
+        Form::Csv | Form::Json => vec![&read.filings],
+    };
+    if to == Form::Cds && documents.len() > 1 && command.out_dir.is_none() {
+        let hint = "CDS has one declaration a document: --out-dir DIR";
+        return Err(CliError::usage("--to cds", "several documents on standard output", hint));
+    }
+    let several = documents.len() > 1;
+    for (number, filings) in (1..).zip(documents) {
+        let written = match convert::write(to, filings, mapping) {
+            Ok(written) => written,
+            Err(error) => {
+                refused(outcome, file, &error, out);
+                continue;
+            }
+        };
+        outcome.lost.extend(written.lost.iter().map(|l| format!("{}: {l}", file.display())));
+        match &command.out_dir {
+            None => out.data(&written.text),
+            Some(dir) => {
+                let path = target(dir, file, to, several.then_some(number));
+                std::fs::write(&path, written.text).map_err(CliError::io(&path))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `DIR/NAME.xml`, or `DIR/NAME-3.xml` for the third filing of a document.
+fn target(dir: &Path, file: &Path, to: Form, number: Option<usize>) -> PathBuf {
+    let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let number = number.map(|n| format!("-{n}")).unwrap_or_default();
+    let extension = match to {
+        Form::Cds => "xml",
+        Form::Csv => "csv",
+        Form::Json => "json",
+    };
+    dir.join(format!("{name}{number}.{extension}"))
+}
+
+fn tell_report(report: &BTreeMap<(String, Destination), usize>, out: &Output) {
+    let words = |destination: &Destination| match destination {
+        Destination::Field(path) => path.clone(),
+        Destination::Computed => "computed when written".to_owned(),
+        Destination::Carried(part) => format!("carried along in part {part}"),
+    };
+    let rows: Vec<Vec<String>> = report
+        .iter()
+        .map(|((path, to), count)| vec![count.to_string(), path.clone(), words(to)])
+        .collect();
+    let lines: Vec<_> = report
+        .iter()
+        .map(|((path, to), count)| json!({"count": count, "path": path, "to": words(to)}))
+        .collect();
+    out.table(&["leaves", "WCO path", "went to"], &rows, &json!(lines));
+    let all: usize = report.values().sum();
+    let named = report.iter().filter(|((_, to), _)| matches!(to, Destination::Field(_)));
+    let named: usize = named.map(|(_, count)| count).sum();
+    out.note(&format!("{named} of {all} leaves are in named fields"));
+}
