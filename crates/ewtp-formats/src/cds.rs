@@ -221,6 +221,28 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
     Ok(Document { xml, lost })
 }
 
+/// Writes leaves, by path, as a notification.
+pub(crate) fn write_response(leaves: &[(String, String)]) -> Result<String, CdsError> {
+    let mut out = Leaves::new();
+    for (path, value) in leaves {
+        let place = Place::parse(path, SCHEMA.response, "Response");
+        let place = place.ok_or_else(|| CdsError::Fields(format!("no place for {path}")))?;
+        out.insert(place, value.clone());
+    }
+    for path in ["../WCODataModelVersionCode", "../WCOTypeName"] {
+        let value = if path.ends_with("Name") { "RES" } else { "3.6" };
+        out.extend(Place::parse(path, SCHEMA.response, "Response").map(|p| (p, value.to_owned())));
+    }
+    let namespaces = Namespaces {
+        envelope: document::ENVELOPE,
+        content: document::RESPONSE,
+        instants: document::RESPONSE_TYPES,
+    };
+    let xml = leaves::to_xml(&out, SCHEMA.response, &namespaces);
+    validate(xml.as_bytes())?;
+    Ok(xml)
+}
+
 /// Whether HMRC's schema of declarations has a place for a row.
 #[must_use]
 pub fn has_place(row: &ewtp_trade::wco::Row) -> bool {

@@ -3,7 +3,9 @@
 
 pub mod cds;
 pub mod convert;
+pub mod dms;
 pub mod json_schema;
 pub mod mapping;
+pub mod responses;
 mod tree;
 pub mod types;

@@ -411,6 +411,17 @@ pub(crate) enum CaseCommand {
         /// Case id, or an LRN.
         case: String,
     },
+    /// Write what was said of a filing as notifications of HMRC's CDS (DMSACC, DMSCLE …).
+    Notices {
+        /// Case id, or an LRN.
+        case: String,
+        /// Filing, where the case has several.
+        #[arg(long)]
+        filing: Option<String>,
+        /// Directory for the documents.
+        #[arg(long)]
+        out_dir: PathBuf,
+    },
     /// Follow changes; resumable.
     Watch {
         /// Cursor of the last change seen.

@@ -16,6 +16,7 @@ pub(crate) mod evidence;
 pub(crate) mod hub;
 pub(crate) mod import;
 pub(crate) mod log;
+pub(crate) mod notices;
 pub(crate) mod peer;
 pub(crate) mod proof_words;
 pub(crate) mod receipt;

@@ -10,4 +10,5 @@ mod cds;
 mod cds_attacks;
 mod convert;
 mod corpus;
+mod dms;
 mod published;

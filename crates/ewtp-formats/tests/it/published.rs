@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use ewtp_formats::responses::{Ours, RESPONSES, System};
 use ewtp_formats::types::{self, Kind, TYPES};
 use ewtp_formats::{cds, json_schema};
 use ewtp_proto::v1::ConsignmentCategory as Category;
@@ -115,6 +116,50 @@ fn data_model() -> String {
         unit outside an excerpt.\n",
     );
     out
+}
+
+fn response_codes() -> String {
+    let mut out = String::from(
+        "# Response codes in real use\n\n\
+        Made from the table in `ewtp-formats/src/responses.rs`; a test keeps it current. It says which of our states, decisions, questions and\n\
+        events a code of another system is; where several codes say one thing, the first is written. A code that says nothing a hub says is\n\
+        listed with what a hub does with it.\n\n| system | code | name | ours |\n|---|---|---|---|\n",
+    );
+    for row in RESPONSES {
+        let system = match row.system {
+            System::Cds => "HMRC CDS",
+            System::Ics2 => "ICS2",
+            System::Ncts => "NCTS phase 5",
+            System::Cusres => "CUSRES 7365",
+            System::Asycuda => "ASYCUDA lane",
+        };
+        let short = |name: &str, prefix: &str| name.trim_start_matches(prefix).to_ascii_lowercase();
+        let ours = match row.ours {
+            Ours::Filing(state) => {
+                format!("filing {}", short(state.as_str_name(), "FILING_STATE_"))
+            }
+            Ours::Decision(effect, code) => format!(
+                "decision on {}: {}",
+                short(effect.as_str_name(), "EFFECT_"),
+                code.as_str_name().trim_start_matches("DECISION_CODE_")
+            ),
+            Ours::Request(code) => {
+                let name = code.as_str_name().trim_start_matches("INFO_REQUEST_CODE_");
+                format!("information request {name}")
+            }
+            Ours::Answer => "answer to an information request".to_owned(),
+            Ours::Event(code) => format!("event {}", short(code.as_str_name(), "EVENT_CODE_")),
+            Ours::Amendment => "the next version of the filing".to_owned(),
+            Ours::Nothing(what) => format!("– ({what})"),
+        };
+        let _ = writeln!(out, "| {system} | {} | {} | {ours} |", row.code, row.name);
+    }
+    out
+}
+
+#[test]
+fn the_response_codes_in_the_docs_are_current() {
+    current("response-codes.md", &response_codes());
 }
 
 /// The path of a list's first, for rows that name one.

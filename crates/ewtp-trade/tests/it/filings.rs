@@ -88,7 +88,8 @@ fn what_is_mandatory_depends_on_the_category_of_consignment() {
     let values = ["value.invoice_total", "value.items[0].value"];
     let mut all: Vec<&str> = goods.into_iter().chain(values).collect();
     let mut told = missing(&letter);
-    (all.sort_unstable(), told.sort());
+    all.sort_unstable();
+    told.sort();
     assert_eq!(told, all);
     letter.core.as_mut().unwrap().category = v1::ConsignmentCategory::Documents as i32;
     assert!(check_filing(&letter, &CodeLists::default()).is_ok());

@@ -8,7 +8,7 @@ use ewtp_proto::v1;
 use serde_json::{Value, json};
 
 use crate::args::CaseCommand;
-use crate::commands::{attachment, case_erase, case_text, replay};
+use crate::commands::{attachment, case_erase, case_text, notices, replay};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -33,6 +33,9 @@ pub(crate) fn run(
                 list(profile, request, limit.unwrap_or(usize::MAX), out).await
             }
             CaseCommand::Show { case } => show(profile, &case, out).await,
+            CaseCommand::Notices { case, filing, out_dir } => {
+                notices::run(profile, &case, filing.as_deref(), &out_dir, out).await
+            }
             CaseCommand::Watch { cursor, count } => watch(profile, cursor, count, out).await,
             CaseCommand::Answer { case, answers, attach } => {
                 answer(profile, &case, &answers, &attach, out).await

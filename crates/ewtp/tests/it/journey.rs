@@ -1,5 +1,6 @@
 //! The README's way, by the command line alone: declare, show, receipts, replay; and a table with bad rows.
 
+use std::path::Path;
 use std::process::Command;
 
 use ewtp_proto::v1;
@@ -36,6 +37,7 @@ async fn a_document_is_declared_shown_proven_and_replayed() {
         let text = String::from_utf8_lossy(&replayed.stdout).into_owned();
         assert!(replayed.status.success() && text.contains("agrees"), "{text}");
     }
+    notices(&ke, dir.path());
     let out = dir.path().join("receipts");
     let receipts = ke.json(
         "coop",
@@ -62,6 +64,26 @@ async fn a_document_is_declared_shown_proven_and_replayed() {
         std::fs::write(receipt, bytes).unwrap();
         assert!(!verify(&[]).status.success(), "a changed byte: {receipt}");
     }
+}
+
+/// The advance filing's part of the case as notifications that HMRC's software reads.
+fn notices(ke: &Hub, dir: &Path) {
+    let case = ke.json("coop", &["case", "show", "COOP-0001"]);
+    let core = |f: &serde_json::Value| f["filing"]["core"].clone();
+    let filings = case["filings"].as_array().unwrap().iter().map(core);
+    let advance = filings.into_iter().find(|c| c["type"] == "FILING_TYPE_ADVANCE").unwrap();
+    let out = dir.join("notices").display().to_string();
+    let several = ke.run("coop", &["case", "notices", "COOP-0001", "--out-dir", &out]);
+    assert!(String::from_utf8_lossy(&several.stderr).contains("--filing"), "{several:?}");
+    let id = advance["filing_id"].as_str().unwrap();
+    let asked = ["case", "notices", "COOP-0001", "--filing", id, "--out-dir", &out];
+    let written = ke.json("coop", &asked);
+    let names: Vec<&str> =
+        written.as_array().unwrap().iter().map(|n| n["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["DMSRCV", "DMSACC", "DMSROG"]);
+    let cleared = std::fs::read_to_string(written[2]["file"].as_str().unwrap()).unwrap();
+    let mrn = advance["mrn"].as_str().unwrap();
+    assert!(cleared.contains(&format!("<ID>{mrn}</ID>")), "{cleared}");
 }
 
 #[test]
