@@ -1,8 +1,10 @@
 //! What developers run: `cargo xtask ci` is all that CI calls; `cargo xtask tidy` checks what a program can of the style;
-//! `cargo xtask instructions` counts what the hot functions cost; `cargo xtask cds-schema` makes the table of HMRC's schemas anew.
+//! `cargo xtask instructions` counts what the hot functions cost; `cargo xtask cds-schema` makes the table of HMRC's schemas anew,
+//! `cargo xtask codelists` the code lists.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers prints")]
 
 mod cds_schema;
+mod codelists;
 mod instructions;
 mod tidy;
 
@@ -135,8 +137,9 @@ fn main() -> ExitCode {
             instructions::run(&root(), std::env::args().any(|a| a == "--record"))
         }
         Some("cds-schema") => cds_schema::run(&root()),
+        Some("codelists") => codelists::run(&root()),
         _ => {
-            Err("usage: cargo xtask ci | tidy | demo | instructions [--record] | cds-schema".into())
+            Err("usage: cargo xtask ci | tidy | demo | instructions [--record] | cds-schema | codelists".into())
         }
     };
     match outcome {

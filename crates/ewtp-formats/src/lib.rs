@@ -7,5 +7,6 @@ pub mod dms;
 pub mod json_schema;
 pub mod mapping;
 pub mod responses;
+pub mod tariff;
 mod tree;
 pub mod types;

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ewtp_log::HubId;
 use ewtp_log::note::VerifierKey;
-use ewtp_trade::CodeLists;
-use ewtp_trade::lists::ListKind;
+use ewtp_trade::lists::{Edition, ListBook, ListKind, first_instant};
 use ewtp_trade::retention::Rule;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
@@ -55,9 +54,9 @@ pub struct Config {
     /// Logging, and the public log's cadence.
     #[serde(default)]
     pub log: LogConfig,
-    /// Code lists.
+    /// Editions of code lists beside those that come with the hub.
     #[serde(default)]
-    pub code_lists: Lists,
+    pub code_lists: Vec<ListFile>,
     /// Assessment.
     #[serde(default)]
     pub desk: DeskConfig,
@@ -265,28 +264,25 @@ impl Default for LogConfig {
     }
 }
 
-/// A code list file and its edition.
+/// An edition of a code list in a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListFile {
+    /// Which list, e.g. "hs".
+    pub list: String,
     /// CSV with a column `code`, `hscode` or `CommonCode`.
     pub file: PathBuf,
     /// Edition as filings name it.
     pub edition: String,
+    /// First day on which it holds, YYYY-MM-DD; from ever if absent.
+    pub from: Option<String>,
+    /// IANA time zone in which that day begins.
+    #[serde(default = "utc")]
+    pub time_zone: String,
 }
 
-/// Code lists; the built-in excerpts stand in for those that are absent.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Lists {
-    /// Harmonized System.
-    pub hs: Option<ListFile>,
-    /// UN/ECE Recommendation 20.
-    pub units: Option<ListFile>,
-    /// UN/ECE Recommendation 21.
-    pub packages: Option<ListFile>,
-    /// UN/LOCODE.
-    pub locodes: Option<ListFile>,
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 /// Assessment.
@@ -323,11 +319,7 @@ impl Config {
         let mut config: Self = figment.extract().map_err(|e| read(e.to_string()))?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.data_dir = base.join(&config.data_dir);
-        let lists = &mut config.code_lists;
-        for list in [&mut lists.hs, &mut lists.units, &mut lists.packages, &mut lists.locodes]
-            .into_iter()
-            .flatten()
-        {
+        for list in &mut config.code_lists {
             list.file = base.join(&list.file);
         }
         config.check()?;
@@ -419,22 +411,31 @@ impl Config {
     ///
     /// # Errors
     /// A file that can't be read or holds no codes.
-    pub fn code_lists(&self) -> Result<CodeLists, ConfigError> {
-        let mut lists = CodeLists::default();
-        for (kind, file) in [
-            (ListKind::Hs, &self.code_lists.hs),
-            (ListKind::Units, &self.code_lists.units),
-            (ListKind::Packages, &self.code_lists.packages),
-            (ListKind::Locodes, &self.code_lists.locodes),
-        ] {
-            let Some(file) = file else { continue };
+    pub fn code_lists(&self) -> Result<ListBook, ConfigError> {
+        let mut book = ListBook::default();
+        for list in &self.code_lists {
             let read = |problem: String| ConfigError::Read {
-                path: file.file.display().to_string(),
+                path: list.file.display().to_string(),
                 problem,
             };
-            let text = std::fs::read_to_string(&file.file).map_err(|e| read(e.to_string()))?;
-            lists.load(kind, &file.edition, &text).map_err(|e| read(e.to_string()))?;
+            let bad = |key, value: &str, allowed: String| ConfigError::Value {
+                key,
+                value: value.to_owned(),
+                allowed,
+            };
+            let kind = ListKind::by_name(&list.list).ok_or_else(|| {
+                let names: Vec<&str> = ListKind::ALL.iter().map(|k| k.name()).collect();
+                bad("code_lists.list", &list.list, names.join(", "))
+            })?;
+            let from_ms = match &list.from {
+                None => 0,
+                Some(day) => first_instant(day, &list.time_zone)
+                    .map_err(|problem| bad("code_lists.from", day, problem))?,
+            };
+            let text = std::fs::read_to_string(&list.file).map_err(|e| read(e.to_string()))?;
+            let edition = Edition::from_csv(kind, &list.edition, from_ms, &text);
+            book.add(edition.map_err(|e| read(e.to_string()))?);
         }
-        Ok(lists)
+        Ok(book)
     }
 }

@@ -83,7 +83,7 @@ pub async fn submit(
     static EMPTY: LazyLock<v1::Filing> = LazyLock::new(v1::Filing::default);
     let digest = sha256(&[&request.encode_to_vec()]).0;
     let filing = request.filing.as_ref().unwrap_or(&EMPTY);
-    let checked = match check_filing(filing, &shared.lists) {
+    let checked = match check_filing(filing, &shared.lists_now()) {
         Ok(checked) => checked,
         Err(violations) => return Ok(refused(violations, String::new())),
     };
@@ -477,7 +477,7 @@ pub(crate) fn plan(
     let internal = v1::FilingInternal {
         account: account.to_owned(),
         warnings: checked.warnings.clone(),
-        code_lists: shared.lists.editions(),
+        code_lists: shared.lists_now().editions(),
         filer_note,
     };
     let filing = checked.filing;

@@ -13,6 +13,7 @@ use ewtp_proto::v1;
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_tls::TlsIdentity;
 use ewtp_trade::CodeLists;
+use ewtp_trade::lists::ListBook;
 use ewtp_trade::scope::{shows_part, shows_statement};
 use ewtp_trust::{Chain, Descriptor};
 use tokio::sync::{Semaphore, watch};
@@ -63,7 +64,7 @@ pub struct Shared {
     /// Own descriptor chain.
     pub chain: ArcSwap<Chain>,
     /// Code lists in use.
-    pub lists: CodeLists,
+    pub lists: ListBook,
     /// Key of the idempotency hashes.
     pub lrn_key: zeroize::Zeroizing<[u8; 32]>,
     /// Rates and budgets.
@@ -118,6 +119,12 @@ pub struct Watching {
 }
 
 impl Shared {
+    /// The code lists that hold now.
+    #[must_use]
+    pub fn lists_now(&self) -> CodeLists {
+        self.lists.at(i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX))
+    }
+
     /// The published head as a note, with the cosignatures that it has.
     #[must_use]
     pub fn published_note(&self) -> String {

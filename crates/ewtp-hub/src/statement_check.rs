@@ -6,11 +6,11 @@ use ewtp_log::page::{EntryBody, PageEntry};
 use ewtp_log::statement::{Header, StatementId, open_part};
 use ewtp_proto::{Message, v1};
 use ewtp_store::{Store, StoreError, Views};
-use ewtp_trade::CodeLists;
 use ewtp_trade::attachment;
 use ewtp_trade::case::hub;
 use ewtp_trade::check::{CONTAINERS_MAX, RETENTION_CLASS_BYTES_MAX};
 use ewtp_trade::finding::{Say, finding};
+use ewtp_trade::lists::ListBook;
 use ewtp_trade::route::{Speaker, assessing_country};
 use ewtp_trade::selector;
 
@@ -76,7 +76,7 @@ pub struct Judge<'a> {
     /// What this hub speaks for.
     pub own: Speaker<'a>,
     /// Code lists, for warnings.
-    pub lists: &'a CodeLists,
+    pub lists: &'a ListBook,
     /// Who speaks for what.
     pub directory: &'a Directory,
     /// Store.
@@ -432,7 +432,9 @@ impl Judge<'_> {
             parties: content.get("parties"),
             ..Default::default()
         };
-        verdict.warnings = ewtp_trade::check::warnings_of(&filing, self.lists);
+        let filed_ms = header.time_ms().and_then(|ms| i64::try_from(ms).ok());
+        let lists = self.lists.at(filed_ms.unwrap_or(i64::MAX));
+        verdict.warnings = ewtp_trade::check::warnings_of(&filing, &lists);
         verdict.warnings.truncate(ewtp_trade::check::ITEMS_MAX);
         let told_before =
             matches!(core.r#type(), v1::FilingType::Advance | v1::FilingType::Transit);

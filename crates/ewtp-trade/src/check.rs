@@ -7,12 +7,12 @@ use v1::{ConsignmentCategory as Category, FilingFunction, FilingType};
 
 use crate::attachment;
 use crate::codes::{
-    Country, INCOTERMS, Lrn, TRANSPORT_MODES, day_syntax, hs_syntax, locode_syntax, office_syntax,
+    Country, Lrn, TRANSPORT_MODES, day_syntax, hs_syntax, locode_syntax, office_syntax,
     party_id_syntax, ucr_syntax,
 };
 use crate::elements::{Column, ELEMENTS, Item, Need, Place};
 use crate::finding::{Findings, Say};
-use crate::lists::{CodeLists, ListKind, Listed};
+use crate::lists::{CodeLists, Ended, ListKind, Listed};
 use crate::mrn::{MrnVerdict, judge};
 use crate::quantity::{ExactSum, Money, QuantityError, parse_decimal};
 use crate::route::crosses_one_territory;
@@ -294,7 +294,9 @@ impl Check<'_> {
             fix: "look the office up in its country's list",
         };
         for (i, value) in core.offices.iter().enumerate() {
-            self.optional(&format!("core.offices[{i}]"), value, office_syntax, office);
+            let path = format!("core.offices[{i}]");
+            self.optional(&path, value, office_syntax, office);
+            self.code(&path, ListKind::Offices, value, office);
         }
         let transit = core.r#type() == FilingType::Transit;
         if transit && !core.offices.is_empty() && !crosses_one_territory(core) {
@@ -329,17 +331,49 @@ impl Check<'_> {
             fix: "look the place up in UN/LOCODE",
         };
         self.optional(path, value, locode_syntax, syntax);
-        if !value.is_empty()
-            && locode_syntax(value)
-            && self.lists.listed(ListKind::Locodes, value) == Listed::No
-        {
+        if locode_syntax(value) {
             let say = Say {
                 code: "locode-unlisted",
                 allowed: "a code of the UN/LOCODE edition in use",
                 fix: syntax.fix,
             };
-            self.out.violation(path, value, say);
+            self.code(path, ListKind::Locodes, value, say);
         }
+    }
+
+    /// A code by its list: one that left it is told with what replaced it, one that the list's publisher doesn't know is refused, one
+    /// that a list of ours doesn't know is told.
+    fn code(&mut self, path: &str, kind: ListKind, value: &str, say: Say<'_>) {
+        let edition = self.lists.edition(kind);
+        match self.lists.listed(kind, value) {
+            Listed::Yes => {}
+            Listed::Ended(ended) => self.ended(path, kind, value, &ended, "code-ended"),
+            Listed::No => self.out.violation(path, value, say),
+            Listed::Unknown => {}
+            Listed::Unlisted => {
+                let allowed = format!("a code of {} {edition}", kind.name());
+                let fix = "compare it with a newer edition";
+                self.out.warning(path, value, Say { code: say.code, allowed: &allowed, fix });
+            }
+        }
+    }
+
+    fn ended(
+        &mut self,
+        path: &str,
+        kind: ListKind,
+        value: &str,
+        ended: &Ended,
+        code: &'static str,
+    ) {
+        let edition = self.lists.edition(kind);
+        let until = ended.until.map(|day| format!(" after {day}")).unwrap_or_default();
+        let fix = match ended.replaced_by.as_slice() {
+            [] => "look up what replaced it".to_owned(),
+            codes => format!("replaced by {}", codes.join(" or ")),
+        };
+        let allowed = format!("a code of {} {edition}; this one left it{until}", kind.name());
+        self.out.warning(path, value, Say { code, allowed: &allowed, fix: &fix });
     }
 
     fn items(&mut self) {
@@ -414,14 +448,19 @@ impl Check<'_> {
         };
         self.optional(&path, code, hs_syntax, syntax);
         let six = code.get(..6).unwrap_or_default();
-        if hs_syntax(code) && self.lists.listed(ListKind::Hs, six) == Listed::No {
-            let allowed = format!("a code of {}", self.lists.edition(ListKind::Hs));
-            let say = Say {
-                code: "hs-left-list",
-                allowed: &allowed,
-                fix: "use the code that replaced it",
-            };
-            self.out.warning(&path, code, say);
+        if !hs_syntax(code) {
+            return;
+        }
+        match self.lists.listed(ListKind::Hs, six) {
+            Listed::Yes | Listed::Unlisted | Listed::Unknown => {}
+            Listed::Ended(ended) => self.ended(&path, ListKind::Hs, code, &ended, "hs-left-list"),
+            // Real data holds codes of older editions: kept as declared, and told.
+            Listed::No => {
+                let allowed = format!("a code of {}", self.lists.edition(ListKind::Hs));
+                let fix = "use the code that replaced it";
+                let say = Say { code: "hs-left-list", allowed: &allowed, fix };
+                self.out.warning(&path, code, say);
+            }
         }
     }
 
@@ -464,12 +503,18 @@ impl Check<'_> {
         };
         match self.lists.listed(ListKind::Units, &quantity.unit) {
             Listed::Yes => {}
+            Listed::Ended(ended) => {
+                let path = format!("{path}.unit");
+                self.ended(&path, ListKind::Units, &quantity.unit, &ended, "code-ended");
+            }
             Listed::No => self.out.violation(&format!("{path}.unit"), &quantity.unit, unit),
-            Listed::Unknown if syntax(&quantity.unit) => {
+            Listed::Unlisted | Listed::Unknown if syntax(&quantity.unit) => {
                 let say = Say { code: "unit-unlisted", ..unit };
                 self.out.warning(&format!("{path}.unit"), &quantity.unit, say);
             }
-            Listed::Unknown => self.out.violation(&format!("{path}.unit"), &quantity.unit, unit),
+            Listed::Unlisted | Listed::Unknown => {
+                self.out.violation(&format!("{path}.unit"), &quantity.unit, unit);
+            }
         }
     }
 
@@ -503,7 +548,18 @@ impl Check<'_> {
         }
         let terms =
             Say { code: "terms", allowed: "an Incoterms 2020 code", fix: "e.g. DAP or FOB" };
-        self.optional("value.terms", &value.terms, |t| INCOTERMS.contains(&t), terms);
+        if !value.terms.is_empty() {
+            match self.lists.listed(ListKind::Incoterms, &value.terms) {
+                Listed::Yes => {}
+                Listed::Ended(ended) => {
+                    let kind = ListKind::Incoterms;
+                    self.ended("value.terms", kind, &value.terms, &ended, "code-ended");
+                }
+                Listed::No | Listed::Unlisted | Listed::Unknown => {
+                    self.out.violation("value.terms", &value.terms, terms);
+                }
+            }
+        }
         self.locode("value.terms_location", &value.terms_location);
     }
 

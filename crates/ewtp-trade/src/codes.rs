@@ -116,7 +116,3 @@ pub fn day_syntax(text: &str) -> bool {
 
 /// UN/ECE Recommendation 19 modes in use.
 pub const TRANSPORT_MODES: &[&str] = &["1", "2", "3", "4", "5", "6", "7", "8", "9"];
-
-/// Incoterms 2020, and DAT and DDU of older data.
-pub const INCOTERMS: &[&str] =
-    &["EXW", "FCA", "CPT", "CIP", "DAP", "DPU", "DDP", "FAS", "FOB", "CFR", "CIF", "DAT", "DDU"];

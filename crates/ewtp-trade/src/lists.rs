@@ -1,46 +1,246 @@
-//! Code lists by edition. A list that is complete refuses what it doesn't know; the built-in excerpts only warn.
+//! Code lists by edition: what a filing's codes are checked by, and what became of codes that left.
+//!
+//! An edition holds from a day on, in its time zone, until a later one of its list does. The editions that come with the crate are
+//! complete as published, but a hub may be older than the list: what they lack is told as a warning. Editions that an agency loads
+//! are its own word: what they lack is refused.
 
-use std::collections::BTreeSet;
+mod embedded;
 
-/// One list.
-#[derive(Clone, Debug, Default)]
-struct List {
-    edition: String,
-    complete: bool,
-    codes: BTreeSet<String>,
-}
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// What a list says of a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listed {
-    /// In the list.
-    Yes,
-    /// Not in a complete list.
-    No,
-    /// Not in an excerpt: nothing can be concluded.
-    Unknown,
-}
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
-/// The lists that a filing is validated by.
-#[derive(Clone, Debug)]
-pub struct CodeLists {
-    hs: List,
-    units: List,
-    packages: List,
-    locodes: List,
-}
-
-/// Which list a file replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ListKind {
     /// Harmonized System, six digits.
     Hs,
+    /// ISO 3166-1 alpha-2, and the user-assigned codes of trade.
+    Countries,
+    /// ISO 4217.
+    Currencies,
+    /// UN/LOCODE.
+    Locodes,
     /// UN/ECE Recommendation 20.
     Units,
     /// UN/ECE Recommendation 21.
     Packages,
-    /// UN/LOCODE.
-    Locodes,
+    /// UN/ECE Recommendation 19.
+    Modes,
+    /// Incoterms.
+    Incoterms,
+    /// Customs offices.
+    Offices,
+    /// Document types.
+    Documents,
+}
+
+impl ListKind {
+    /// All lists.
+    pub const ALL: [Self; 10] = [
+        Self::Hs,
+        Self::Countries,
+        Self::Currencies,
+        Self::Locodes,
+        Self::Units,
+        Self::Packages,
+        Self::Modes,
+        Self::Incoterms,
+        Self::Offices,
+        Self::Documents,
+    ];
+
+    /// Name in configuration, statements and commands.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hs => "hs",
+            Self::Countries => "countries",
+            Self::Currencies => "currencies",
+            Self::Locodes => "locodes",
+            Self::Units => "units",
+            Self::Packages => "packages",
+            Self::Modes => "modes",
+            Self::Incoterms => "incoterms",
+            Self::Offices => "offices",
+            Self::Documents => "documents",
+        }
+    }
+
+    /// A list by its name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name)
+    }
+}
+
+/// A code that left its list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Last day on which it held; `None` where the list doesn't say.
+    pub until: Option<Date>,
+    /// What replaced it; empty where nothing did, or the list doesn't say.
+    pub replaced_by: Vec<String>,
+}
+
+/// What a list says of a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// In the list.
+    Yes,
+    /// Left the list.
+    Ended(Ended),
+    /// Not in a list that is its publisher's last word.
+    No,
+    /// Not in a list that may be older than the code.
+    Unlisted,
+    /// There is no list that speaks of such codes.
+    Unknown,
+}
+
+/// One edition of a list.
+#[derive(Clone, Debug)]
+pub struct Edition {
+    /// Which list.
+    pub kind: ListKind,
+    /// Name, e.g. "HS2022".
+    pub name: String,
+    /// First instant at which it holds, Unix milliseconds.
+    pub from_ms: i64,
+    /// What it lacks is refused.
+    pub authoritative: bool,
+    codes: Codes,
+    ended: BTreeMap<String, Ended>,
+}
+
+/// Codes by their first characters: a list of a hundred thousand places is a table of short texts.
+#[derive(Clone, Debug, Default)]
+struct Codes(BTreeMap<Box<str>, Vec<Box<str>>>);
+
+impl Codes {
+    /// Characters of the first part: 2 suffice to keep each row short.
+    const HEAD: usize = 2;
+
+    fn insert(&mut self, code: &str) {
+        let (head, tail) = Self::split(code);
+        let row = self.0.entry(head.into()).or_default();
+        if let Err(at) = row.binary_search_by(|t| t.as_ref().cmp(tail)) {
+            row.insert(at, tail.into());
+        }
+    }
+
+    fn contains(&self, code: &str) -> bool {
+        let (head, tail) = Self::split(code);
+        let row = self.0.get(head);
+        row.is_some_and(|r| r.binary_search_by(|t| t.as_ref().cmp(tail)).is_ok())
+    }
+
+    fn len(&self) -> usize {
+        self.0.values().map(Vec::len).sum()
+    }
+
+    fn split(code: &str) -> (&str, &str) {
+        code.split_at_checked(Self::HEAD).unwrap_or((code, ""))
+    }
+}
+
+impl Edition {
+    /// Number of codes that hold.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.codes.len()
+    }
+
+    /// Whether no code holds.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What it says of a code.
+    #[must_use]
+    pub fn listed(&self, code: &str) -> Listed {
+        if self.codes.contains(code) {
+            return Listed::Yes;
+        }
+        match self.ended.get(code) {
+            Some(ended) => Listed::Ended(ended.clone()),
+            None if !self.speaks_for(code) => Listed::Unknown,
+            None if self.authoritative => Listed::No,
+            None => Listed::Unlisted,
+        }
+    }
+
+    /// Whether it is a list that has codes of this one's country at all: offices and places are listed country by country.
+    fn speaks_for(&self, code: &str) -> bool {
+        let by_country = matches!(self.kind, ListKind::Offices | ListKind::Locodes);
+        !by_country || self.codes.0.contains_key(Codes::split(code).0)
+    }
+
+    /// An edition from CSV text with a header; the code stands in the column `hscode`, `CommonCode` or `code`. Of an HS list the
+    /// six-digit codes count. A code with a day in a column `until` left the list after it, for those that a column `replaced_by`
+    /// names, separated by spaces.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub fn from_csv(
+        kind: ListKind,
+        name: &str,
+        from_ms: i64,
+        text: &str,
+    ) -> Result<Self, ListError> {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+        let csv_error = |e: csv::Error| ListError::Csv {
+            line: e.position().map_or(0, csv::Position::line),
+            problem: e.to_string(),
+        };
+        let header = reader.headers().map_err(csv_error)?.clone();
+        let position = |names: &[&str]| header.iter().position(|h| names.contains(&h));
+        let column = position(&["hscode", "CommonCode", "code"]).ok_or(ListError::Column)?;
+        let (until, replaced) = (position(&["until"]), position(&["replaced_by"]));
+        let mut edition = Self {
+            kind,
+            name: name.to_owned(),
+            from_ms,
+            authoritative: true,
+            codes: Codes::default(),
+            ended: BTreeMap::new(),
+        };
+        for row in reader.records() {
+            let row = row.map_err(csv_error)?;
+            let cell = |at: Option<usize>| at.and_then(|at| row.get(at)).unwrap_or_default().trim();
+            let code = cell(Some(column));
+            if code.is_empty() || (kind == ListKind::Hs && code.len() != 6) {
+                continue;
+            }
+            if cell(until).is_empty() {
+                edition.codes.insert(code);
+                continue;
+            }
+            let line = row.position().map_or(0, csv::Position::line);
+            let day = cell(until).parse().map_err(|_| ListError::Day { line })?;
+            let replaced_by = cell(replaced).split_whitespace().map(str::to_owned).collect();
+            edition.ended.insert(code.to_owned(), Ended { until: Some(day), replaced_by });
+        }
+        if edition.is_empty() {
+            return Err(ListError::Empty);
+        }
+        Ok(edition)
+    }
+}
+
+/// First instant of a day in a time zone, Unix milliseconds.
+///
+/// # Errors
+/// What is wrong with the day or the zone.
+pub fn first_instant(day: &str, time_zone: &str) -> Result<i64, String> {
+    let day: Date = day.parse().map_err(|_| format!("{day:?} is no day such as 2026-11-01"))?;
+    let zone = TimeZone::get(time_zone)
+        .map_err(|_| format!("{time_zone:?} is no IANA time zone such as Europe/Brussels"))?;
+    let start = zone.to_timestamp(day.at(0, 0, 0, 0)).map_err(|e| e.to_string())?;
+    Ok(start.as_millisecond())
 }
 
 /// Why a list file was refused.
@@ -57,110 +257,90 @@ pub enum ListError {
     /// No column with codes.
     #[error("the header has no column called code, hscode or CommonCode")]
     Column,
+    /// Not a day.
+    #[error("line {line}: until is no day such as 2026-12-31")]
+    Day {
+        /// Line.
+        line: u64,
+    },
     /// Nothing in it.
     #[error("the list is empty")]
     Empty,
 }
 
-/// Units that everyday trade uses (Recommendation 20).
-const UNITS: &str = "KGM GRM MGM TNE H87 C62 EA NIU NPR PR DZN GRO SET LTR MLT HLT MTR CMT MMT KMT MTK CMK MTQ CMQ \
-     KWH MWH CTM CEN MIL NCL P1 RO ST SX BX CT PK XBX XCT KT LEF FOT INH YRD LBR ONZ GLL PTI QTI FTK MGW GFI CCT";
-/// Packages that everyday trade uses (Recommendation 21).
-const PACKAGES: &str = "PK CT BX PX BG BA BE BL BN BO CA CN CO CR CS CY DR EN FR GB JR LV NE PA PE PC PL PP RL RO \
-     SA SK SW TB TN TR TU VG VL VO VQ VR VY ZZ";
+/// All editions that a hub knows.
+#[derive(Clone, Debug)]
+pub struct ListBook {
+    editions: Vec<Arc<Edition>>,
+}
+
+impl Default for ListBook {
+    /// The editions that come with the crate.
+    fn default() -> Self {
+        Self { editions: embedded::EDITIONS.clone() }
+    }
+}
+
+impl ListBook {
+    /// Adds an edition.
+    pub fn add(&mut self, edition: Edition) {
+        self.editions.push(Arc::new(edition));
+    }
+
+    /// All editions, in the order in which they were added.
+    pub fn editions(&self) -> impl Iterator<Item = &Edition> {
+        self.editions.iter().map(AsRef::as_ref)
+    }
+
+    /// The lists that hold at an instant, Unix milliseconds: of each the edition that began last; of those that began together the one
+    /// that was added last.
+    #[must_use]
+    pub fn at(&self, at_ms: i64) -> CodeLists {
+        let mut lists: BTreeMap<ListKind, Arc<Edition>> = BTreeMap::new();
+        for edition in self.editions.iter().filter(|e| e.from_ms <= at_ms) {
+            let current = lists.get(&edition.kind).map_or(i64::MIN, |e| e.from_ms);
+            // What an agency loads stands above what comes with the crate, whenever that began.
+            let stands_above = |e: &Arc<Edition>| e.authoritative && !edition.authoritative;
+            if current <= edition.from_ms && !lists.get(&edition.kind).is_some_and(stands_above) {
+                lists.insert(edition.kind, Arc::clone(edition));
+            }
+        }
+        CodeLists { lists }
+    }
+}
+
+/// The lists that a filing is validated by: those in force at its time.
+#[derive(Clone, Debug)]
+pub struct CodeLists {
+    lists: BTreeMap<ListKind, Arc<Edition>>,
+}
 
 impl Default for CodeLists {
-    /// Built-in excerpts: codes outside them are told as unknown, never refused.
+    /// The newest editions that come with the crate.
     fn default() -> Self {
-        let excerpt = |edition: &str, codes: &str| List {
-            edition: edition.to_owned(),
-            complete: false,
-            codes: codes.split_whitespace().map(str::to_owned).collect(),
-        };
-        Self {
-            hs: excerpt("none", ""),
-            units: excerpt("rec20-excerpt", UNITS),
-            packages: excerpt("rec21-excerpt", PACKAGES),
-            locodes: excerpt("none", ""),
-        }
+        ListBook::default().at(i64::MAX)
     }
 }
 
 impl CodeLists {
-    /// Replaces a list by a complete one read from CSV text with a header; the code stands in the column `hscode`,
-    /// `CommonCode` or `code`. Of an HS list the six-digit codes count.
-    ///
-    /// # Errors
-    /// [`ListError`]; the lists are then unchanged.
-    pub fn load(&mut self, kind: ListKind, edition: &str, text: &str) -> Result<usize, ListError> {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-        let csv_error = |e: csv::Error| ListError::Csv {
-            line: e.position().map_or(0, csv::Position::line),
-            problem: e.to_string(),
-        };
-        let names = ["hscode", "CommonCode", "code"];
-        let header = reader.headers().map_err(csv_error)?;
-        let column = header.iter().position(|h| names.contains(&h)).ok_or(ListError::Column)?;
-        let mut codes = BTreeSet::new();
-        for row in reader.records() {
-            let row = row.map_err(csv_error)?;
-            let code = row.get(column).unwrap_or_default().trim();
-            if !code.is_empty() && (kind != ListKind::Hs || code.len() == 6) {
-                codes.insert(code.to_owned());
-            }
-        }
-        if codes.is_empty() {
-            return Err(ListError::Empty);
-        }
-        let count = codes.len();
-        *self.list_mut(kind) = List { edition: edition.to_owned(), complete: true, codes };
-        Ok(count)
-    }
-
-    fn list_mut(&mut self, kind: ListKind) -> &mut List {
-        match kind {
-            ListKind::Hs => &mut self.hs,
-            ListKind::Units => &mut self.units,
-            ListKind::Packages => &mut self.packages,
-            ListKind::Locodes => &mut self.locodes,
-        }
-    }
-
-    fn list(&self, kind: ListKind) -> &List {
-        match kind {
-            ListKind::Hs => &self.hs,
-            ListKind::Units => &self.units,
-            ListKind::Packages => &self.packages,
-            ListKind::Locodes => &self.locodes,
-        }
-    }
-
     /// What a list says of a code.
     #[must_use]
     pub fn listed(&self, kind: ListKind, code: &str) -> Listed {
-        let list = self.list(kind);
-        match (list.codes.contains(code), list.complete) {
-            (true, _) => Listed::Yes,
-            (false, true) => Listed::No,
-            (false, false) => Listed::Unknown,
-        }
+        self.lists.get(&kind).map_or(Listed::Unknown, |edition| edition.listed(code))
     }
 
-    /// Edition of a list, as decisions and filings name it.
+    /// Name of the edition in force; "none" where there is none.
     #[must_use]
     pub fn edition(&self, kind: ListKind) -> &str {
-        &self.list(kind).edition
+        self.lists.get(&kind).map_or("none", |edition| &edition.name)
     }
 
     /// `hs=…`, `units=…` … as part `internal` holds them.
     #[must_use]
     pub fn editions(&self) -> Vec<String> {
-        let named = [
-            ("hs", ListKind::Hs),
-            ("units", ListKind::Units),
-            ("packages", ListKind::Packages),
-            ("locodes", ListKind::Locodes),
-        ];
-        named.iter().map(|(name, kind)| format!("{name}={}", self.edition(*kind))).collect()
+        self.lists
+            .iter()
+            .map(|(kind, edition)| format!("{}={}", kind.name(), edition.name))
+            .collect()
     }
 }

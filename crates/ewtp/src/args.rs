@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::args_acts::{Adopt, DeskCommand, MandateCommand, ReportedEvent, Withdraw};
+use crate::args_documents::{CodesCommand, Convert, Import};
 use crate::args_log::{EvidenceCommand, LogCommand, RotatedKey, SignArgs};
 
 /// Operators and traders at an eWTP hub.
@@ -45,6 +46,9 @@ pub(crate) enum Command {
     Import(Import),
     /// Convert documents between forms, offline.
     Convert(Convert),
+    /// Code lists: find a code by words, look one up.
+    #[command(subcommand)]
+    Codes(CodesCommand),
     /// Cases: list, show, follow, answer, replay.
     #[command(subcommand)]
     Case(CaseCommand),
@@ -336,57 +340,6 @@ pub(crate) struct Declare {
     /// Document to attach: uploaded and cited; may be repeated.
     #[arg(long)]
     pub(crate) attach: Vec<PathBuf>,
-}
-
-/// A form of documents.
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum DocumentForm {
-    /// WCO XML of HMRC's Customs Declaration Service.
-    Cds,
-    /// A table with a header, by a mapping.
-    Csv,
-    /// Our own JSON, as docs/filing.schema.json has it.
-    Json,
-}
-
-#[derive(Args)]
-pub(crate) struct Convert {
-    /// Documents.
-    #[arg(required = true)]
-    pub(crate) files: Vec<PathBuf>,
-    /// What they are.
-    #[arg(long, value_enum)]
-    pub(crate) from: DocumentForm,
-    /// What they become.
-    #[arg(long, value_enum)]
-    pub(crate) to: DocumentForm,
-    /// Mapping of the table.
-    #[arg(long)]
-    pub(crate) mapping: Option<PathBuf>,
-    /// Directory for the documents; standard output if absent.
-    #[arg(long)]
-    pub(crate) out_dir: Option<PathBuf>,
-    /// List where every element of a CDS document went, instead of converting.
-    #[arg(long)]
-    pub(crate) report: bool,
-}
-
-#[derive(Args)]
-pub(crate) struct Import {
-    /// Table: CSV with a header.
-    pub(crate) csv: PathBuf,
-    /// Mapping file.
-    #[arg(long)]
-    pub(crate) mapping: PathBuf,
-    /// Only rows whose column has this value: COLUMN=VALUE.
-    #[arg(long = "where")]
-    pub(crate) filter: Vec<String>,
-    /// Where bad rows go; `<csv>.rejects.csv` if absent.
-    #[arg(long)]
-    pub(crate) rejects: Option<PathBuf>,
-    /// Filings in flight at once.
-    #[arg(long, default_value_t = 512)]
-    pub(crate) in_flight: usize,
 }
 
 #[derive(Subcommand)]

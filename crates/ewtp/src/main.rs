@@ -5,6 +5,7 @@
 
 mod args;
 mod args_acts;
+mod args_documents;
 mod args_log;
 mod bench;
 mod commands;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Account(command) => commands::account::run(command, &cli.profile, &out),
         Command::Ruleset(command) => commands::ruleset::run(command, &cli.profile, &out),
         Command::Declare(command) => commands::declare::run(&command, &cli.profile, &out),
+        Command::Codes(command) => commands::codes::run(&command, &out),
         Command::Convert(command) => commands::convert::run(&command, &out),
         Command::Import(command) => commands::import::run(&command, &cli.profile, &out),
         Command::Case(command) => commands::case::run(command, &cli.profile, &out),

@@ -12,3 +12,4 @@ mod convert;
 mod corpus;
 mod dms;
 mod published;
+mod tariff;

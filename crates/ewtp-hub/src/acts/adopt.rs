@@ -59,7 +59,7 @@ pub async fn adopt(
     let held = views.statement(&stands.at.clone().unwrap_or_default()).await?;
     let held = held.map(|s| filing_of(&s)).unwrap_or_default();
     let merged = merge(held, added, &advance.filing_id);
-    let checked = match check_filing(&merged, &shared.lists) {
+    let checked = match check_filing(&merged, &shared.lists_now()) {
         Ok(checked) => checked,
         Err(violations) => return Ok(refused(violations, String::new())),
     };

@@ -8,7 +8,7 @@ use ewtp_proto::v1;
 use super::{COUNTRY, Check, Declared, TEXT_CHARS_MAX};
 use crate::codes::{Country, TRANSPORT_MODES, day_syntax, office_syntax};
 use crate::finding::Say;
-use crate::lists::{ListKind, Listed};
+use crate::lists::ListKind;
 use crate::quantity::parse_decimal;
 
 /// Most entries of a list of one kind at one place: documents, statements, classifications, duties, seals …
@@ -203,6 +203,13 @@ impl Check<'_> {
         self.count(path, documents.len());
         for (i, document) in documents.iter().enumerate() {
             self.text(&format!("{path}[{i}].id"), &document.id);
+            let kind = format!("{}{}", document.category, document.r#type);
+            let say = Say {
+                code: "document-type",
+                allowed: "a type of the list in use",
+                fix: "look the document's type up",
+            };
+            self.code(&format!("{path}[{i}].type"), ListKind::Documents, &kind, say);
             self.text(&format!("{path}[{i}].reason"), &document.reason);
             self.measured(&format!("{path}[{i}].quantity"), document.quantity.as_ref());
         }
@@ -259,13 +266,13 @@ impl Check<'_> {
     }
 
     pub(super) fn package(&mut self, path: &str, value: &str) {
-        if !value.is_empty() && self.lists.listed(ListKind::Packages, value) == Listed::No {
+        if !value.is_empty() {
             let say = Say {
                 code: "package-type",
                 allowed: "a code of UN/ECE Rec 21",
                 fix: "look the package up",
             };
-            self.out.violation(path, value, say);
+            self.code(path, ListKind::Packages, value, say);
         }
     }
 

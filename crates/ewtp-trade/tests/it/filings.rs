@@ -1,5 +1,5 @@
 use ewtp_proto::v1;
-use ewtp_trade::lists::{CodeLists, ListKind};
+use ewtp_trade::lists::{CodeLists, Edition, ListBook, ListError, ListKind, first_instant};
 use ewtp_trade::wco::wco_path;
 use ewtp_trade::{check_filing, elements};
 
@@ -53,6 +53,13 @@ pub(crate) fn export() -> v1::Filing {
         }),
         ..Default::default()
     }
+}
+
+/// The built-in lists, and one of an agency.
+fn with_list(kind: ListKind, csv: &str) -> CodeLists {
+    let mut book = ListBook::default();
+    book.add(Edition::from_csv(kind, "test", 0, csv).unwrap());
+    book.at(i64::MAX)
 }
 
 fn missing(filing: &v1::Filing) -> Vec<String> {
@@ -193,10 +200,7 @@ fn the_rest_of_the_vocabulary_is_checked_where_it_is_there() {
 
 #[test]
 fn dirt_is_kept_and_warned_about() {
-    let mut lists = CodeLists::default();
-    lists
-        .load(ListKind::Hs, "HS-TEST", "hscode,description\n090111,coffee\n0901,heading\n")
-        .unwrap();
+    let lists = with_list(ListKind::Hs, "hscode,description\n090111,coffee\n0901,heading\n");
     let mut filing = export();
     let core = filing.core.as_mut().unwrap();
     core.items[0].commodity_code = "851770".into();
@@ -215,15 +219,67 @@ fn dirt_is_kept_and_warned_about() {
 }
 
 #[test]
-fn a_complete_list_refuses_what_an_excerpt_only_warns_about() {
+fn an_agencys_list_refuses_what_a_built_in_one_only_warns_about() {
     let mut filing = export();
-    filing.core.as_mut().unwrap().items[0].quantity.as_mut().unwrap().unit = "QAN".into();
+    filing.core.as_mut().unwrap().items[0].quantity.as_mut().unwrap().unit = "QZZ".into();
     let warned = check_filing(&filing, &CodeLists::default()).unwrap();
     assert_eq!(warned.warnings[0].code, "unit-unlisted");
-    let mut lists = CodeLists::default();
-    lists.load(ListKind::Units, "rec20-test", "Status,CommonCode\nX,KGM\n").unwrap();
+    let lists = with_list(ListKind::Units, "Status,CommonCode\nX,KGM\n");
     assert_eq!(check_filing(&filing, &lists).unwrap_err()[0].code, "unit");
-    assert!(lists.load(ListKind::Units, "x", "a,b\n1,2\n").is_err(), "no column with codes");
+    let without = Edition::from_csv(ListKind::Units, "x", 0, "a,b\n1,2\n");
+    assert_eq!(without.unwrap_err(), ListError::Column);
+}
+
+#[test]
+fn a_code_that_left_its_list_says_when_and_what_replaced_it() {
+    let mut filing = export();
+    filing.core.as_mut().unwrap().items[0].commodity_code = "85177000".into();
+    filing.value.as_mut().unwrap().terms = "DAT".into();
+    filing.goods.as_mut().unwrap().location = "KEXXX".into();
+    let checked = check_filing(&filing, &CodeLists::default()).unwrap();
+    let told: Vec<String> =
+        checked.warnings.iter().map(|w| format!("{}: {}; {}", w.path, w.allowed, w.fix)).collect();
+    assert_eq!(
+        told,
+        [
+            "goods.location: a code of locodes 2023-1; compare it with a newer edition",
+            "core.items[0].commodity_code: a code of hs HS2022; this one left it after 2021-12-31; replaced by 851771 or 851779",
+            "value.terms: a code of incoterms 2020; this one left it after 2019-12-31; replaced by DPU",
+        ]
+    );
+    filing.value.as_mut().unwrap().terms = "ABC".into();
+    assert_eq!(check_filing(&filing, &CodeLists::default()).unwrap_err()[0].code, "terms");
+}
+
+#[test]
+fn a_filing_is_checked_by_the_edition_of_its_time() {
+    let mut filing = export();
+    filing.core.as_mut().unwrap().offices = vec!["KE000001".into(), "NL000001".into()];
+    let day = |day| first_instant(day, "Africa/Nairobi").unwrap();
+    let mut book = ListBook::default();
+    let old = "code,until,replaced_by\nKE000001,,\nKE000002,,\n";
+    let new = "code,until,replaced_by\nKE000002,,\nKE000001,2026-11-30,KE000003 KE000002\n";
+    for (name, from, csv) in [("old", "2026-01-01", old), ("new", "2026-12-01", new)] {
+        book.add(Edition::from_csv(ListKind::Offices, name, day(from), csv).unwrap());
+    }
+    let at = |ms| check_filing(&filing, &book.at(ms)).map(|c| c.warnings);
+    // Midnight in Nairobi is nine in the evening of the day before in UTC.
+    assert_eq!(at(day("2026-12-01") - 1).unwrap(), []);
+    let after = at(day("2026-12-01")).unwrap();
+    assert_eq!(
+        (after.len(), after[0].path.as_str()),
+        (1, "core.offices[0]"),
+        "NL isn't in a list of KE's"
+    );
+    assert_eq!(after[0].fix, "replaced by KE000003 or KE000002");
+    assert_eq!(at(day("2025-06-01")).unwrap(), [], "before the first edition nobody knows");
+    filing.core.as_mut().unwrap().offices = vec!["KE000009".into()];
+    assert_eq!(check_filing(&filing, &book.at(i64::MAX)).unwrap_err()[0].code, "office");
+    assert_eq!(book.at(0).edition(ListKind::Hs), "none");
+    assert!(
+        first_instant("2026-13-01", "UTC").is_err()
+            && first_instant("2026-01-01", "Nairobi").is_err()
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ewtp_formats::convert::{self, ConvertError, Form, Read};
 use ewtp_formats::mapping::Mapping;
 use serde_json::json;
 
-use crate::args::{Convert, DocumentForm};
+use crate::args_documents::{Convert, DocumentForm};
 use crate::error::CliError;
 use crate::output::Output;
 

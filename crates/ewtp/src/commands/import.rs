@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use v1::submit_response::Result as Outcome;
 
-use crate::args::Import;
+use crate::args_documents::Import;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};

@@ -136,8 +136,10 @@ async fn every_row_is_filed_decided_and_accounted_for_though_the_destination_is_
         assert_eq!(dirt, [32_856, 19_615, 1_160, 262, 205, 6]);
     }
     let dir = tempfile::tempdir().unwrap();
-    let lists =
-        format!("\n[code_lists.hs]\nfile = \"{}\"\nedition = \"HS2022\"\n", corpus.hs.display());
+    let lists = format!(
+        "\n[[code_lists]]\nlist = \"hs\"\nfile = \"{}\"\nedition = \"HS2022\"\n",
+        corpus.hs.display()
+    );
     let open = |id: &str| {
         let mut hub = Hub::make(dir.path(), id);
         hub.process.configure(&lists).unwrap();
