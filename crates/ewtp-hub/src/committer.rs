@@ -411,7 +411,7 @@ impl Committer {
         let index = self.log.size();
         let commitment = commitment(header.as_bytes());
         self.log.push_leaf(leaf_hash(&commitment.0));
-        plan.reload |= matches!(s.id.kind.as_str(), "account" | "peer" | "ruleset");
+        plan.reload |= matches!(s.id.kind.as_str(), "account" | "peer" | "ruleset" | "code-list");
         if s.id.kind == "peer" {
             self.open_lane(&s);
         }
@@ -535,6 +535,7 @@ fn plan_page(plan: &mut Plan, mut page: PagePlan) {
         statement.parts =
             blobs.iter().map(|(name, blob)| lay_out(&mut plan.blobs, name, blob)).collect();
     }
+    plan.reload |= page.code_list;
     plan.pages.insert(page.peer);
     plan.frame.heard.push(page.page);
 }

@@ -16,6 +16,7 @@ use ewtp_trade::scope::shows_statement;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::code_lists;
 use crate::directory::{Directory, Peer, speaker};
 use crate::draft::{Draft, DraftError, LateEntry, NewStatement};
 use crate::shared::Shared;
@@ -131,6 +132,9 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
         if changed || again.is_some_and(|at| at <= Instant::now()) {
             if !countries(&shared, &stop).await? {
                 return Ok(());
+            }
+            if let Err(error) = code_lists::tell_newcomers(&shared).await {
+                tracing::warn!(%error, "code lists could not be told to the hubs that joined");
             }
             told = now;
             again = changed.then(|| Instant::now() + SECOND_LOOK);

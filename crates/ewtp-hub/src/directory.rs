@@ -1,4 +1,4 @@
-//! Who is who, as the log says: accounts, peers and rulesets, in a snapshot that readers swap in whole.
+//! Who is who, as the log says: accounts, peers, rulesets and code lists, in a snapshot that readers swap in whole.
 //!
 //! The committer reloads it after each commit that changed one of them; nobody else writes. Requests look their caller up
 //! in it each time, so a revoked credential opens nothing from that moment on.
@@ -12,6 +12,7 @@ use ewtp_log::HubId;
 use ewtp_log::note::VerifierKey;
 use ewtp_proto::v1::{AccountRecord, PeerRecord, PeerState, Role};
 use ewtp_store::{Store, StoreError, Views};
+use ewtp_trade::lists::Edition;
 use ewtp_trade::route::{CUSTOMS, Speaker};
 use ewtp_trust::{Chain, Descriptor};
 
@@ -99,6 +100,8 @@ pub struct Directory {
     peers_by_spki: HashMap<[u8; 32], Arc<Peer>>,
     /// All versions of all rulesets.
     pub rulesets: Vec<Arc<Ruleset>>,
+    /// Editions of code lists that were published here or by peers.
+    pub code_lists: Vec<Arc<Edition>>,
 }
 
 /// A directory that is swapped whole.
@@ -147,6 +150,13 @@ impl Directory {
                 }
             }
         }
+        let mut editions = crate::code_lists::load(store).await?;
+        // The word of a hub that is not relied upon doesn't hold.
+        editions.retain(|e| {
+            let peer = directory.peers.values().find(|p| p.hub.as_str() == e.publisher);
+            e.publisher.is_empty() || peer.is_some_and(|p| p.is_trusted())
+        });
+        directory.code_lists = editions;
         Ok(directory)
     }
 

@@ -387,6 +387,7 @@ async fn draft_of(
     let checkpoint = page.head.as_ref().map(|h| h.checkpoint.clone()).unwrap_or_default();
     let mut draft = Draft::default();
     let (mut statements, mut blobs) = (Vec::new(), Vec::new());
+    let mut code_list = false;
     let mut pending = Pending::default();
     let mut erased = Vec::new();
     for (number, entry) in (page.first.0..).zip(page.entries) {
@@ -405,6 +406,7 @@ async fn draft_of(
                 erased.extend(order.attachments_erased());
                 draft.join(order);
             }
+            Meaning::CodeList => code_list = true,
             _ => {}
         }
         if !verdict.not_honoured.is_empty() {
@@ -445,6 +447,7 @@ async fn draft_of(
             checkpoint,
         },
         blobs,
+        code_list,
     }));
     Ok((draft, erased))
 }
@@ -458,7 +461,11 @@ async fn work(
     draft: &mut Draft,
 ) -> Result<(), StoreError> {
     match &verdict.said {
-        Meaning::Nothing | Meaning::Noted(_) | Meaning::Erasure(_) | Meaning::Forgetting(_) => {}
+        Meaning::Nothing
+        | Meaning::Noted(_)
+        | Meaning::CodeList
+        | Meaning::Erasure(_)
+        | Meaning::Forgetting(_) => {}
         Meaning::Filing(core) => {
             let at = Locator { peer: peer.hub.to_string(), generation, number: number.0 };
             draft.makes.push(WorkPlan::first(core, FilingAt::Known(at)));

@@ -122,7 +122,13 @@ impl Shared {
     /// The code lists that hold now.
     #[must_use]
     pub fn lists_now(&self) -> CodeLists {
-        self.lists.at(i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX))
+        self.lists_at(i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX))
+    }
+
+    /// The code lists that hold at an instant, Unix milliseconds.
+    #[must_use]
+    pub fn lists_at(&self, at_ms: i64) -> CodeLists {
+        self.lists.with(&self.directory.load().code_lists).at(at_ms)
     }
 
     /// The published head as a note, with the cosignatures that it has.

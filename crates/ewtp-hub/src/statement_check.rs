@@ -14,6 +14,7 @@ use ewtp_trade::lists::ListBook;
 use ewtp_trade::route::{Speaker, assessing_country};
 use ewtp_trade::selector;
 
+use crate::code_lists;
 use crate::directory::{Directory, Peer};
 use crate::statement_rights::Assessor;
 
@@ -40,6 +41,8 @@ pub enum Said {
     Noted(Box<v1::FilingCore>),
     /// An answer to a request of ours.
     Answer(v1::InfoAnswerCore),
+    /// An edition of a code list.
+    CodeList,
     /// An attachment whose bytes have to go.
     Erasure([u8; 32]),
     /// Statements of the peer that have to go, as far as no rule here keeps them.
@@ -239,6 +242,22 @@ impl Judge<'_> {
                             Ok(name) => self.selecting(&name, &mut reasons).await?,
                             Err(wrong) => reasons.0.push(*wrong),
                         },
+                    }
+                }
+            }
+            "code-list" => {
+                if let Some(core) = content.core::<v1::CodeListCore>(&mut reasons) {
+                    let id = core.list == header.id.subject;
+                    reasons.unless(
+                        id,
+                        "list",
+                        "core.list",
+                        &core.list,
+                        "the subject in the header",
+                    );
+                    match code_lists::edition(&core, self.peer.hub.as_str(), &self.peer.speaker()) {
+                        Ok(_) => verdict.said = Said::CodeList,
+                        Err(faults) => reasons.0.extend(faults.into_iter().take(REASONS_MAX)),
                     }
                 }
             }

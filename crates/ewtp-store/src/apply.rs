@@ -277,6 +277,7 @@ impl<C: Cells> Apply<'_, C> {
             "mandate" => self.mandate(said),
             "draw-key" => self.draw_key(said),
             "ruleset" => self.ruleset(said),
+            "code-list" => self.code_list(said),
             _ => Ok(()), // kinds of later versions are kept and shown as unknown
         }
     }

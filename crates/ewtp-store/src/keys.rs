@@ -72,6 +72,8 @@ pub enum Kind {
     Evidence = b'E',
     /// Ruleset by name and version.
     Ruleset = b'U',
+    /// Edition of a code list by hub (none: this one), list and name.
+    CodeList = b'V',
     /// Chunk of a sorted run of rows.
     Run = b'R',
     /// Filter of a run.

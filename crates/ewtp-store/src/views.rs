@@ -9,7 +9,7 @@ use ewtp_log::tree::{Frontier, compact_range, consistency_plan, inclusion_plan, 
 use ewtp_log::{Hash, TreeSize, tile};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, Frame, HeardStatement, LaneState as StoredLane,
-    Locator, LogHead, OwnStatement, StoredDrawKey, StoredRuleset,
+    Locator, LogHead, OwnStatement, StoredCodeList, StoredDrawKey, StoredRuleset,
 };
 use ewtp_proto::{Message, v1};
 
@@ -243,6 +243,14 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn rulesets(&self) -> Result<Vec<StoredRuleset>, StoreError> {
         self.load_all(Key::new(Kind::Ruleset)).await
+    }
+
+    /// Editions of code lists, this hub's first.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn code_lists(&self) -> Result<Vec<StoredCodeList>, StoreError> {
+        self.load_all(Key::new(Kind::CodeList)).await
     }
 
     /// Digests of draw keys, by period.

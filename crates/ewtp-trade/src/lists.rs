@@ -9,8 +9,14 @@ mod embedded;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ewtp_proto::v1;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+
+use crate::finding::{Findings, Say};
+
+/// Longest name of an edition, bytes.
+const EDITION_BYTES_MAX: usize = 32;
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +75,12 @@ impl ListKind {
         }
     }
 
+    /// Whether its codes begin with their country: such a list is each country's own word.
+    #[must_use]
+    pub const fn is_by_country(self) -> bool {
+        matches!(self, Self::Offices | Self::Locodes)
+    }
+
     /// A list by its name.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
@@ -107,6 +119,8 @@ pub struct Edition {
     pub kind: ListKind,
     /// Name, e.g. "HS2022".
     pub name: String,
+    /// Peer that published it; empty for this hub's.
+    pub publisher: String,
     /// First instant at which it holds, Unix milliseconds.
     pub from_ms: i64,
     /// What it lacks is refused.
@@ -173,10 +187,57 @@ impl Edition {
         }
     }
 
-    /// Whether it is a list that has codes of this one's country at all: offices and places are listed country by country.
+    /// Whether it is a list that has codes of this one's country at all.
     fn speaks_for(&self, code: &str) -> bool {
-        let by_country = matches!(self.kind, ListKind::Offices | ListKind::Locodes);
-        !by_country || self.codes.0.contains_key(Codes::split(code).0)
+        !self.kind.is_by_country() || self.codes.0.contains_key(Codes::split(code).0)
+    }
+
+    /// Countries whose codes it has, if it is a list by country.
+    pub fn countries(&self) -> impl Iterator<Item = &str> {
+        let ended = self.ended.keys().map(|code| Codes::split(code).0);
+        let all = self.codes.0.keys().map(AsRef::as_ref).chain(ended);
+        all.filter(|_| self.kind.is_by_country())
+    }
+
+    /// Reads a published edition.
+    ///
+    /// # Errors
+    /// Every fault: code, path, value, what is allowed.
+    pub fn published(core: &v1::CodeListCore, publisher: &str) -> Result<Self, Vec<v1::Finding>> {
+        let mut faults = Findings::default();
+        let names: Vec<&str> = ListKind::ALL.iter().map(|k| k.name()).collect();
+        let fix = "correct the edition and publish it again";
+        let mut fault = |code, path, value: &str, allowed: &str| {
+            faults.violation(path, value, Say { code, allowed, fix });
+        };
+        let kind = ListKind::by_name(&core.list);
+        if kind.is_none() {
+            fault("code-list", "list", &core.list, &names.join(", "));
+        }
+        let name = &core.edition;
+        if name.is_empty()
+            || name.len() > EDITION_BYTES_MAX
+            || !name.bytes().all(|b| b.is_ascii_graphic())
+        {
+            fault("edition", "edition", name, "1 to 32 visible ASCII characters");
+        }
+        let from = first_instant(&core.valid_from, &core.time_zone);
+        if let Err(allowed) = &from {
+            fault("valid-from", "valid_from", &core.valid_from, allowed);
+        }
+        let edition = Self::from_csv(
+            kind.unwrap_or(ListKind::Hs),
+            name,
+            from.clone().unwrap_or(0),
+            &core.text,
+        );
+        if let Err(error) = &edition {
+            fault("text", "text", "", &error.to_string());
+        }
+        match (edition, faults.violations.is_empty()) {
+            (Ok(edition), true) => Ok(Self { publisher: publisher.to_owned(), ..edition }),
+            _ => Err(faults.violations),
+        }
     }
 
     /// An edition from CSV text with a header; the code stands in the column `hscode`, `CommonCode` or `code`. Of an HS list the
@@ -203,6 +264,7 @@ impl Edition {
         let mut edition = Self {
             kind,
             name: name.to_owned(),
+            publisher: String::new(),
             from_ms,
             authoritative: true,
             codes: Codes::default(),
@@ -292,27 +354,40 @@ impl ListBook {
         self.editions.iter().map(AsRef::as_ref)
     }
 
-    /// The lists that hold at an instant, Unix milliseconds: of each the edition that began last; of those that began together the one
-    /// that was added last.
+    /// These and some more.
+    #[must_use]
+    pub fn with(&self, more: &[Arc<Edition>]) -> Self {
+        Self { editions: self.editions.iter().chain(more).map(Arc::clone).collect() }
+    }
+
+    /// The lists that hold at an instant, Unix milliseconds: of each hub's the edition that began last; of those that began together
+    /// the one that was added last.
     #[must_use]
     pub fn at(&self, at_ms: i64) -> CodeLists {
-        let mut lists: BTreeMap<ListKind, Arc<Edition>> = BTreeMap::new();
+        let mut lists: BTreeMap<(ListKind, &str), &Arc<Edition>> = BTreeMap::new();
         for edition in self.editions.iter().filter(|e| e.from_ms <= at_ms) {
-            let current = lists.get(&edition.kind).map_or(i64::MIN, |e| e.from_ms);
-            // What an agency loads stands above what comes with the crate, whenever that began.
-            let stands_above = |e: &Arc<Edition>| e.authoritative && !edition.authoritative;
-            if current <= edition.from_ms && !lists.get(&edition.kind).is_some_and(stands_above) {
-                lists.insert(edition.kind, Arc::clone(edition));
+            let key = (edition.kind, edition.publisher.as_str());
+            // What an agency gives stands above what comes with the crate, whenever that began.
+            let stands = |e: &Edition| {
+                (e.authoritative && !edition.authoritative) || e.from_ms > edition.from_ms
+            };
+            if !lists.get(&key).is_some_and(|e| stands(e)) {
+                lists.insert(key, edition);
             }
         }
-        CodeLists { lists }
+        let mut out = CodeLists { lists: BTreeMap::new() };
+        for ((kind, _), edition) in lists {
+            out.lists.entry(kind).or_default().push(Arc::clone(edition));
+        }
+        out
     }
 }
 
 /// The lists that a filing is validated by: those in force at its time.
 #[derive(Clone, Debug)]
 pub struct CodeLists {
-    lists: BTreeMap<ListKind, Arc<Edition>>,
+    /// This hub's edition first, then its peers'.
+    lists: BTreeMap<ListKind, Vec<Arc<Edition>>>,
 }
 
 impl Default for CodeLists {
@@ -323,24 +398,38 @@ impl Default for CodeLists {
 }
 
 impl CodeLists {
-    /// What a list says of a code.
+    /// What the lists say of a code. A peer's word counts for its own country's codes.
     #[must_use]
     pub fn listed(&self, kind: ListKind, code: &str) -> Listed {
-        self.lists.get(&kind).map_or(Listed::Unknown, |edition| edition.listed(code))
+        let all = self.lists.get(&kind).map_or(&[][..], Vec::as_slice);
+        let mut said = all
+            .iter()
+            .filter(|e| e.publisher.is_empty() || kind.is_by_country())
+            .map(|e| e.listed(code));
+        said.find(|l| *l != Listed::Unknown).unwrap_or(Listed::Unknown)
     }
 
-    /// Name of the edition in force; "none" where there is none.
+    /// Name of this hub's edition in force, or of the first peer's; "none" where there is none.
     #[must_use]
     pub fn edition(&self, kind: ListKind) -> &str {
-        self.lists.get(&kind).map_or("none", |edition| &edition.name)
+        let first = self.lists.get(&kind).and_then(|all| all.first());
+        first.map_or("none", |edition| &edition.name)
     }
 
-    /// `hs=…`, `units=…` … as part `internal` holds them.
+    /// Whether an edition is among those in force.
+    #[must_use]
+    pub fn has(&self, edition: &Edition) -> bool {
+        let same = |e: &Arc<Edition>| e.name == edition.name && e.publisher == edition.publisher;
+        self.lists.get(&edition.kind).is_some_and(|all| all.iter().any(same))
+    }
+
+    /// `hs=…`, `offices@BE=…` … as part `internal` holds them.
     #[must_use]
     pub fn editions(&self) -> Vec<String> {
-        self.lists
-            .iter()
-            .map(|(kind, edition)| format!("{}={}", kind.name(), edition.name))
-            .collect()
+        let one = |e: &Arc<Edition>| match e.publisher.as_str() {
+            "" => format!("{}={}", e.kind.name(), e.name),
+            hub => format!("{}@{hub}={}", e.kind.name(), e.name),
+        };
+        self.lists.values().flatten().map(one).collect()
     }
 }

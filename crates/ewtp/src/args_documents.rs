@@ -72,8 +72,29 @@ pub(crate) enum CodesCommand {
         #[arg(long, default_value_t = 10)]
         limit: usize,
     },
-    /// The lists that come with this program.
-    List,
+    /// The lists that come with this program; with --hub those that the hub checks filings by.
+    List {
+        /// Ask the hub.
+        #[arg(long)]
+        hub: bool,
+    },
+    /// Publish an edition of a list to every peer.
+    Publish {
+        /// CSV with a header: `code`, and `until` and `replaced_by` for codes that left.
+        file: PathBuf,
+        /// List, e.g. offices.
+        #[arg(long)]
+        list: String,
+        /// Name of the edition, e.g. 2026-11.
+        #[arg(long)]
+        edition: String,
+        /// First day on which it holds, YYYY-MM-DD.
+        #[arg(long)]
+        from: String,
+        /// IANA time zone in which that day begins.
+        #[arg(long)]
+        time_zone: String,
+    },
     /// What a list says of a code.
     Show {
         /// List, e.g. hs, locodes, units.

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Command::Account(command) => commands::account::run(command, &cli.profile, &out),
         Command::Ruleset(command) => commands::ruleset::run(command, &cli.profile, &out),
         Command::Declare(command) => commands::declare::run(&command, &cli.profile, &out),
-        Command::Codes(command) => commands::codes::run(&command, &out),
+        Command::Codes(command) => commands::codes::run(&command, &cli.profile, &out),
         Command::Convert(command) => commands::convert::run(&command, &out),
         Command::Import(command) => commands::import::run(&command, &cli.profile, &out),
         Command::Case(command) => commands::case::run(command, &cli.profile, &out),

@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::{account, status};
 use crate::clock::random;
+use crate::code_lists::{self, PublishError};
 use crate::directory::{Peer, has_role, speaker};
 use crate::draft::{Draft, NewStatement};
 use crate::draws;
@@ -412,6 +413,34 @@ impl OperatorService for Operator {
             ruleset: Some(ruleset),
             violations: Vec::new(),
         }))
+    }
+
+    async fn publish_code_list(
+        &self,
+        request: Request<v1::PublishCodeListRequest>,
+    ) -> Result<Response<v1::PublishCodeListResponse>, Status> {
+        self.operator(&request)?;
+        let edition = request.into_inner().edition.unwrap_or_default();
+        match code_lists::publish(&self.shared, &edition).await {
+            Ok(told) => {
+                Ok(Response::new(v1::PublishCodeListResponse { violations: Vec::new(), told }))
+            }
+            Err(PublishError::Faults(violations)) => {
+                Ok(Response::new(v1::PublishCodeListResponse { violations, told: Vec::new() }))
+            }
+            Err(PublishError::Store(error)) => Err(status::store(&error)),
+            Err(PublishError::Draft(error)) => Err(status::draft(&error)),
+            Err(PublishError::Random(error)) => Err(random_failed(error)),
+        }
+    }
+
+    async fn list_code_lists(
+        &self,
+        request: Request<v1::ListCodeListsRequest>,
+    ) -> Result<Response<v1::ListCodeListsResponse>, Status> {
+        self.operator(&request)?;
+        let editions = code_lists::rows(&self.shared);
+        Ok(Response::new(v1::ListCodeListsResponse { editions }))
     }
 
     async fn list_rulesets(

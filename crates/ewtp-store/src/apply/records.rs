@@ -1,6 +1,6 @@
-//! Records that the hub says for itself: accounts, peers, mandates, draw keys, rulesets.
+//! Records that the hub says for itself: accounts, peers, mandates, draw keys, rulesets, code lists.
 
-use ewtp_proto::store::v1::{Change, StoredDrawKey, StoredMandate, StoredRuleset};
+use ewtp_proto::store::v1::{Change, StoredCodeList, StoredDrawKey, StoredMandate, StoredRuleset};
 use ewtp_proto::{Message, v1};
 
 use super::{Apply, Said, load};
@@ -80,6 +80,22 @@ impl<C: Cells> Apply<'_, C> {
         self.put(
             key,
             &StoredRuleset { core: Some(core), text, log_index: said.log_index, commitment },
+        );
+        Ok(())
+    }
+    /// An edition of a code list, this hub's or a peer's. Said again to hubs that joined later it is the same edition.
+    pub(super) fn code_list(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let Some(core) = said.part::<v1::CodeListCore>("core") else { return Ok(()) };
+        let hub = said.at.peer.clone();
+        let key = Key::new(Kind::CodeList).text(&hub).text(&core.list).text(&core.edition).finish();
+        let before: Option<StoredCodeList> = load(self.cells, &key)?;
+        let mut told = before.map(|b| b.told).unwrap_or_default();
+        told.extend(said.audience.iter().map(|a| a.peer.clone()));
+        told.sort();
+        told.dedup();
+        self.put(
+            key,
+            &StoredCodeList { hub, core: Some(core), number: said.header.id.number, told },
         );
         Ok(())
     }

@@ -27,6 +27,7 @@ pub(super) static EDITIONS: LazyLock<Vec<Arc<Edition>>> = LazyLock::new(|| {
         Arc::new(Edition {
             kind: *kind,
             name: (*name).to_owned(),
+            publisher: String::new(),
             from_ms: *from_ms,
             authoritative: *last_word,
             codes,

@@ -1,16 +1,24 @@
-//! `ewtp codes`: code lists, offline.
+//! `ewtp codes`: code lists, offline and at a hub.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ewtp_formats::tariff::Descriptions;
+use ewtp_proto::v1;
 use ewtp_trade::lists::{Edition, ListBook, ListKind, Listed};
 use serde_json::json;
 
 use crate::args_documents::CodesCommand;
+use crate::commands::case::instant;
 use crate::error::CliError;
 use crate::output::Output;
+use crate::session::{Session, block_on};
 
-pub(crate) fn run(command: &CodesCommand, out: &Output) -> Result<ExitCode, CliError> {
+pub(crate) fn run(
+    command: &CodesCommand,
+    profile: &Option<PathBuf>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     match command {
         CodesCommand::Search { words, descriptions, limit } => {
             let tariff = match descriptions {
@@ -22,7 +30,19 @@ pub(crate) fn run(command: &CodesCommand, out: &Output) -> Result<ExitCode, CliE
             };
             Ok(search(&tariff, &words.join(" "), *limit, descriptions.is_none(), out))
         }
-        CodesCommand::List => Ok(list(out)),
+        CodesCommand::List { hub: false } => Ok(list(out)),
+        CodesCommand::List { hub: true } => block_on(at_hub(profile.as_deref(), out)),
+        CodesCommand::Publish { file, list, edition, from, time_zone } => {
+            let text = std::fs::read_to_string(file).map_err(CliError::io(file))?;
+            let core = v1::CodeListCore {
+                list: list.clone(),
+                edition: edition.clone(),
+                valid_from: from.clone(),
+                time_zone: time_zone.clone(),
+                text,
+            };
+            block_on(publish(profile.as_deref(), core, out))
+        }
         CodesCommand::Show { list, code } => show(list, code, out),
     }
 }
@@ -93,4 +113,54 @@ fn show(list: &str, code: &str, out: &Output) -> Result<ExitCode, CliError> {
         &json!({"code": code, "list": list, "edition": edition, "is": word}),
     );
     Ok(if known { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The editions that a hub knows: its own and its peers'.
+async fn at_hub(profile: Option<&Path>, out: &Output) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let all = session.operator().list_code_lists(v1::ListCodeListsRequest {}).await?.into_inner();
+    let row = |r: &v1::CodeListRow| {
+        let hub = if r.hub.is_empty() { "this hub" } else { &r.hub };
+        let holds = if r.in_force { "yes" } else { "no" };
+        vec![
+            r.list.clone(),
+            r.edition.clone(),
+            hub.into(),
+            instant(r.from_ms),
+            r.codes.to_string(),
+            holds.into(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = all.editions.iter().map(row).collect();
+    let headers = ["list", "edition", "by", "from", "codes", "holds now"];
+    out.table(&headers, &rows, &json!(all.editions));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn publish(
+    profile: Option<&Path>,
+    core: v1::CodeListCore,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let name = format!("{} {}", core.list, core.edition);
+    let request = v1::PublishCodeListRequest { edition: Some(core) };
+    let response = session.operator().publish_code_list(request).await?.into_inner();
+    for fault in &response.violations {
+        out.note(&format!(
+            "{}: {:?}; allowed: {}; {}",
+            fault.path, fault.value, fault.allowed, fault.fix
+        ));
+    }
+    if !response.violations.is_empty() {
+        out.note(&format!("{name}: not published"));
+        return Ok(ExitCode::from(1));
+    }
+    let told = match response.told.as_slice() {
+        [] => "no peer yet; whoever joins is told".to_owned(),
+        hubs => hubs.join(", "),
+    };
+    let json = json!({"published": name, "told": response.told});
+    out.facts(&[("published", name), ("told", told)], &json);
+    Ok(ExitCode::SUCCESS)
 }

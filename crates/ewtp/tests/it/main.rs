@@ -19,6 +19,7 @@ mod korea;
 mod liar;
 mod liar_kit;
 mod life;
+mod lists;
 mod misconduct;
 mod observe;
 mod papers;
