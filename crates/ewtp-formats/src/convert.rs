@@ -7,6 +7,7 @@ use serde::Deserialize as _;
 
 use crate::cds::{self, CdsError, Destination};
 use crate::mapping::{Mapping, RowError};
+use crate::table::{Table, TableError};
 
 /// A form that filings have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +34,15 @@ pub enum ConvertError {
         /// Why.
         error: RowError,
     },
-    /// Not CSV.
-    #[error("not CSV: {0}")]
+    /// A table that can't be read.
+    #[error("{0}")]
+    Table(#[from] TableError),
+    /// A table that can't be written.
+    #[error("the table can't be written: {0}")]
     Csv(String),
     /// Not a filing in JSON.
     #[error("not a filing in JSON: {0}; the schema is docs/filing.schema.json")]
     Json(String),
-    /// The table lacks columns.
-    #[error("the table lacks the columns {}", .0.join(", "))]
-    Columns(Vec<String>),
     /// A table without mapping.
     #[error("a table is read and written by a mapping: give one with --mapping")]
     NoMapping,
@@ -86,32 +87,20 @@ fn json(bytes: &[u8]) -> Result<Read, ConvertError> {
 }
 
 fn table(bytes: &[u8], mapping: &Mapping) -> Result<Read, ConvertError> {
-    let bad = |e: csv::Error| ConvertError::Csv(e.to_string());
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
-    let columns: BTreeMap<String, usize> = reader
-        .headers()
-        .map_err(bad)?
-        .iter()
-        .enumerate()
-        .map(|(i, name)| (name.trim().to_owned(), i))
-        .collect();
-    let missing = mapping.missing_columns(&columns);
-    if !missing.is_empty() {
-        return Err(ConvertError::Columns(missing));
-    }
+    let table = Table::read(bytes, mapping)?;
     let mut out = Read::default();
-    let unused = mapping.unused_columns(&columns);
-    for (row, record) in (2..).zip(reader.records()) {
-        let record = record.map_err(bad)?;
-        match mapping.filing(&columns, &record) {
+    let unused = mapping.unused_columns(&table.columns);
+    for (row, record) in &table.rows {
+        match mapping.filing(&table.columns, record) {
             Ok(filing) => out.filings.push(filing),
-            Err(error) => {
-                out.rejects.push(ConvertError::Row { row, error });
+            Err(errors) => {
+                let told = errors.into_iter().map(|error| ConvertError::Row { row: *row, error });
+                out.rejects.extend(told);
                 continue;
             }
         }
         let full = |at: &usize| record.get(*at).is_some_and(|cell| !cell.trim().is_empty());
-        let lost = unused.iter().filter(|name| columns.get(*name).is_some_and(full));
+        let lost = unused.iter().filter(|name| table.columns.get(*name).is_some_and(full));
         out.lost.extend(lost.map(|name| format!("column {name}")));
     }
     Ok(out)
@@ -153,7 +142,8 @@ pub fn write(
         }
         Form::Csv => {
             let mapping = mapping.ok_or(ConvertError::NoMapping)?;
-            let mut writer = csv::Writer::from_writer(Vec::new());
+            let mut writer =
+                csv::WriterBuilder::new().delimiter(mapping.delimiter).from_writer(Vec::new());
             let bad = |e: csv::Error| ConvertError::Csv(e.to_string());
             writer.write_record(mapping.columns()).map_err(bad)?;
             for filing in filings {

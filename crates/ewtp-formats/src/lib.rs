@@ -7,6 +7,7 @@ pub mod dms;
 pub mod json_schema;
 pub mod mapping;
 pub mod responses;
+pub mod table;
 pub mod tariff;
 mod tree;
 pub mod types;

@@ -3,11 +3,21 @@
 //! Whatever a mapping fills from a constant, a lookup or another element's column is marked *synthesised* in every filing:
 //! what is mandatory is not weakened, and nobody takes a filler for a declaration.
 
+mod expression;
+mod reverse;
+mod value;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use ewtp_proto::v1;
+use ewtp_trade::CodeLists;
+use ewtp_trade::lists::{ListKind, Listed};
 use serde::Deserialize;
 use serde_json::Value;
+
+use expression::Expression;
+use value::Form;
 
 use crate::tree::{self, Step};
 
@@ -18,10 +28,26 @@ pub enum MappingError {
     #[error("mapping: {0}")]
     Syntax(String),
     /// An element has no source, or two.
-    #[error("mapping: {path}: give exactly one of column, copy, constant")]
+    #[error("mapping: {path}: give exactly one of column, copy, constant, expression")]
     Source {
         /// Element.
         path: String,
+    },
+    /// How a value is written makes no sense.
+    #[error("mapping: {path}: {problem}")]
+    Form {
+        /// Element.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An expression can't be read.
+    #[error("mapping: {path}: expression: {problem}")]
+    Expression {
+        /// Element.
+        path: String,
+        /// What is wrong.
+        problem: String,
     },
     /// A path can't be an element.
     #[error("mapping: {0} is no path such as core.items[0].origin")]
@@ -49,6 +75,18 @@ pub enum RowError {
         /// Keys of the lookup.
         allowed: String,
     },
+    /// A value isn't what the element holds.
+    #[error("{path}: {value:?} in column {column}; allowed: {allowed}")]
+    Value {
+        /// Element.
+        path: String,
+        /// Column that it stands in; empty for an expression.
+        column: String,
+        /// Value seen.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
     /// The elements don't make a filing.
     #[error("the elements don't make a filing: {0}")]
     Filing(String),
@@ -59,7 +97,16 @@ pub enum RowError {
 struct Raw {
     name: String,
     #[serde(default)]
+    table: RawTable,
+    #[serde(default)]
     element: BTreeMap<String, RawElement>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct RawTable {
+    delimiter: Option<String>,
+    encoding: Option<String>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -68,6 +115,12 @@ struct RawElement {
     column: Option<String>,
     copy: Option<String>,
     constant: Option<toml::Value>,
+    expression: Option<String>,
+    decimal: Option<value::RawDecimal>,
+    date: Option<String>,
+    list: Option<String>,
+    #[serde(default)]
+    empty: Vec<String>,
     lookup: Option<BTreeMap<String, String>>,
     prefix: Option<String>,
     prefix_column: Option<String>,
@@ -81,12 +134,18 @@ enum Source {
     Copy(String),
     /// The same in every row.
     Constant(Value),
+    /// Computed from the row.
+    Expression(Expression),
 }
 
 struct Element {
     path: String,
     steps: Vec<Step>,
     source: Source,
+    form: Form,
+    list: Option<ListKind>,
+    /// Cells that say nothing.
+    empty: Vec<String>,
     lookup: Option<BTreeMap<String, String>>,
     prefix: String,
     prefix_column: Option<String>,
@@ -97,8 +156,15 @@ struct Element {
 pub struct Mapping {
     /// Name.
     pub name: String,
+    /// Between the cells of the table.
+    pub delimiter: u8,
+    /// How the table is encoded, by its WHATWG label; what its byte order mark says, else UTF-8, if absent.
+    pub encoding: Option<String>,
     elements: Vec<Element>,
 }
+
+/// Lists that come with the program: a table's codes are checked by the hub again, by the edition of its time.
+static LISTS: LazyLock<CodeLists> = LazyLock::new(CodeLists::default);
 
 impl Mapping {
     /// Parses TOML.
@@ -109,7 +175,21 @@ impl Mapping {
         let raw: Raw = toml::from_str(text).map_err(|e| MappingError::Syntax(e.to_string()))?;
         let elements =
             raw.element.into_iter().map(|(path, e)| element(path, e)).collect::<Result<_, _>>()?;
-        Ok(Self { name: raw.name, elements })
+        let delimiter = match raw.table.delimiter.as_deref() {
+            None | Some("comma") => b',',
+            Some("tab") => b'\t',
+            Some("semicolon") => b';',
+            Some(other) => match other.as_bytes() {
+                [one] => *one,
+                _ => {
+                    let problem = format!(
+                        "delimiter {other:?} is not comma, tab, semicolon or one character"
+                    );
+                    return Err(MappingError::Syntax(problem));
+                }
+            },
+        };
+        Ok(Self { name: raw.name, delimiter, encoding: raw.table.encoding, elements })
     }
 
     /// Columns that the mapping needs and the table lacks.
@@ -134,93 +214,29 @@ impl Mapping {
         columns.keys().filter(|c| !read.contains(c)).cloned().collect()
     }
 
-    /// Columns that the mapping reads, in the order of their first element.
-    #[must_use]
-    pub fn columns(&self) -> Vec<String> {
-        let mut out: Vec<String> = Vec::new();
-        for column in self.elements.iter().flat_map(Element::needs) {
-            if !out.contains(column) {
-                out.push(column.clone());
-            }
-        }
-        out
-    }
-
-    /// Makes a row of one filing, its cells in the order of [`Mapping::columns`], and lists the elements that the table doesn't hold
-    /// as they are.
-    #[must_use]
-    pub fn row(&self, filing: &v1::Filing) -> (Vec<String>, Vec<String>) {
-        // Messages of texts, numbers and lists: writing them as JSON can't fail.
-        let json = serde_json::to_value(filing).unwrap_or_default();
-        let mut cells: BTreeMap<&String, String> = BTreeMap::new();
-        let mut held = BTreeSet::new();
-        let mut prefixed = Vec::new();
-        for element in &self.elements {
-            let value = tree::get(&json, &element.steps);
-            let value = value.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
-            let value = value.unwrap_or_default();
-            match &element.source {
-                Source::Constant(constant) if element.is_constant(&value, constant) => {
-                    held.insert(element.path.clone());
-                }
-                Source::Column(column) if element.prefix_column.is_some() => {
-                    prefixed.push((element, column, value));
-                }
-                Source::Column(column) => {
-                    let Some(cell) = element.cell(&value, "") else { continue };
-                    if cells.get(column).is_some_and(|other| *other != cell) {
-                        continue;
-                    }
-                    cells.insert(column, cell);
-                    held.insert(element.path.clone());
-                }
-                Source::Constant(_) | Source::Copy(_) => {}
-            }
-        }
-        for (element, column, value) in prefixed {
-            let before = element.prefix_column.as_ref().and_then(|c| cells.get(c));
-            let Some(cell) = element.cell(&value, before.map_or("", String::as_str)) else {
-                continue;
-            };
-            cells.insert(column, cell);
-            held.insert(element.path.clone());
-        }
-        // A copy fills a cell that nothing else fills, and is held if the cell gives it again.
-        for element in self.elements.iter().filter(|e| matches!(e.source, Source::Copy(_))) {
-            let Source::Copy(column) = &element.source else { continue };
-            let value = tree::get(&json, &element.steps).and_then(serde_json::Value::as_str);
-            let before = element.prefix_column.as_ref().and_then(|c| cells.get(c));
-            let cell = element.cell(value.unwrap_or_default(), before.map_or("", String::as_str));
-            let Some(cell) = cell else { continue };
-            if *cells.entry(column).or_insert_with(|| cell.clone()) == cell {
-                held.insert(element.path.clone());
-            }
-        }
-        let cell = |column: &String| cells.get(column).cloned().unwrap_or_default();
-        let row = self.columns().iter().map(cell).collect();
-        let nothing = |v: &Value| v == "" || v == &Value::from(0) || v == &Value::Bool(false);
-        let lost = tree::leaves(&json).into_iter().filter(|(path, value)| {
-            !nothing(value) && !held.contains(path) && !path.starts_with("core.synthesised[")
-        });
-        (row, lost.map(|(path, _)| tree::list(&path)).collect())
-    }
-
     /// Makes a filing of one row. A column that the table lacks counts as empty: ask [`Mapping::missing_columns`] first.
     ///
     /// # Errors
-    /// [`RowError`].
+    /// Every [`RowError`] of the row.
     pub fn filing(
         &self,
         columns: &BTreeMap<String, usize>,
         row: &csv::StringRecord,
-    ) -> Result<v1::Filing, RowError> {
+    ) -> Result<v1::Filing, Vec<RowError>> {
         if row.len() != columns.len() {
-            return Err(RowError::Length { got: row.len(), expected: columns.len() });
+            return Err(vec![RowError::Length { got: row.len(), expected: columns.len() }]);
         }
+        let mut errors = Vec::new();
         let mut tree = Value::Object(serde_json::Map::new());
         let mut synthesised = Vec::new();
         for element in &self.elements {
-            let (value, made_up) = element.value(columns, row)?;
+            let (value, made_up) = match element.value(columns, row) {
+                Ok(found) => found,
+                Err(error) => {
+                    errors.push(error);
+                    continue;
+                }
+            };
             if value == Value::String(String::new()) {
                 continue;
             }
@@ -229,8 +245,11 @@ impl Mapping {
             }
             tree::put(&mut tree, &element.steps, value);
         }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let mut filing: v1::Filing =
-            serde_json::from_value(tree).map_err(|e| RowError::Filing(e.to_string()))?;
+            serde_json::from_value(tree).map_err(|e| vec![RowError::Filing(e.to_string())])?;
         if let Some(core) = &mut filing.core {
             core.synthesised = synthesised;
         }
@@ -239,57 +258,52 @@ impl Mapping {
 }
 
 fn element(path: String, raw: RawElement) -> Result<Element, MappingError> {
-    let source = match (raw.column, raw.copy, raw.constant) {
-        (Some(column), None, None) => Source::Column(column),
-        (None, Some(column), None) => Source::Copy(column),
-        (None, None, Some(constant)) => Source::Constant(
+    let source = match (raw.column, raw.copy, raw.constant, raw.expression) {
+        (Some(column), None, None, None) => Source::Column(column),
+        (None, Some(column), None, None) => Source::Copy(column),
+        (None, None, Some(constant), None) => Source::Constant(
             serde_json::to_value(constant).map_err(|e| MappingError::Syntax(e.to_string()))?,
         ),
+        (None, None, None, Some(text)) => {
+            let bad = |problem| MappingError::Expression { path: path.clone(), problem };
+            Source::Expression(Expression::parse(&text).map_err(bad)?)
+        }
         _ => return Err(MappingError::Source { path }),
     };
     let steps = tree::steps(&path).filter(|s| !s.contains(&Step::Each));
     let steps = steps.ok_or_else(|| MappingError::Path(path.clone()))?;
-    let prefix = raw.prefix.unwrap_or_default();
+    let bad = |problem| MappingError::Form { path: path.clone(), problem };
+    let form = Form::parse(raw.decimal, raw.date).map_err(bad)?;
+    let list = match &raw.list {
+        None => None,
+        Some(name) => {
+            let names: Vec<&str> = ListKind::ALL.iter().map(|k| k.name()).collect();
+            let problem = || bad(format!("list {name:?} is none of {}", names.join(", ")));
+            Some(ListKind::by_name(name).ok_or_else(problem)?)
+        }
+    };
     Ok(Element {
-        path,
         steps,
         source,
+        form,
+        list,
+        empty: raw.empty,
         lookup: raw.lookup,
-        prefix,
+        prefix: raw.prefix.unwrap_or_default(),
         prefix_column: raw.prefix_column,
         default: raw.default,
+        path,
     })
 }
 
 impl Element {
     fn needs(&self) -> impl Iterator<Item = &String> {
-        let own = match &self.source {
-            Source::Column(column) | Source::Copy(column) => Some(column),
-            Source::Constant(_) => None,
+        let (own, read) = match &self.source {
+            Source::Column(column) | Source::Copy(column) => (Some(column), None),
+            Source::Constant(_) => (None, None),
+            Source::Expression(expression) => (None, Some(expression.columns())),
         };
-        own.into_iter().chain(&self.prefix_column)
-    }
-
-    /// Whether a value is the constant that every row gives.
-    fn is_constant(&self, value: &str, constant: &Value) -> bool {
-        constant.as_str().map_or_else(|| constant.to_string(), str::to_owned) == value
-    }
-
-    /// The cell that gives this value, behind what the prefix column holds; `None` if none does.
-    fn cell(&self, value: &str, before: &str) -> Option<String> {
-        if value.is_empty() || self.default.as_deref() == Some(value) {
-            return Some(String::new());
-        }
-        let raw = value.strip_prefix(before)?.strip_prefix(self.prefix.as_str())?;
-        match &self.lookup {
-            None => Some(raw.to_owned()),
-            Some(lookup) => {
-                let mut keys = lookup.iter().filter(|(_, v)| *v == raw).map(|(k, _)| k);
-                let key = keys.next()?;
-                // Two keys for one value: which one it was is lost.
-                keys.next().is_none().then(|| key.clone())
-            }
-        }
+        own.into_iter().chain(read.into_iter().flatten()).chain(&self.prefix_column)
     }
 
     /// The value, and whether it was made up.
@@ -302,14 +316,24 @@ impl Element {
             let value = columns.get(column).and_then(|at| row.get(*at)).unwrap_or_default();
             value.trim().to_owned()
         };
-        let (raw, made_up) = match &self.source {
+        let text = |text: String| Value::String(text);
+        let (raw, column, made_up) = match &self.source {
             Source::Constant(value) => return Ok((value.clone(), true)),
-            Source::Column(column) => (cell(column), false),
-            Source::Copy(column) => (cell(column), true),
+            Source::Column(column) => (cell(column), column.as_str(), false),
+            Source::Copy(column) => (cell(column), column.as_str(), true),
+            Source::Expression(expression) => {
+                let names = columns.keys().map(|name| (name.clone(), cell(name)));
+                let computed = expression.evaluate(names);
+                let wrong = |problem: String| {
+                    self.wrong("", &problem, "an expression that holds for every row")
+                };
+                (computed.map_err(wrong)?, "", true)
+            }
         };
-        let (raw, made_up) = match (&self.lookup, raw.is_empty(), &self.default) {
-            (_, true, Some(default)) => return Ok((Value::String(default.clone()), true)),
-            (_, true, None) => return Ok((Value::String(String::new()), false)),
+        let nothing = raw.is_empty() || self.empty.contains(&raw);
+        let (raw, made_up) = match (&self.lookup, nothing, &self.default) {
+            (_, true, Some(default)) => return Ok((text(default.clone()), true)),
+            (_, true, None) => return Ok((text(String::new()), false)),
             (Some(lookup), false, _) => match lookup.get(&raw) {
                 Some(found) => (found.clone(), true),
                 None => {
@@ -319,11 +343,30 @@ impl Element {
             },
             (None, false, _) => (raw, made_up),
         };
+        let value = self.form.read(&raw).map_err(|allowed| self.wrong(column, &raw, &allowed))?;
+        if let Some(kind) = self.list
+            && !matches!(
+                LISTS.listed(kind, &value),
+                Listed::Yes | Listed::Ended(_) | Listed::Unknown
+            )
+        {
+            let allowed = format!("a code of {} {}", kind.name(), LISTS.edition(kind));
+            return Err(self.wrong(column, &value, &allowed));
+        }
         let before = match &self.prefix_column {
             Some(column) => cell(column),
             None => String::new(),
         };
         let prefixed = !self.prefix.is_empty() || !before.is_empty();
-        Ok((Value::String(format!("{before}{}{raw}", self.prefix)), made_up || prefixed))
+        Ok((text(format!("{before}{}{value}", self.prefix)), made_up || prefixed))
+    }
+
+    fn wrong(&self, column: &str, value: &str, allowed: &str) -> RowError {
+        RowError::Value {
+            path: self.path.clone(),
+            column: column.to_owned(),
+            value: value.to_owned(),
+            allowed: allowed.to_owned(),
+        }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct Convert {
 
 #[derive(Args)]
 pub(crate) struct Import {
-    /// Table: CSV with a header.
+    /// Table with a header, as its mapping says.
     pub(crate) csv: PathBuf,
     /// Mapping file.
     #[arg(long)]
@@ -53,6 +53,9 @@ pub(crate) struct Import {
     /// Where bad rows go; `<csv>.rejects.csv` if absent.
     #[arg(long)]
     pub(crate) rejects: Option<PathBuf>,
+    /// File nothing: look through the table, offline.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Filings in flight at once.
     #[arg(long, default_value_t = 512)]
     pub(crate) in_flight: usize,

@@ -2,6 +2,7 @@
 
 use ewtp_formats::convert::{ConvertError, Form, read, write};
 use ewtp_formats::mapping::Mapping;
+use ewtp_formats::table::TableError;
 
 const MAPPING: &str = r#"
 name = "shop"
@@ -78,7 +79,7 @@ fn what_is_no_document_of_its_form_is_told_with_its_place() {
         ]
     );
     let lacking = read(Form::Csv, b"Order,To\n", Some(&mapping())).unwrap_err();
-    assert!(matches!(lacking, ConvertError::Columns(columns) if columns.len() == 4));
+    assert!(matches!(lacking, ConvertError::Table(TableError::Columns(c)) if c.len() == 4));
     assert_eq!(read(Form::Csv, b"", None).unwrap_err(), ConvertError::NoMapping);
     let json = read(Form::Json, b"{\"core\":{\"lrm\":\"x\"}}", None).unwrap_err().to_string();
     assert!(json.contains("lrm") && json.contains("line 1"), "{json}");

@@ -12,4 +12,5 @@ mod convert;
 mod corpus;
 mod dms;
 mod published;
+mod tables;
 mod tariff;

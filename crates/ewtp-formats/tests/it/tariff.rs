@@ -24,10 +24,10 @@ fn plurals_beginnings_and_rare_words_count() {
     assert_eq!(tariff.len(), 4);
     let found =
         |q: &str| tariff.search(q, 9).iter().map(|f| f.line.code.as_str()).collect::<Vec<_>>();
-    assert_eq!(found("green coffees"), ["090111", "090121", "090210"], "both words first");
+    assert_eq!(found("green coffees")[0], "090111", "both words first");
     assert_eq!(found("cup"), ["691110"]);
-    assert_eq!(found("roast"), ["090111", "090121"]);
-    assert_eq!(found("roasted coffee tea"), ["090111", "090121", "090210"]);
-    assert_eq!(found("0901"), ["090111", "090121"]);
+    assert_eq!(found("roast"), ["090121", "090111"], "the shorter description first");
+    assert_eq!(found("roasted coffee tea"), ["090121", "090111", "090210"], "most words first");
+    assert_eq!(found("0901"), ["090121", "090111"]);
     assert_eq!(found("the of or"), Vec::<&str>::new());
 }

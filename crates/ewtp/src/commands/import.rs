@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ewtp_formats::mapping::{Mapping, RowError};
+use ewtp_formats::table::Table;
 use ewtp_proto::v1;
+use ewtp_trade::{CodeLists, check_filing};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
@@ -38,11 +40,6 @@ struct Reject {
     fix: String,
 }
 
-struct Table {
-    rows: Vec<(u64, csv::StringRecord)>,
-    columns: BTreeMap<String, usize>,
-}
-
 pub(crate) fn run(
     command: &Import,
     profile: &Option<PathBuf>,
@@ -56,51 +53,77 @@ pub(crate) fn run(
             "see samples/korea.mapping.toml",
         )
     })?;
-    let table = read_table(command)?;
-    let missing = mapping.missing_columns(&table.columns);
-    if !missing.is_empty() {
-        let problem = format!("the table lacks the columns {}", missing.join(", "));
+    let bytes = std::fs::read(&command.csv).map_err(CliError::io(&command.csv))?;
+    let mut table = Table::read(&bytes, &mapping).map_err(|e| {
         let hint = "is this the table that the mapping is for?";
-        return Err(CliError::usage(&command.csv.display().to_string(), problem, hint));
-    }
-    let (summary, rejects) =
-        block_on(file_rows(command, profile.as_deref(), &mapping, table, out))?;
+        CliError::usage(&command.csv.display().to_string(), e.to_string(), hint)
+    })?;
+    filter(&command.filter, &mut table)?;
+    let (summary, rejects) = match command.dry_run {
+        true => look_through(&mapping, &table),
+        false => block_on(file_rows(command, profile.as_deref(), &mapping, table, out))?,
+    };
     let path = command.rejects.clone().unwrap_or_else(|| command.csv.with_extension("rejects.csv"));
     if !rejects.is_empty() {
         write_rejects(&path, &rejects)?;
     }
-    report(&summary, &path, out);
+    report(&summary, &path, command.dry_run, out);
     Ok(if rejects.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn read_table(command: &Import) -> Result<Table, CliError> {
-    let bad = |e: csv::Error| {
-        CliError::usage(&command.csv.display().to_string(), e.to_string(), "a CSV with a header")
-    };
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).from_path(&command.csv).map_err(bad)?;
-    let header = reader.headers().map_err(bad)?.clone();
-    let columns: BTreeMap<String, usize> =
-        header.iter().enumerate().map(|(i, name)| (name.trim().to_owned(), i)).collect();
-    let mut filters = Vec::new();
-    for filter in &command.filter {
-        let hint = "e.g. --where \"Country of Departure=CN\"";
+/// Keeps the rows whose columns have these values.
+fn filter(filters: &[String], table: &mut Table) -> Result<(), CliError> {
+    let hint = "e.g. --where \"Country of Departure=CN\"";
+    for filter in filters {
         let (column, value) = filter
             .split_once('=')
             .ok_or_else(|| CliError::usage("--where", filter.as_str(), hint))?;
-        let at = columns
+        let at = table
+            .columns
             .get(column)
             .ok_or_else(|| CliError::usage("--where", format!("no column {column:?}"), hint))?;
-        filters.push((*at, value.to_owned()));
+        table.rows.retain(|(_, row)| row.get(*at) == Some(value));
     }
-    let mut rows = Vec::new();
-    for (number, row) in (2..).zip(reader.records()) {
-        let row = row.map_err(bad)?;
-        if filters.iter().all(|(at, value)| row.get(*at) == Some(value)) {
-            rows.push((number, row));
+    Ok(())
+}
+
+/// What a hub would say of each row, as far as it can be said without one: the mapping, and the check of every filing by the lists that
+/// come with this program.
+fn look_through(mapping: &Mapping, table: &Table) -> (Summary, Vec<Reject>) {
+    let lists = CodeLists::default();
+    let mut summary = Summary { rows: table.rows.len() as u64, ..Default::default() };
+    let mut rejects = Vec::new();
+    for (row, record) in &table.rows {
+        let filing = match mapping.filing(&table.columns, record) {
+            Ok(filing) => filing,
+            Err(errors) => {
+                summary.rejected += 1;
+                rejects.extend(errors.into_iter().map(|e| reject_of(*row, e)));
+                continue;
+            }
+        };
+        match check_filing(&filing, &lists) {
+            Ok(checked) => {
+                summary.accepted += 1;
+                for warning in checked.warnings {
+                    *summary.warnings.entry(warning.code).or_default() += 1;
+                }
+                for path in filing.core.iter().flat_map(|c| &c.synthesised) {
+                    *summary.synthesised.entry(path.clone()).or_default() += 1;
+                }
+            }
+            Err(violations) => {
+                summary.rejected += 1;
+                rejects.extend(violations.into_iter().map(|v| refused(*row, v)));
+            }
         }
     }
-    Ok(Table { rows, columns })
+    (summary, rejects)
+}
+
+/// A violation's line in the rejects.
+fn refused(row: u64, v: v1::Finding) -> Reject {
+    Reject { row, element: v.path, value: v.value, allowed: v.allowed, fix: v.fix }
 }
 
 async fn file_rows(
@@ -128,9 +151,9 @@ async fn file_rows(
                 }
                 requests.push((*number, filing));
             }
-            Err(e) => {
+            Err(errors) => {
                 summary.rejected += 1;
-                rejects.push(reject_of(*number, e));
+                rejects.extend(errors.into_iter().map(|e| reject_of(*number, e)));
             }
         }
     }
@@ -191,6 +214,13 @@ fn reject_of(row: u64, error: RowError) -> Reject {
         RowError::Lookup { path, value, allowed } => {
             Reject { row, element: path, value, allowed, fix }
         }
+        RowError::Value { path, column, value, allowed } => {
+            let fix = match column.as_str() {
+                "" => fix,
+                column => format!("correct column {column:?}, or the mapping"),
+            };
+            Reject { row, element: path, value, allowed, fix }
+        }
         RowError::Filing(problem) => Reject {
             row,
             element: String::new(),
@@ -213,13 +243,8 @@ fn count(response: v1::SubmitStreamResponse, summary: &mut Summary, rejects: &mu
         Some(Outcome::Refused(refused)) => {
             summary.rejected += 1;
             // Every violation has its line.
-            rejects.extend(refused.violations.into_iter().map(|v| Reject {
-                row: response.sequence,
-                element: v.path,
-                value: v.value,
-                allowed: v.allowed,
-                fix: v.fix,
-            }));
+            let row = response.sequence;
+            rejects.extend(refused.violations.into_iter().map(|v| self::refused(row, v)));
         }
         None => {}
     }
@@ -239,7 +264,7 @@ fn write_rejects(path: &Path, rejects: &[Reject]) -> Result<(), CliError> {
     writer.flush().map_err(CliError::io(path))
 }
 
-fn report(summary: &Summary, path: &Path, out: &Output) {
+fn report(summary: &Summary, path: &Path, dry_run: bool, out: &Output) {
     let counts = |map: &BTreeMap<String, u64>| {
         let lines: Vec<String> = map.iter().map(|(name, n)| format!("{n} {name}")).collect();
         if lines.is_empty() { "none".to_owned() } else { lines.join(", ") }
@@ -248,10 +273,17 @@ fn report(summary: &Summary, path: &Path, out: &Output) {
         0 => "0".to_owned(),
         n => format!("{n}, see {}", path.display()),
     };
+    let accepted = match dry_run {
+        true => ("good", format!("{}; nothing was filed", summary.accepted)),
+        false => {
+            let text = format!("{} ({} of them filed before)", summary.accepted, summary.repeated);
+            ("accepted", text)
+        }
+    };
     out.facts(
         &[
             ("rows", summary.rows.to_string()),
-            ("accepted", format!("{} ({} of them filed before)", summary.accepted, summary.repeated)),
+            accepted,
             ("rejected", rejected),
             ("warnings", counts(&summary.warnings)),
             ("synthesised", counts(&summary.synthesised)),

@@ -1,0 +1,55 @@
+//! Expressions over a row, in CEL: `row["Make"] + " " + row["Model"]`. Texts in, a text out; numbers stay texts.
+
+use std::collections::HashMap;
+
+use cel::{Context, Program, Value};
+
+/// Longest expression, bytes.
+const BYTES_MAX: usize = 2000;
+
+/// A checked expression.
+pub(crate) struct Expression {
+    program: Program,
+    columns: Vec<String>,
+}
+
+impl Expression {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > BYTES_MAX {
+            return Err(format!("at most {BYTES_MAX} bytes"));
+        }
+        let program = Program::compile(text).map_err(|e| e.to_string())?;
+        let references = program.references();
+        if let Some(name) = references.variables().into_iter().find(|v| *v != "row") {
+            return Err(format!("{name} is not known; a column is row[\"NAME\"]"));
+        }
+        drop(references);
+        Ok(Self { columns: columns(text), program })
+    }
+
+    /// Columns that it reads by name.
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    pub(crate) fn evaluate(
+        &self,
+        row: impl Iterator<Item = (String, String)>,
+    ) -> Result<String, String> {
+        let mut context = Context::default();
+        let row: HashMap<String, String> = row.collect();
+        context.add_variable("row", row).map_err(|e| e.to_string())?;
+        match self.program.execute(&context).map_err(|e| e.to_string())? {
+            Value::String(text) => Ok(text.trim().to_owned()),
+            Value::Int(number) => Ok(number.to_string()),
+            Value::UInt(number) => Ok(number.to_string()),
+            other => Err(format!("it gives {other:?}, no text")),
+        }
+    }
+}
+
+/// Names in `row["NAME"]`.
+fn columns(text: &str) -> Vec<String> {
+    let name = |piece: &str| piece.split_once('"').map(|(name, _)| name.to_owned());
+    text.split("row[\"").skip(1).filter_map(name).collect()
+}
