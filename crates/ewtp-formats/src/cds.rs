@@ -16,6 +16,7 @@ mod document;
 mod fields;
 mod leaves;
 mod schema;
+mod shape;
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,7 @@ pub struct Violation {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CdsError {
     /// Larger than [`BYTES_MAX`].
-    #[error("the document has {bytes} bytes; at most {BYTES_MAX} are read: split it")]
+    #[error("the document has {bytes} bytes or more; at most {BYTES_MAX} are read: split it")]
     TooLarge {
         /// Its size.
         bytes: usize,

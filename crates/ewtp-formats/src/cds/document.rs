@@ -6,6 +6,7 @@ use roxmltree::{Document, Node as XmlNode, ParsingOptions};
 
 use super::leaves::{Leaves, Place};
 use super::schema::{Node, NodeId, QUOTED, SCHEMA};
+use super::shape::out_of_bounds;
 use super::{BYTES_MAX, CdsError, NODES_MAX, VIOLATIONS_MAX, Violation};
 
 /// Namespace of the envelope.
@@ -39,6 +40,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, CdsError> {
         CdsError::Malformed { line, column, problem: "not UTF-8".to_owned() }
     })?;
     let text = text.trim_start_matches('\u{feff}');
+    if let Some((at, problem)) = out_of_bounds(text) {
+        let (line, column) = end(text.get(..at).unwrap_or_default());
+        return Err(CdsError::Malformed { line, column, problem });
+    }
     // No DTD: nothing is expanded, nothing is fetched.
     let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..Default::default() };
     let document = Document::parse_with_options(text, options).map_err(|e| {

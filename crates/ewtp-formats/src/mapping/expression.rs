@@ -1,11 +1,15 @@
 //! Expressions over a row, in CEL: `row["Make"] + " " + row["Model"]`. Texts in, a text out; numbers stay texts.
 
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
-use cel::{Context, Program, Value};
+use cel::{Context, Env, Program, Value};
 
 /// Longest expression, bytes.
 const BYTES_MAX: usize = 2000;
+
+/// CEL's standard library, built once.
+static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// A checked expression.
 pub(crate) struct Expression {
@@ -36,7 +40,7 @@ impl Expression {
         &self,
         row: impl Iterator<Item = (String, String)>,
     ) -> Result<String, String> {
-        let mut context = Context::default();
+        let mut context = Context::with_env(Arc::clone(&STANDARD));
         let row: HashMap<String, String> = row.collect();
         context.add_variable("row", row).map_err(|e| e.to_string())?;
         match self.program.execute(&context).map_err(|e| e.to_string())? {

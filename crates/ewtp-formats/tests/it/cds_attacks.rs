@@ -52,9 +52,27 @@ fn large_and_deep_documents_end_early() {
     let large = vec![b' '; 100 << 20];
     assert_eq!(cds::read(&large).unwrap_err(), CdsError::TooLarge { bytes: 100 << 20 });
     let deep = "<a>".repeat(1 << 20);
-    assert!(cds::read(deep.as_bytes()).is_err());
+    assert!(malformed(&deep).2.contains("deeper than 64"));
     let wide = format!("<a>{}</a>", "<b/>".repeat(2 << 20));
     assert!(malformed(&wide).2.contains("limit"));
+}
+
+/// A parser compares attributes and namespaces with one another: without a bound these would take hours.
+#[test]
+fn many_attributes_and_namespaces_end_early() {
+    let many = |name: &str| (0..500_000).map(|i| format!(" {name}{i}=\"x\"")).collect::<String>();
+    let (line, _, problem) = malformed(&format!("\n<a{}/>", many("b")));
+    assert_eq!((line, problem.as_str()), (2, "an element has more than 64 attributes"));
+    assert!(malformed(&format!("<a{}/>", many("xmlns:b"))).2.contains("64 attributes"));
+    let each: String = (0..200_000).map(|i| format!("<b xmlns:c{i}=\"u{i}\"/>")).collect();
+    assert!(malformed(&format!("<a>{each}</a>")).2.contains("10000 namespaces"));
+    // What looks like many attributes in a comment or a text is none.
+    let told = SAMPLE.replacen(
+        "<Declaration ",
+        &format!("<!-- {} > -->\n<Declaration ", "=".repeat(99)),
+        1,
+    );
+    assert!(cds::read(told.as_bytes()).is_ok());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! `ewtp convert`: documents between forms, offline, with a list of what got lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ewtp_formats::cds::Destination;
+use ewtp_formats::cds::{self, Destination};
 use ewtp_formats::convert::{self, ConvertError, Form, Read};
 use ewtp_formats::mapping::Mapping;
 use serde_json::json;
@@ -55,7 +56,7 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
     let mut outcome = Outcome { refused: false, lost: BTreeSet::new() };
     let mut report: BTreeMap<(String, Destination), usize> = BTreeMap::new();
     for file in &command.files {
-        let bytes = std::fs::read(file).map_err(CliError::io(file))?;
+        let bytes = bytes(file, from)?;
         let read = match convert::read(from, &bytes, mapping.as_ref()) {
             Ok(read) => read,
             Err(error) => {
@@ -81,6 +82,18 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
         out.note(&format!("lost: {lost}"));
     }
     Ok(outcome.code())
+}
+
+/// A file's bytes; of a CDS document no more than shows that it is too large.
+fn bytes(file: &Path, from: Form) -> Result<Vec<u8>, CliError> {
+    let most = match from {
+        Form::Cds => cds::BYTES_MAX as u64 + 1,
+        Form::Csv | Form::Json => u64::MAX,
+    };
+    let mut out = Vec::new();
+    let opened = std::fs::File::open(file).map_err(CliError::io(file))?;
+    opened.take(most).read_to_end(&mut out).map_err(CliError::io(file))?;
+    Ok(out)
 }
 
 fn refused(outcome: &mut Outcome, file: &Path, error: &ConvertError, out: &Output) {

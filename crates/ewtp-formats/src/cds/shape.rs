@@ -1,0 +1,58 @@
+//! What a document looks like before it is parsed: an XML parser compares each attribute and each namespace with all others of its element,
+//! so that a document of a few megabytes could keep it busy for hours. No declaration comes near these bounds.
+
+/// Most attributes of an element, namespace declarations included.
+const ATTRIBUTES_MAX: usize = 64;
+/// Deepest element.
+const DEPTH_MAX: usize = 64;
+/// Most namespace declarations of a document: its instants have one each.
+const NAMESPACES_MAX: usize = 10_000;
+
+/// Byte and reason of the first thing that is out of bounds. What is not well-formed is left to the parser.
+pub(crate) fn out_of_bounds(text: &str) -> Option<(usize, String)> {
+    let (mut at, mut depth, mut namespaces) = (0, 0usize, 0);
+    while let Some(found) = text.get(at..).and_then(|rest| rest.find('<')) {
+        let start = at + found;
+        let tag = text.get(start..)?;
+        let skipped = [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
+        if let Some((_, end)) = skipped.iter().find(|(begin, _)| tag.starts_with(begin)) {
+            at = start + tag.find(end)? + end.len();
+            continue;
+        }
+        let (length, attributes) = measure(tag)?;
+        let inside = tag.get(..length)?;
+        namespaces += inside.matches("xmlns").count();
+        if attributes > ATTRIBUTES_MAX {
+            return Some((start, format!("an element has more than {ATTRIBUTES_MAX} attributes")));
+        }
+        if namespaces > NAMESPACES_MAX {
+            return Some((start, format!("more than {NAMESPACES_MAX} namespaces are declared")));
+        }
+        match (inside.starts_with("</"), inside.ends_with("/>")) {
+            (true, _) => depth = depth.saturating_sub(1),
+            (false, false) => depth += 1,
+            (false, true) => {}
+        }
+        if depth > DEPTH_MAX {
+            return Some((start, format!("elements are nested deeper than {DEPTH_MAX}")));
+        }
+        at = start + length;
+    }
+    None
+}
+
+/// Length of a tag and its number of attributes; `None` if it doesn't end.
+fn measure(tag: &str) -> Option<(usize, usize)> {
+    let (mut quote, mut attributes) = (None, 0);
+    for (at, byte) in tag.bytes().enumerate() {
+        match (quote, byte) {
+            (Some(open), _) if byte == open => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'=') => attributes += 1,
+            (None, b'>') => return Some((at + 1, attributes)),
+            (None, _) => {}
+        }
+    }
+    None
+}
