@@ -70,6 +70,17 @@ const ENVELOPE: &[(&str, Base)] = &[
 pub(crate) static SCHEMA: LazyLock<Schema> =
     LazyLock::new(|| Schema::parse(include_str!("schema.txt")));
 
+/// What is said of an attribute that a leaf doesn't have.
+const NO_SUCH_ATTRIBUTE: &str = "no such attribute";
+
+impl Node {
+    /// Whether it may have an attribute of this name.
+    pub(crate) fn has_attribute(&self, name: &str) -> bool {
+        let refused = self.leaf.as_ref().map(|leaf| leaf.refuses_attribute(name, ""));
+        refused.is_some_and(|allowed| allowed.as_deref() != Some(NO_SUCH_ATTRIBUTE))
+    }
+}
+
 impl Schema {
     fn parse(text: &'static str) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
@@ -259,7 +270,7 @@ impl Leaf {
                 | "schemeDataURI" | "schemeURI",
             )
             | (Base::Text, "languageID") => None,
-            _ => Some("no such attribute".into()),
+            _ => Some(NO_SUCH_ATTRIBUTE.into()),
         }
     }
 

@@ -170,6 +170,40 @@ fn what_cds_has_no_place_for_is_told() {
     assert_eq!(lost, ["carried NoSuch/Element", "core.retention_class", "goods.receptacle"]);
 }
 
+/// Carried elements come from whoever wrote the JSON: a path can't bring its own XML, nor reach where the schema has no place.
+#[test]
+fn what_is_carried_cant_write_what_it_likes() {
+    let clean = cds::read(SAMPLES[1].as_bytes()).unwrap().filing;
+    let before = cds::write(&clean).unwrap().xml;
+    let attacks = [
+        "TypeCode@x=\"1\"><ID>1</ID><y",
+        "TypeCode@listID=\"1\" name",
+        "TypeCode@xmlns",
+        "GoodsShipment/GovernmentAgencyGoodsItem[1000]/SequenceNumeric",
+        "GoodsShipment/GovernmentAgencyGoodsItem[0]/SequenceNumeric",
+        "GoodsShipment/GovernmentAgencyGoodsItem[-1]/SequenceNumeric",
+        "TypeCode[2]",
+        "../Declaration/TypeCode/More",
+        "../../TypeCode",
+        "",
+    ];
+    for path in attacks {
+        let mut filing = clean.clone();
+        filing.goods.as_mut().unwrap().carried.push(v1::CarriedElement {
+            path: path.into(),
+            value: "1".into(),
+            ..Default::default()
+        });
+        let written = cds::write(&filing).unwrap();
+        assert_eq!((written.xml.as_str(), written.lost.len()), (before.as_str(), 1), "{path}");
+    }
+    // A text is a text.
+    let mut filing = clean;
+    filing.goods.as_mut().unwrap().items[0].description = "</Description><x y=\"z\">&amp;".into();
+    let read = cds::read(cds::write(&filing).unwrap().xml.as_bytes()).unwrap().filing;
+    assert_eq!(read.goods.unwrap().items[0].description, "</Description><x y=\"z\">&amp;");
+}
+
 #[test]
 fn a_filing_from_elsewhere_is_written_by_the_schema() {
     let filing: v1::Filing = serde_json::from_value(serde_json::json!({
