@@ -37,7 +37,7 @@ const VIOLATIONS_MAX: usize = 100;
 /// A violation of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Line, from 1.
+    /// Line, from 1; 0 for a document that wasn't written.
     pub line: u32,
     /// Column, from 1.
     pub column: u32,
@@ -70,7 +70,7 @@ pub enum CdsError {
     },
     /// Another kind of document.
     #[error(
-        "the root is {name} in namespace {namespace}; a declaration is MetaData in {}",
+        "the root is {name} in namespace {namespace}; a declaration is MetaData in {}: take it out of a wrapper; notifications are written, not read",
         document::ENVELOPE
     )]
     Root {
@@ -96,7 +96,11 @@ fn told(violations: &[Violation]) -> String {
             "" => String::new(),
             value => format!(" is {value:?}"),
         };
-        format!("line {}, column {}: {}{value}; allowed: {}", v.line, v.column, v.path, v.allowed)
+        let place = match v.line {
+            0 => String::new(),
+            line => format!("line {line}, column {}: ", v.column),
+        };
+        format!("{place}{}{value}; allowed: {}", v.path, v.allowed)
     };
     violations.iter().map(one).collect::<Vec<_>>().join("\n")
 }
@@ -150,10 +154,12 @@ pub fn read(bytes: &[u8]) -> Result<Declaration, CdsError> {
     let leaves = parsed.leaves;
     let kind = kind(&leaves);
     let read = fields::read(&leaves, kind == v1::FilingType::Import);
-    let json = with_items(read.json, kind);
+    let mut json = with_items(read.json, kind);
+    tree::fill_gaps(&mut json);
     let mut filing: v1::Filing =
         serde_json::from_value(json).map_err(|e| CdsError::Fields(e.to_string()))?;
     let again = fields::write(&json_of(&filing)?, kind == v1::FilingType::Import).leaves;
+    let numbers = ItemNumbers::of(&filing);
     let mut report = BTreeMap::new();
     let mut count = |place: &Place, destination: Destination| {
         let path = without_places(&place.path(SCHEMA.declaration));
@@ -169,7 +175,7 @@ pub fn read(bytes: &[u8]) -> Result<Declaration, CdsError> {
             continue;
         }
         let instead_of = given.cloned().unwrap_or_default();
-        let part = carry(&mut filing, place, text.clone(), instead_of, false);
+        let part = carry(&mut filing, &numbers, place, text.clone(), instead_of, false);
         // Another spelling of what a field says, such as 010 for 10, is carried beside it.
         let spelt = given.and_then(|_| read.named.get(place));
         let destination = spelt.map(|f| Destination::Field(without_places(f)));
@@ -178,7 +184,7 @@ pub fn read(bytes: &[u8]) -> Result<Declaration, CdsError> {
         }
     }
     for (place, given) in again.iter().filter(|(place, _)| !leaves.contains_key(place)) {
-        carry(&mut filing, place, String::new(), given.clone(), true);
+        carry(&mut filing, &numbers, place, String::new(), given.clone(), true);
     }
     Ok(Declaration { filing, report })
 }
@@ -186,18 +192,15 @@ pub fn read(bytes: &[u8]) -> Result<Declaration, CdsError> {
 /// Writes a filing as a declaration.
 ///
 /// # Errors
-/// [`CdsError::Invalid`] for what the schema doesn't allow, with the lines of the document that would have been.
+/// [`CdsError::Invalid`] for what the schema doesn't allow, [`CdsError::Fields`] for a filing that contradicts itself.
 pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
+    contradictions(filing)?;
     let json = json_of(filing)?;
     let core = filing.core.clone().unwrap_or_default();
     let mut written = fields::write(&json, core.r#type() == v1::FilingType::Import);
     let mut lost = Vec::new();
     defaults(&core, &mut written.leaves);
-    for carried in carried_of(filing) {
-        if overlay(&mut written.leaves, carried).is_none() {
-            lost.push(format!("carried {}", carried.path));
-        }
-    }
+    lost.extend(overlay_all(&mut written.leaves, filing));
     for (path, value) in tree::leaves(&json) {
         let nothing = value == "" || value == &Value::from(0) || value == &Value::Bool(false);
         if !nothing && !written.used.contains(&path) && !is_implied(&path, value) {
@@ -218,7 +221,10 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
         instants: document::DECLARATION_TYPES,
     };
     let xml = leaves::to_xml(&written.leaves, SCHEMA.declaration, &namespaces);
-    validate(xml.as_bytes())?;
+    let again = document::parse(xml.as_bytes()).map_err(without_lines)?.leaves;
+    // What would be read at another place, or not at all, is lost there.
+    let moved = written.leaves.iter().filter(|(place, text)| again.get(*place) != Some(*text));
+    lost.extend(moved.map(|(place, _)| format!("written {}", place.path(SCHEMA.declaration))));
     Ok(Document { xml, lost })
 }
 
@@ -252,6 +258,21 @@ pub fn has_place(row: &ewtp_trade::wco::Row) -> bool {
 
 fn json_of(filing: &v1::Filing) -> Result<Value, CdsError> {
     serde_json::to_value(filing).map_err(|e| CdsError::Fields(e.to_string()))
+}
+
+/// What a document that wasn't written breaks, by its elements and ours: nobody has its lines.
+fn without_lines(error: CdsError) -> CdsError {
+    let CdsError::Invalid(mut all) = error else { return error };
+    for violation in &mut all {
+        (violation.line, violation.column) = (0, 0);
+        let plain = without_places(&violation.path);
+        let plain = plain.split('@').next().unwrap_or_default();
+        let ours = ewtp_trade::wco::ROWS.iter().find(|r| r.wco() == plain);
+        if let Some(row) = ours {
+            violation.path = format!("{} ({})", violation.path, row.ours);
+        }
+    }
+    CdsError::Invalid(all)
 }
 
 /// Characters of XML 1.0.
@@ -341,12 +362,13 @@ fn defaults(core: &v1::FilingCore, leaves: &mut Leaves) {
 /// Carries a leaf in the part that may hold it; which one it is.
 fn carry(
     filing: &mut v1::Filing,
+    numbers: &ItemNumbers,
     place: &Place,
     value: String,
     instead_of: String,
     absent: bool,
 ) -> &'static str {
-    let path = place.path(SCHEMA.declaration);
+    let path = numbers.named(&place.path(SCHEMA.declaration));
     let part = part_of(&path);
     let list = match part {
         "parties" => &mut filing.parties.get_or_insert_default().carried,
@@ -399,23 +421,145 @@ fn part_of(path: &str) -> &'static str {
     }
 }
 
+/// Numbers of the items: what is carried of an item names it by its number, so that it follows the item to another place and goes with it.
+struct ItemNumbers(Option<Vec<u32>>);
+
+const ITEM: &str = "GoodsShipment/GovernmentAgencyGoodsItem[";
+
+impl ItemNumbers {
+    /// Of a filing whose items all have numbers of their own; else their places count.
+    fn of(filing: &v1::Filing) -> Self {
+        let core = filing.core.iter().flat_map(|c| &c.items);
+        let numbers: Vec<u32> = core.map(|i| i.number).collect();
+        let mut unique = numbers.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        Self((unique.len() == numbers.len() && !numbers.contains(&0)).then_some(numbers))
+    }
+
+    fn renamed(&self, path: &str, other: impl Fn(&[u32], u32) -> Option<u32>) -> Option<String> {
+        let (Some(numbers), Some(rest)) = (&self.0, path.strip_prefix(ITEM)) else {
+            return Some(path.to_owned());
+        };
+        let (index, rest) = rest.split_once(']')?;
+        Some(format!("{ITEM}{}]{rest}", other(numbers, index.parse().ok()?)?))
+    }
+
+    /// A path by place as one by number.
+    fn named(&self, path: &str) -> String {
+        let number =
+            |numbers: &[u32], place: u32| numbers.get((place as usize).checked_sub(1)?).copied();
+        self.renamed(path, number).unwrap_or_else(|| path.to_owned())
+    }
+
+    /// A path by number as one by place; `None` if there is no such item any more.
+    fn placed(&self, path: &str) -> Option<String> {
+        let place = |numbers: &[u32], number: u32| {
+            let at = numbers.iter().position(|n| *n == number)?;
+            u32::try_from(at + 1).ok()
+        };
+        self.renamed(path, place)
+    }
+}
+
+/// What a document of CDS can't say: items that don't belong together, or a type that contradicts itself.
+fn contradictions(filing: &v1::Filing) -> Result<(), CdsError> {
+    let core = filing.core.clone().unwrap_or_default();
+    let goods = filing.goods.iter().flat_map(|g| &g.items).map(|i| i.number);
+    let value = filing.value.iter().flat_map(|v| &v.items).map(|i| i.number);
+    let differs = |(at, number): &(usize, u32)| {
+        *number != 0 && core.items.get(*at).is_none_or(|i| i.number != *number)
+    };
+    let wrong = goods.enumerate().find(differs).map(|w| ("goods", w));
+    if let Some((part, (at, number))) =
+        wrong.or_else(|| value.enumerate().find(differs).map(|w| ("value", w)))
+    {
+        let problem = format!(
+            "{part}.items[{at}].number is {number}: items stand in the order of part core, with its numbers"
+        );
+        return Err(CdsError::Fields(problem));
+    }
+    let kind = core.declaration_type.get(..2);
+    let contradicts = matches!(
+        (kind, core.r#type()),
+        (Some("EX"), v1::FilingType::Import) | (Some("IM"), v1::FilingType::Export)
+    );
+    if contradicts {
+        let problem = format!(
+            "core.type is {} and core.declaration_type {}: change both or empty the second",
+            core.r#type().as_str_name(),
+            core.declaration_type
+        );
+        return Err(CdsError::Fields(problem));
+    }
+    Ok(())
+}
+
 fn carried_of(filing: &v1::Filing) -> impl Iterator<Item = &v1::CarriedElement> {
     let parties = filing.parties.iter().flat_map(|p| &p.carried);
     let goods = filing.goods.iter().flat_map(|g| &g.carried);
     parties.chain(goods).chain(filing.value.iter().flat_map(|v| &v.carried))
 }
 
-/// Puts a carried element where it was; `None` if the schema has no such place. Where the field that stands there gives something
-/// else than it did, the field was changed and wins.
-fn overlay(leaves: &mut Leaves, carried: &v1::CarriedElement) -> Option<()> {
-    let place = Place::parse(&carried.path, SCHEMA.declaration, "Declaration")?;
-    let given = leaves.get(&place);
-    if given.map_or("", String::as_str) != carried.instead_of {
-        return Some(());
+/// What became of a carried element.
+enum Carried {
+    /// It stands where it stood.
+    Stands,
+    /// The field there was changed, and wins.
+    Void,
+    /// There is no place for it, or it would say something else than its field.
+    Lost,
+}
+
+/// Puts what is carried where it was: texts, then the attributes of those that stand. What is lost by it.
+fn overlay_all(leaves: &mut Leaves, filing: &v1::Filing) -> Vec<String> {
+    let import = filing.core.as_ref().is_some_and(|c| c.r#type() == v1::FilingType::Import);
+    let numbers = ItemNumbers::of(filing);
+    let (mut lost, mut void) = (Vec::new(), Vec::new());
+    let (attributes, texts): (Vec<_>, Vec<_>) =
+        carried_of(filing).partition(|carried| carried.path.contains('@'));
+    for carried in texts {
+        match overlay(leaves, &numbers, import, carried) {
+            Carried::Stands => {}
+            Carried::Void => void.push(carried.path.as_str()),
+            Carried::Lost => lost.push(format!("carried {}", carried.path)),
+        }
+    }
+    for carried in attributes {
+        // A unit belongs to the number that it was read with.
+        let of = carried.path.split('@').next().unwrap_or_default();
+        let outcome = match void.contains(&of) {
+            true => Carried::Void,
+            false => overlay(leaves, &numbers, import, carried),
+        };
+        if matches!(outcome, Carried::Lost) {
+            lost.push(format!("carried {}", carried.path));
+        }
+    }
+    lost
+}
+
+/// Puts a carried element where it was.
+fn overlay(
+    leaves: &mut Leaves,
+    numbers: &ItemNumbers,
+    import: bool,
+    carried: &v1::CarriedElement,
+) -> Carried {
+    let placed = numbers.placed(&carried.path);
+    let place = placed.and_then(|p| Place::parse(&p, SCHEMA.declaration, "Declaration"));
+    let Some(place) = place else { return Carried::Lost };
+    let given = leaves.get(&place).map_or("", String::as_str);
+    if given != carried.instead_of {
+        return Carried::Void;
+    }
+    let text = if carried.absent { "" } else { carried.value.as_str() };
+    if !given.is_empty() && !fields::respells(&place, leaves, import, text, given) {
+        return Carried::Lost;
     }
     match carried.absent {
         true => drop(leaves.remove(&place)),
         false => drop(leaves.insert(place, carried.value.clone())),
     }
-    Some(())
+    Carried::Stands
 }

@@ -26,6 +26,17 @@ pub enum ConvertError {
     /// No declaration of CDS, or none that its schema allows.
     #[error("{0}")]
     Cds(#[from] CdsError),
+    /// A filing that CDS can't say.
+    #[error("filing {lrn}: {error}")]
+    Filing {
+        /// Its local reference.
+        lrn: String,
+        /// Why.
+        error: CdsError,
+    },
+    /// Nothing in it.
+    #[error("there is no filing in it")]
+    Empty,
     /// A row.
     #[error("row {row}: {error}")]
     Row {
@@ -66,6 +77,14 @@ pub struct Read {
 /// # Errors
 /// [`ConvertError`]; single rows of a table are rejects instead.
 pub fn read(form: Form, bytes: &[u8], mapping: Option<&Mapping>) -> Result<Read, ConvertError> {
+    let read = read_form(form, bytes, mapping)?;
+    match read.filings.is_empty() && read.rejects.is_empty() {
+        true => Err(ConvertError::Empty),
+        false => Ok(read),
+    }
+}
+
+fn read_form(form: Form, bytes: &[u8], mapping: Option<&Mapping>) -> Result<Read, ConvertError> {
     match form {
         Form::Cds => {
             let read = cds::read(bytes)?;
@@ -78,6 +97,7 @@ pub fn read(form: Form, bytes: &[u8], mapping: Option<&Mapping>) -> Result<Read,
 
 fn json(bytes: &[u8]) -> Result<Read, ConvertError> {
     let mut out = Read::default();
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     while deserializer.end().is_err() {
         let filing = v1::Filing::deserialize(&mut deserializer);
@@ -128,7 +148,11 @@ pub fn write(
     match form {
         Form::Cds => {
             for filing in filings {
-                let document = cds::write(filing)?;
+                let named = |error| {
+                    let lrn = filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
+                    ConvertError::Filing { lrn, error }
+                };
+                let document = cds::write(filing).map_err(named)?;
                 out.text.push_str(&document.xml);
                 out.lost.extend(document.lost);
             }

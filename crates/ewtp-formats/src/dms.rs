@@ -194,6 +194,9 @@ fn instant(ms: i64) -> String {
     at.strftime("%Y%m%d%H%M%SZ").to_string()
 }
 
+/// Most characters of a hub's id in a reference.
+const HUB_CHARS_MAX: usize = 12;
+
 /// Writes a notification.
 ///
 /// # Errors
@@ -227,7 +230,9 @@ pub fn of_case(case: &v1::Case, filing_id: &str) -> Vec<Notification> {
     let mut said: Vec<(i64, String, u32, Notice)> = Vec::new();
     let reference = |at: &Option<v1::StatementRef>| {
         let at = at.clone().unwrap_or_default();
-        format!("{}-{}", at.hub, at.log_index)
+        // CDS has 35 characters for it; a hub's id may be longer.
+        let hub: String = at.hub.chars().take(HUB_CHARS_MAX).collect();
+        format!("{hub}-{}", at.log_index)
     };
     let logged = filing.logged_ms;
     let registered = reference(&filing.statement);
@@ -238,7 +243,7 @@ pub fn of_case(case: &v1::Case, filing_id: &str) -> Vec<Notification> {
         said.push((logged, format!("{registered}-R"), core.version, Notice::Received));
     }
     said.push((logged, registered, core.version, Notice::Accepted(logged)));
-    for decision in &case.decisions {
+    for decision in case.decisions.iter().filter(|d| !d.unproven) {
         let Some(of) = decision.core.as_ref().filter(|c| c.filing_id == filing_id) else {
             continue;
         };
@@ -260,10 +265,12 @@ pub fn of_case(case: &v1::Case, filing_id: &str) -> Vec<Notification> {
         let notice = Notice::Invalidated(of.reason.clone());
         said.push((i64::MAX, reference(&withdrawal.statement), of.filing_version, notice));
     }
-    for event in &case.events {
-        let Some(of) = event.core.as_ref().filter(|c| c.code() == EventCode::Exited) else {
-            continue;
+    let export = core.r#type() == v1::FilingType::Export;
+    for event in case.events.iter().filter(|_| export) {
+        let mine = |c: &&v1::EventCore| {
+            c.code() == EventCode::Exited && (c.filing_id.is_empty() || c.filing_id == filing_id)
         };
+        let Some(of) = event.core.as_ref().filter(mine) else { continue };
         let notice = Notice::Exited(of.office.clone(), of.time_ms);
         said.push((event.logged_ms, reference(&event.statement), core.version, notice));
     }
@@ -292,7 +299,7 @@ fn decided(core: &v1::DecisionCore) -> Option<Notice> {
             Effect::Admissibility,
             DecisionCode::Clear | DecisionCode::ClearConditional | DecisionCode::ClearPostAudit,
         ) => Some(Notice::MayBeReleased),
-        (_, DecisionCode::Refuse) => {
+        (Effect::Admissibility | Effect::Release, DecisionCode::Refuse) => {
             let description = "refused by decision".to_owned();
             let fault = Fault { code: "REFUSE".to_owned(), description, pointers: Vec::new() };
             Some(Notice::Rejected(vec![fault]))

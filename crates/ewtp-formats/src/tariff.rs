@@ -77,7 +77,10 @@ impl Descriptions {
     #[must_use]
     pub fn search(&self, question: &str, limit: usize) -> Vec<Found<'_>> {
         let mut found: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
-        for word in words(question) {
+        // A code may be written 0902.40 or 0902 40.
+        let coded = question.chars().all(|c| c.is_ascii_digit() || c == '.' || c == ' ');
+        let plain: String = question.chars().filter(char::is_ascii_digit).collect();
+        for word in words(if coded { &plain } else { question }) {
             for (at, weight) in self.lines_with(&word) {
                 let entry = found.entry(at).or_insert((0, 0.0));
                 *entry = (entry.0 + 1, entry.1 + weight);

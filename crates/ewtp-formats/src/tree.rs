@@ -122,6 +122,24 @@ pub(crate) fn put(tree: &mut Value, steps: &[Step], value: Value) {
     }
 }
 
+/// Fills places of lists that nothing was put at: with an empty text among texts, else with an empty object.
+pub(crate) fn fill_gaps(tree: &mut Value) {
+    match tree {
+        Value::Array(list) => {
+            let texts = list.iter().any(Value::is_string);
+            for one in list {
+                match one {
+                    Value::Null if texts => *one = Value::String(String::new()),
+                    Value::Null => *one = Value::Object(Map::new()),
+                    other => fill_gaps(other),
+                }
+            }
+        }
+        Value::Object(map) => map.iter_mut().for_each(|(_, value)| fill_gaps(value)),
+        _ => {}
+    }
+}
+
 /// A path without the place in a list of texts at its end: what is told of one of them is told of the list.
 pub(crate) fn list(path: &str) -> String {
     let list = path.strip_suffix(']').and_then(|p| p.rsplit_once('['));

@@ -10,12 +10,15 @@ use ewtp_proto::v1;
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::lists::Edition;
-use ewtp_trade::route::Speaker;
+use ewtp_trade::route::{CUSTOMS, Speaker};
 use ewtp_trade::scope::shows_statement;
 
 use crate::directory::{Directory, Peer};
 use crate::draft::{Draft, DraftError, NewStatement};
 use crate::shared::Shared;
+
+/// Most editions of one peer that are taken: all of them are read whenever one is added.
+const EDITIONS_MAX: usize = 400;
 
 /// Why an edition was not published.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +49,7 @@ pub fn edition(
     let edition = Edition::published(core, publisher)?;
     let foreign: Vec<v1::Finding> = edition
         .countries()
-        .filter(|country| !hub.in_territory(country))
+        .filter(|country| !hub.speaks_for(country, CUSTOMS))
         .map(|country| {
             let allowed = format!("codes of {}", hub.territories.join(", "));
             let fix = "leave other countries' codes to their hubs";
@@ -56,12 +59,47 @@ pub fn edition(
     if foreign.is_empty() { Ok(edition) } else { Err(foreign) }
 }
 
+/// What is wrong with an edition that a peer said: its name is used once, though it may be said again as it was.
+///
+/// # Errors
+/// Reading.
+pub async fn heard(
+    store: &dyn Store,
+    peer: &Peer,
+    core: &v1::CodeListCore,
+) -> Result<Vec<v1::Finding>, StoreError> {
+    if let Err(faults) = edition(core, peer.hub.as_str(), &peer.speaker()) {
+        return Ok(faults);
+    }
+    let stored = Views(store).code_lists().await?;
+    let theirs: Vec<&v1::CodeListCore> = stored
+        .iter()
+        .filter(|s| s.hub == peer.hub.as_str())
+        .filter_map(|s| s.core.as_ref())
+        .collect();
+    let same = theirs.iter().find(|c| (&c.list, &c.edition) == (&core.list, &core.edition));
+    let fault = |value: &str, allowed: &str| {
+        let fix = "say it under another name";
+        vec![finding("core.edition", value, Say { code: "edition", allowed, fix })]
+    };
+    Ok(match same {
+        Some(before) if **before == *core => Vec::new(),
+        Some(_) => fault(&core.edition, "the edition as it was said first"),
+        None if theirs.len() >= EDITIONS_MAX => {
+            fault(&theirs.len().to_string(), "at most 400 editions of one hub")
+        }
+        None => Vec::new(),
+    })
+}
+
 /// Editions as the store has them, for the directory.
 ///
 /// # Errors
 /// Reading.
 pub async fn load(store: &dyn Store) -> Result<Vec<Arc<Edition>>, StoreError> {
-    let stored = Views(store).code_lists().await?;
+    let mut stored = Views(store).code_lists().await?;
+    // Of two editions from the same day the one that was said later holds, whatever its name.
+    stored.sort_by_key(|s| s.first);
     // They were checked when they were said or heard.
     let read = |s: StoredCodeList| Edition::published(&s.core?, &s.hub).ok().map(Arc::new);
     Ok(stored.into_iter().filter_map(read).collect())

@@ -135,9 +135,11 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
             }
             if let Err(error) = code_lists::tell_newcomers(&shared).await {
                 tracing::warn!(%error, "code lists could not be told to the hubs that joined");
+                again = Some(Instant::now() + SECOND_LOOK);
+            } else {
+                again = changed.then(|| Instant::now() + SECOND_LOOK);
             }
             told = now;
-            again = changed.then(|| Instant::now() + SECOND_LOOK);
         }
         tokio::select! {
             biased;

@@ -255,9 +255,9 @@ impl Judge<'_> {
                         &core.list,
                         "the subject in the header",
                     );
-                    match code_lists::edition(&core, self.peer.hub.as_str(), &self.peer.speaker()) {
-                        Ok(_) => verdict.said = Said::CodeList,
-                        Err(faults) => reasons.0.extend(faults.into_iter().take(REASONS_MAX)),
+                    match code_lists::heard(self.store, self.peer, &core).await? {
+                        faults if faults.is_empty() => verdict.said = Said::CodeList,
+                        faults => reasons.0.extend(faults.into_iter().take(REASONS_MAX)),
                     }
                 }
             }

@@ -405,6 +405,21 @@ impl Check<'_> {
                 self.out.violation(path, &len.to_string(), say);
             }
         }
+        let goods = self.filing.goods.iter().flat_map(|g| &g.items).map(|i| i.number);
+        let value = self.filing.value.iter().flat_map(|v| &v.items).map(|i| i.number);
+        let named = |part, (i, number)| (part, i, number);
+        let goods = goods.enumerate().map(|one| named("goods", one));
+        let value = value.enumerate().map(|one| named("value", one));
+        for (part, i, number) in goods.chain(value) {
+            if number != 0 && number as usize != i + 1 {
+                let say = Say {
+                    code: "items-differ",
+                    allowed: "items in the order of part core, with its numbers",
+                    fix: "give each item at the same place in each part",
+                };
+                self.out.violation(&format!("{part}.items[{i}].number"), &number.to_string(), say);
+            }
+        }
         for (i, item) in core.items.iter().enumerate() {
             if item.number as usize != i + 1 && item.number != 0 {
                 let say = Say {

@@ -6,17 +6,20 @@
 
 mod embedded;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ewtp_proto::v1;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::codes::office_syntax;
 use crate::finding::{Findings, Say};
 
 /// Longest name of an edition, bytes.
 const EDITION_BYTES_MAX: usize = 32;
+/// Most codes that are told as wrong.
+const FAULTS_MAX: usize = 20;
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,7 +134,7 @@ pub struct Edition {
 
 /// Codes by their first characters: a list of a hundred thousand places is a table of short texts.
 #[derive(Clone, Debug, Default)]
-struct Codes(BTreeMap<Box<str>, Vec<Box<str>>>);
+struct Codes(BTreeMap<Box<str>, BTreeSet<Box<str>>>);
 
 impl Codes {
     /// Characters of the first part: 2 suffice to keep each row short.
@@ -139,20 +142,20 @@ impl Codes {
 
     fn insert(&mut self, code: &str) {
         let (head, tail) = Self::split(code);
-        let row = self.0.entry(head.into()).or_default();
-        if let Err(at) = row.binary_search_by(|t| t.as_ref().cmp(tail)) {
-            row.insert(at, tail.into());
-        }
+        self.0.entry(head.into()).or_default().insert(tail.into());
     }
 
     fn contains(&self, code: &str) -> bool {
         let (head, tail) = Self::split(code);
-        let row = self.0.get(head);
-        row.is_some_and(|r| r.binary_search_by(|t| t.as_ref().cmp(tail)).is_ok())
+        self.0.get(head).is_some_and(|row| row.contains(tail))
+    }
+
+    fn all(&self) -> impl Iterator<Item = String> {
+        self.0.iter().flat_map(|(head, row)| row.iter().map(move |tail| format!("{head}{tail}")))
     }
 
     fn len(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
+        self.0.values().map(BTreeSet::len).sum()
     }
 
     fn split(code: &str) -> (&str, &str) {
@@ -233,6 +236,12 @@ impl Edition {
         );
         if let Err(error) = &edition {
             fault("text", "text", "", &error.to_string());
+        }
+        if let (Ok(edition), Some(ListKind::Offices)) = (&edition, kind) {
+            let all = edition.codes.all().chain(edition.ended.keys().cloned());
+            for code in all.filter(|code| !office_syntax(code)).take(FAULTS_MAX) {
+                fault("office", "text", &code, "a country and six of A-Z 0-9");
+            }
         }
         match (edition, faults.violations.is_empty()) {
             (Ok(edition), true) => Ok(Self { publisher: publisher.to_owned(), ..edition }),
@@ -364,9 +373,11 @@ impl ListBook {
     /// the one that was added last.
     #[must_use]
     pub fn at(&self, at_ms: i64) -> CodeLists {
-        let mut lists: BTreeMap<(ListKind, &str), &Arc<Edition>> = BTreeMap::new();
+        let mut lists: BTreeMap<(ListKind, bool, &str), &Arc<Edition>> = BTreeMap::new();
         for edition in self.editions.iter().filter(|e| e.from_ms <= at_ms) {
-            let key = (edition.kind, edition.publisher.as_str());
+            // Of codes by country an agency has its own alone: what comes with the crate stays for all others.
+            let built_in = edition.kind.is_by_country() && !edition.authoritative;
+            let key = (edition.kind, built_in, edition.publisher.as_str());
             // What an agency gives stands above what comes with the crate, whenever that began.
             let stands = |e: &Edition| {
                 (e.authoritative && !edition.authoritative) || e.from_ms > edition.from_ms
@@ -376,8 +387,11 @@ impl ListBook {
             }
         }
         let mut out = CodeLists { lists: BTreeMap::new() };
-        for ((kind, _), edition) in lists {
+        for ((kind, ..), edition) in lists {
             out.lists.entry(kind).or_default().push(Arc::clone(edition));
+        }
+        for editions in out.lists.values_mut() {
+            editions.sort_by_key(|e| !e.authoritative);
         }
         out
     }
@@ -398,7 +412,7 @@ impl Default for CodeLists {
 }
 
 impl CodeLists {
-    /// What the lists say of a code. A peer's word counts for its own country's codes.
+    /// What the lists say of a code. A peer's word counts for its own country's codes, and before what comes with the crate.
     #[must_use]
     pub fn listed(&self, kind: ListKind, code: &str) -> Listed {
         let all = self.lists.get(&kind).map_or(&[][..], Vec::as_slice);

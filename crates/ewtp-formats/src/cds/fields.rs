@@ -106,28 +106,38 @@ impl Resolved {
     }
 
     /// The place for the indexes of our path.
-    fn place(&self, indexes: &[usize], written: &Leaves) -> Place {
-        let mut indexes = indexes.iter().copied();
-        let mut place = Place::default();
-        for (step, position) in self.steps().zip(&self.positions) {
+    fn place(&self, indexes: &[usize], json: &Value) -> Place {
+        let (mut used, mut place) = (0, Place::default());
+        let next = |used: &mut usize| {
+            *used += 1;
+            indexes.get(*used - 1).copied().unwrap_or_default()
+        };
+        for (depth, (step, position)) in self.steps().zip(&self.positions).enumerate() {
             let index = match step {
                 None | Some(Step::One(_) | Step::First(..)) => 0,
-                Some(Step::Each(_)) => indexes.next().unwrap_or_default(),
+                Some(Step::Each(_)) => next(&mut used),
                 Some(Step::Rest(_, guard)) => {
-                    let first = place.child(*position, 0);
-                    let taken = guard.is_none() || stands_below(written, &first);
-                    indexes.next().unwrap_or_default() + usize::from(taken)
+                    let above = indexes.get(..used).unwrap_or_default();
+                    let taken = guard.is_none() || self.first_is_there(depth, above, json);
+                    next(&mut used) + usize::from(taken)
                 }
             };
             place = place.child(*position, index);
         }
         place
     }
-}
 
-fn stands_below(leaves: &Leaves, place: &Place) -> bool {
-    let next = leaves.range(place.clone()..).next();
-    next.is_some_and(|(at, _)| at.steps.starts_with(&place.steps))
+    /// Whether the field that stands first in the list at this step has a value: the list then begins behind it.
+    fn first_is_there(&self, depth: usize, above: &[usize], json: &Value) -> bool {
+        let same = |r: &&Resolved| {
+            r.positions.get(..=depth) == self.positions.get(..=depth)
+                && matches!(r.steps().nth(depth), Some(Some(Step::First(_, Some(_)))))
+        };
+        RESOLVED.iter().filter(same).any(|r| {
+            let value = tree::get(json, &tree::at(&r.ours, above));
+            value.and_then(Value::as_str).is_some_and(|text| !text.is_empty())
+        })
+    }
 }
 
 /// What was read: the fields as JSON, and which of our elements each leaf became.
@@ -155,6 +165,21 @@ pub(crate) fn read(leaves: &Leaves, import: bool) -> Fields {
         }
     }
     Fields { json, named }
+}
+
+/// Whether a carried text may stand where a field gives another: only as a spelling of it.
+pub(crate) fn respells(
+    place: &Place,
+    leaves: &Leaves,
+    import: bool,
+    carried: &str,
+    given: &str,
+) -> bool {
+    let positions: Vec<usize> = place.steps.iter().map(|(p, _)| *p).collect();
+    let rows = BY_STEPS.get(&positions).into_iter().flatten().filter(|r| r.holds(import));
+    let Some(row) = rows.into_iter().find(|r| r.bind(place, leaves).is_some()) else { return true };
+    let read = |text: &str| value(row.row.how, text, |_| None, Some(&json!("00")));
+    place.attribute.is_none() && read(carried).is_some() && read(carried) == read(given)
 }
 
 fn value<'a>(
@@ -206,6 +231,11 @@ fn compact(text: &str) -> Option<(String, &'static str)> {
     let digits = |t: &str| t.bytes().filter(u8::is_ascii_digit).map(char::from).collect::<String>();
     let Some((day, rest)) = text.split_once('T') else { return Some((digits(text), "102")) };
     let (time, zone) = rest.split_at(rest.find(['Z', '+', '-'])?);
+    if zone != "Z" && !zone.ends_with(":00") {
+        // CDS has whole hours alone: the same instant in UTC.
+        let at: jiff::Timestamp = text.parse().ok()?;
+        return Some((at.strftime("%Y%m%d%H%M%SZ").to_string(), "304"));
+    }
     let (time, zone) = (digits(time), zone.strip_suffix(":00").unwrap_or(zone));
     (time.len() == 6).then(|| (format!("{}{time}{zone}", digits(day)), "304"))
 }
@@ -221,7 +251,7 @@ pub(crate) fn write(json: &Value, import: bool) -> Written {
     let mut out = Written { leaves: Leaves::new(), used: BTreeSet::new() };
     for row in RESOLVED.iter().filter(|r| r.holds(import)) {
         for (indexes, value) in tree::all(json, &row.ours) {
-            let place = row.place(&indexes, &out.leaves);
+            let place = row.place(&indexes, json);
             let ours = tree::path(&tree::at(&row.ours, &indexes));
             if put(&mut out, row.row.how, &place, value) {
                 guard(&mut out.leaves, row, &place);

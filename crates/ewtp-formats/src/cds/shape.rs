@@ -5,23 +5,39 @@
 const ATTRIBUTES_MAX: usize = 64;
 /// Deepest element.
 const DEPTH_MAX: usize = 64;
+/// Most namespace declarations that hold at one element.
+const IN_SCOPE_MAX: usize = 32;
 /// Most namespace declarations of a document: its instants have one each.
 const NAMESPACES_MAX: usize = 10_000;
 
 /// Byte and reason of the first thing that is out of bounds. What is not well-formed is left to the parser.
 pub(crate) fn out_of_bounds(text: &str) -> Option<(usize, String)> {
-    let (mut at, mut depth, mut namespaces) = (0, 0usize, 0);
+    let (mut at, mut namespaces) = (0, 0);
+    // Namespaces that each open element declares.
+    let mut open: Vec<usize> = Vec::new();
     while let Some(found) = text.get(at..).and_then(|rest| rest.find('<')) {
         let start = at + found;
         let tag = text.get(start..)?;
+        let unfinished = || Some((start, "a tag or comment doesn't end".to_owned()));
         let skipped = [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
-        if let Some((_, end)) = skipped.iter().find(|(begin, _)| tag.starts_with(begin)) {
-            at = start + tag.find(end)? + end.len();
+        if let Some((begin, end)) = skipped.iter().find(|(begin, _)| tag.starts_with(begin)) {
+            // Behind its beginning: `<!-->` is no comment yet.
+            let Some(length) = tag.get(begin.len()..).and_then(|t| t.find(end)) else {
+                return unfinished();
+            };
+            at = start + begin.len() + length + end.len();
             continue;
         }
-        let (length, attributes) = measure(tag)?;
+        let Some((length, attributes)) = measure(tag) else { return unfinished() };
         let inside = tag.get(..length)?;
-        namespaces += inside.matches("xmlns").count();
+        let declared = inside.matches("xmlns").count();
+        namespaces += declared;
+        if open.iter().sum::<usize>() + declared > IN_SCOPE_MAX {
+            return Some((
+                start,
+                format!("more than {IN_SCOPE_MAX} namespaces hold at one element"),
+            ));
+        }
         if attributes > ATTRIBUTES_MAX {
             return Some((start, format!("an element has more than {ATTRIBUTES_MAX} attributes")));
         }
@@ -29,11 +45,11 @@ pub(crate) fn out_of_bounds(text: &str) -> Option<(usize, String)> {
             return Some((start, format!("more than {NAMESPACES_MAX} namespaces are declared")));
         }
         match (inside.starts_with("</"), inside.ends_with("/>")) {
-            (true, _) => depth = depth.saturating_sub(1),
-            (false, false) => depth += 1,
+            (true, _) => drop(open.pop()),
+            (false, false) => open.push(declared),
             (false, true) => {}
         }
-        if depth > DEPTH_MAX {
+        if open.len() > DEPTH_MAX {
             return Some((start, format!("elements are nested deeper than {DEPTH_MAX}")));
         }
         at = start + length;

@@ -204,6 +204,115 @@ fn what_is_carried_cant_write_what_it_likes() {
     assert_eq!(read.goods.unwrap().items[0].description, "</Description><x y=\"z\">&amp;");
 }
 
+/// What no field names belongs to its item, wherever the item stands, and goes with it.
+#[test]
+fn what_is_carried_of_an_item_follows_it() {
+    let filing = cds::read(SAMPLES[0].as_bytes()).unwrap().filing;
+    let cups = |xml: &str| {
+        let item = xml.split("<GovernmentAgencyGoodsItem>").find(|i| i.contains("Coffee cups"));
+        item.unwrap().contains("UNDGID") && xml.matches("UNDGID").count() == 2
+    };
+    assert!(cups(&cds::write(&filing).unwrap().xml));
+    let mut turned = filing.clone();
+    let (core, goods, value) = (
+        turned.core.as_mut().unwrap(),
+        turned.goods.as_mut().unwrap(),
+        turned.value.as_mut().unwrap(),
+    );
+    core.items.reverse();
+    goods.items.reverse();
+    value.items.reverse();
+    assert!(cups(&cds::write(&turned).unwrap().xml));
+    turned.core.as_mut().unwrap().items.remove(1);
+    turned.goods.as_mut().unwrap().items.remove(1);
+    turned.value.as_mut().unwrap().items.remove(1);
+    let written = cds::write(&turned).unwrap();
+    assert!(!written.xml.contains("UNDGID") && !written.lost.is_empty(), "{:?}", written.lost);
+}
+
+/// A list whose first has a guard that doesn't hold begins at its beginning, entry by entry.
+#[test]
+fn lists_without_their_first_are_written_whole() {
+    let filing: v1::Filing = serde_json::from_value(serde_json::json!({
+        "core": {"type": "FILING_TYPE_IMPORT", "lrn": "L-1", "items": [{"number": 1}]},
+        "parties": {"fiscal_references": [{"id": "GB111", "role": "FR1"}, {"id": "GB222", "role": "FR2"}]},
+        "goods": {"items": [{"number": 1, "classifications": [{"code": "0010164-4", "type": "CV"}]}]},
+    }))
+    .unwrap();
+    let xml = cds::write(&filing).unwrap().xml;
+    assert_eq!(
+        (xml.matches("<DomesticDutyTaxParty>").count(), xml.matches("<Classification>").count()),
+        (2, 1)
+    );
+    let read = cds::read(xml.as_bytes()).unwrap().filing;
+    assert_eq!(read.parties.unwrap().fiscal_references, filing.parties.unwrap().fiscal_references);
+}
+
+/// Empty elements, and those of which no field has a name, before others of their kind.
+#[test]
+fn elements_without_names_leave_gaps_and_no_errors() {
+    let duty = "<DutyTaxFee>";
+    let nameless = "<DutyTaxFee><AdValoremTaxBaseAmount currencyID=\"GBP\">1</AdValoremTaxBaseAmount></DutyTaxFee><DutyTaxFee>";
+    let procedure = "<GovernmentProcedure><CurrentCode>C07</CurrentCode>";
+    let gap = "<GovernmentProcedure><PreviousCode>07</PreviousCode></GovernmentProcedure><GovernmentProcedure><CurrentCode>C07</CurrentCode>";
+    let document = "<AdditionalDocument>";
+    let empty = "<AdditionalDocument/><AdditionalDocument>";
+    for (from, to) in [(duty, nameless), (procedure, gap), (document, empty)] {
+        let xml = SAMPLES[0].replacen(from, to, 1);
+        assert_ne!(xml, SAMPLES[0]);
+        let read = cds::read(xml.as_bytes()).unwrap_or_else(|e| panic!("{to}: {e}"));
+        let written = cds::write(&read.filing).unwrap();
+        assert_eq!((lines(&xml), written.lost), (lines(&written.xml), Vec::new()), "{to}");
+    }
+}
+
+/// What is carried is what the document said of something else, never another value for a field that a hub checked.
+#[test]
+fn what_is_carried_changes_no_field_and_no_unit() {
+    let mut filing = cds::read(SAMPLES[0].as_bytes()).unwrap().filing;
+    let forged = |value: &str, absent| v1::CarriedElement {
+        path: "InvoiceAmount".into(),
+        value: value.into(),
+        instead_of: "64.50".into(),
+        absent,
+    };
+    for (value, absent) in [("5.00", false), ("", true)] {
+        let mut filing = filing.clone();
+        filing.value.as_mut().unwrap().carried.push(forged(value, absent));
+        let written = cds::write(&filing).unwrap();
+        assert!(written.xml.contains(">64.50</InvoiceAmount>"), "{}", written.xml);
+        assert_eq!(written.lost, ["carried InvoiceAmount"]);
+    }
+    // The sample's net mass is in grams, and carried; once the field says kilograms the unit goes.
+    filing.goods.as_mut().unwrap().items[0].net_mass_kg = "2.1".into();
+    let xml = cds::write(&filing).unwrap().xml;
+    assert!(xml.contains("<NetNetWeightMeasure>2.1</NetNetWeightMeasure>"), "{xml}");
+    let read = cds::read(xml.as_bytes()).unwrap().filing;
+    assert_eq!(read.goods.unwrap().items[0].net_mass_kg, "2.1");
+}
+
+#[test]
+fn what_contradicts_itself_is_no_document() {
+    let filing = cds::read(SAMPLES[0].as_bytes()).unwrap().filing;
+    let refused = |change: fn(&mut v1::Filing)| {
+        let mut filing = filing.clone();
+        change(&mut filing);
+        cds::write(&filing).unwrap_err().to_string()
+    };
+    let crossed = refused(|f| f.goods.as_mut().unwrap().items.reverse());
+    assert!(crossed.contains("goods.items[0].number is 2"), "{crossed}");
+    let kind = refused(|f| f.core.as_mut().unwrap().r#type = v1::FilingType::Export as i32);
+    assert!(kind.contains("core.declaration_type IMD"), "{kind}");
+    let fraction = refused(|f| {
+        let total = f.value.as_mut().unwrap().invoice_total.as_mut().unwrap();
+        total.amount = "86125.20000000001".into();
+    });
+    assert_eq!(
+        fraction,
+        "InvoiceAmount (value.invoice_total) is \"86125.20000000001\"; allowed: at most 3 digits after the point"
+    );
+}
+
 #[test]
 fn a_filing_from_elsewhere_is_written_by_the_schema() {
     let filing: v1::Filing = serde_json::from_value(serde_json::json!({

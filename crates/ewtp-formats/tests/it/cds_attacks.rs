@@ -63,9 +63,15 @@ fn many_attributes_and_namespaces_end_early() {
     let many = |name: &str| (0..500_000).map(|i| format!(" {name}{i}=\"x\"")).collect::<String>();
     let (line, _, problem) = malformed(&format!("\n<a{}/>", many("b")));
     assert_eq!((line, problem.as_str()), (2, "an element has more than 64 attributes"));
-    assert!(malformed(&format!("<a{}/>", many("xmlns:b"))).2.contains("64 attributes"));
+    assert!(malformed(&format!("<a{}/>", many("xmlns:b"))).2.contains("32 namespaces"));
     let each: String = (0..200_000).map(|i| format!("<b xmlns:c{i}=\"u{i}\"/>")).collect();
     assert!(malformed(&format!("<a>{each}</a>")).2.contains("10000 namespaces"));
+    // A comment that seems to end where it begins hides nothing, nor does a tag that never ends.
+    let hidden = format!("<a><!--> <a ' --><r{}/></a>", many("b"));
+    assert!(malformed(&hidden).2.contains("64 attributes"));
+    assert!(malformed("<a><b c='").2.contains("doesn't end"));
+    let scope: String = (0..40).map(|i| format!("<b xmlns:c{i}=\"u{i}\">")).collect();
+    assert!(malformed(&format!("<a>{scope}</a>")).2.contains("32 namespaces"));
     // What looks like many attributes in a comment or a text is none.
     let told = SAMPLE.replacen(
         "<Declaration ",
@@ -92,6 +98,8 @@ proptest! {
         if let Ok(read) = cds::read(&bytes) {
             let written = cds::write(&read.filing).unwrap();
             prop_assert!(written.lost.is_empty());
+            let text = String::from_utf8(bytes).unwrap();
+            prop_assert_eq!(crate::canonical::lines(&text), crate::canonical::lines(&written.xml));
         }
     }
 }

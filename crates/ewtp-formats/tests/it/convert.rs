@@ -81,6 +81,12 @@ fn what_is_no_document_of_its_form_is_told_with_its_place() {
     let lacking = read(Form::Csv, b"Order,To\n", Some(&mapping())).unwrap_err();
     assert!(matches!(lacking, ConvertError::Table(TableError::Columns(c)) if c.len() == 4));
     assert_eq!(read(Form::Csv, b"", None).unwrap_err(), ConvertError::NoMapping);
+    assert_eq!(read(Form::Json, b" \n", None).unwrap_err(), ConvertError::Empty);
+    assert_eq!(
+        read(Form::Json, b"\xef\xbb\xbf{}", None).unwrap().filings.len(),
+        1,
+        "a byte order mark"
+    );
     let json = read(Form::Json, b"{\"core\":{\"lrm\":\"x\"}}", None).unwrap_err().to_string();
     assert!(json.contains("lrm") && json.contains("line 1"), "{json}");
 }

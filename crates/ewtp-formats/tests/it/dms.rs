@@ -140,6 +140,13 @@ fn a_case_is_told_in_the_order_in_which_it_was_said() {
     ];
     assert_eq!(told, expected);
     assert!(of_case(&case, "G").is_empty());
+    // What was heard in quarantine isn't relied upon, and the exit is another filing's.
+    let mut doubted = case;
+    doubted.decisions[0].unproven = true;
+    let exited = v1::EventCore { code: v1::EventCode::Exited as i32, ..Default::default() };
+    doubted.events = vec![v1::CaseEvent { core: Some(exited), ..Default::default() }];
+    let told: Vec<&str> = of_case(&doubted, "F").iter().map(|n| n.notice.name()).collect();
+    assert_eq!(told, ["DMSRCV", "DMSACC", "DMSCTL", "DMSROG"]);
 }
 
 /// The codes that the design found in real use, system by system.

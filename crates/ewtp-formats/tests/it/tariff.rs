@@ -29,5 +29,7 @@ fn plurals_beginnings_and_rare_words_count() {
     assert_eq!(found("roast"), ["090121", "090111"], "the shorter description first");
     assert_eq!(found("roasted coffee tea"), ["090121", "090111", "090210"], "most words first");
     assert_eq!(found("0901"), ["090121", "090111"]);
+    assert_eq!(found("0901.11"), ["090111"]);
+    assert_eq!(found("0901 21"), ["090121"]);
     assert_eq!(found("the of or"), Vec::<&str>::new());
 }

@@ -89,14 +89,17 @@ impl<C: Cells> Apply<'_, C> {
         let hub = said.at.peer.clone();
         let key = Key::new(Kind::CodeList).text(&hub).text(&core.list).text(&core.edition).finish();
         let before: Option<StoredCodeList> = load(self.cells, &key)?;
+        // Its name is used once: what was said first under it stays.
+        if before.as_ref().is_some_and(|b| b.core.as_ref() != Some(&core)) {
+            return Ok(());
+        }
+        let number = said.header.id.number;
+        let first = before.as_ref().map_or(number, |b| b.first);
         let mut told = before.map(|b| b.told).unwrap_or_default();
         told.extend(said.audience.iter().map(|a| a.peer.clone()));
         told.sort();
         told.dedup();
-        self.put(
-            key,
-            &StoredCodeList { hub, core: Some(core), number: said.header.id.number, told },
-        );
+        self.put(key, &StoredCodeList { hub, core: Some(core), number, told, first });
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 use ewtp_proto::v1;
-use ewtp_trade::lists::{CodeLists, Edition, ListBook, ListError, ListKind, first_instant};
+use ewtp_trade::lists::{CodeLists, Edition, ListBook, ListError, ListKind, Listed, first_instant};
 use ewtp_trade::wco::wco_path;
 use ewtp_trade::{check_filing, elements};
 
@@ -231,6 +231,15 @@ fn an_agencys_list_refuses_what_a_built_in_one_only_warns_about() {
 }
 
 #[test]
+fn items_of_different_parts_belong_together_by_place_and_number() {
+    let mut filing = export();
+    filing.goods.as_mut().unwrap().items[0].number = 2;
+    let violations = check_filing(&filing, &CodeLists::default()).unwrap_err();
+    assert_eq!((violations[0].code.as_str(), violations.len()), ("items-differ", 1));
+    assert_eq!(violations[0].path, "goods.items[0].number");
+}
+
+#[test]
 fn a_code_that_left_its_list_says_when_and_what_replaced_it() {
     let mut filing = export();
     filing.core.as_mut().unwrap().items[0].commodity_code = "85177000".into();
@@ -275,6 +284,14 @@ fn a_filing_is_checked_by_the_edition_of_its_time() {
     assert_eq!(at(day("2025-06-01")).unwrap(), [], "before the first edition nobody knows");
     filing.core.as_mut().unwrap().offices = vec!["KE000009".into()];
     assert_eq!(check_filing(&filing, &book.at(i64::MAX)).unwrap_err()[0].code, "office");
+    // An agency's places stand above the built-in list for its own country, and leave the others alone.
+    let mut places = Edition::from_csv(ListKind::Locodes, "ke", 0, "code\nKEXYZ\n").unwrap();
+    places.publisher = "KE".into();
+    book.add(places);
+    let lists = book.at(i64::MAX);
+    assert_eq!(lists.listed(ListKind::Locodes, "KEXYZ"), Listed::Yes);
+    assert_eq!(lists.listed(ListKind::Locodes, "KEMBA"), Listed::No);
+    assert_eq!(lists.listed(ListKind::Locodes, "BEANR"), Listed::Yes);
     assert_eq!(book.at(0).edition(ListKind::Hs), "none");
     assert!(
         first_instant("2026-13-01", "UTC").is_err()

@@ -94,6 +94,12 @@ fn show(list: &str, code: &str, out: &Output) -> Result<ExitCode, CliError> {
     let kind = ListKind::by_name(list)
         .ok_or_else(|| CliError::usage(list, "no such list", &names.join(", ")))?;
     let lists = ListBook::default().at(i64::MAX);
+    // Of a commodity code the HS has the first six digits.
+    let digits: String = code.chars().filter(char::is_ascii_digit).collect();
+    let code = match kind {
+        ListKind::Hs => digits.get(..6).unwrap_or(code),
+        _ => code,
+    };
     let (word, known) = match lists.listed(kind, code) {
         Listed::Yes => ("in the list".to_owned(), true),
         Listed::Ended(ended) => {
@@ -104,8 +110,10 @@ fn show(list: &str, code: &str, out: &Output) -> Result<ExitCode, CliError> {
             };
             (format!("left the list{until}{by}"), false)
         }
-        Listed::No | Listed::Unlisted => ("not in the list".to_owned(), false),
-        Listed::Unknown => ("there is no built-in list of these".to_owned(), false),
+        Listed::Unknown if lists.edition(kind) == "none" => {
+            ("there is no built-in list of these".to_owned(), false)
+        }
+        Listed::No | Listed::Unlisted | Listed::Unknown => ("not in the list".to_owned(), false),
     };
     let edition = lists.edition(kind).to_owned();
     out.facts(

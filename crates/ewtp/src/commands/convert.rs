@@ -1,7 +1,7 @@
 //! `ewtp convert`: documents between forms, offline, with a list of what got lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -143,7 +143,17 @@ fn write(
             None => out.data(&written.text),
             Some(dir) => {
                 let path = target(dir, file, to, several.then_some(number));
-                std::fs::write(&path, written.text).map_err(CliError::io(&path))?;
+                let new = std::fs::File::create_new(&path);
+                let mut new = new.map_err(|e| match e.kind() {
+                    std::io::ErrorKind::AlreadyExists => {
+                        let problem = "is there already, and nothing is written over";
+                        let hint =
+                            "choose an empty --out-dir; inputs of the same name need one each";
+                        CliError::usage(&path.display().to_string(), problem, hint)
+                    }
+                    _ => CliError::io(&path)(e),
+                })?;
+                new.write_all(written.text.as_bytes()).map_err(CliError::io(&path))?;
             }
         }
     }

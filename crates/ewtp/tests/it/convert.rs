@@ -28,6 +28,11 @@ fn exit_codes_tell_kept_lost_and_refused() {
     let written = std::fs::read_to_string(out.join("export.xml")).unwrap();
     assert!(written.contains("<ID>CONU1234567</ID>"));
 
+    // Nothing is written over.
+    let (code, _, told) = convert(&back);
+    assert_eq!((code, told.contains("is there already")), (Some(2), true), "{told}");
+    std::fs::remove_file(out.join("export.xml")).unwrap();
+
     let with_class = json.replacen("\"lrn\":", "\"retention_class\": \"standard\", \"lrn\":", 1);
     std::fs::write(&file, with_class).unwrap();
     let (code, _, told) = convert(&back);
