@@ -1,5 +1,6 @@
 //! Checks a filing: every violation and every warning in one pass, then the sums that lists show.
 
+mod listed;
 pub mod vocabulary;
 
 use ewtp_proto::v1;
@@ -12,7 +13,7 @@ use crate::codes::{
 };
 use crate::elements::{Column, ELEMENTS, Item, Need, Place};
 use crate::finding::{Findings, Say};
-use crate::lists::{CodeLists, Ended, ListKind, Listed};
+use crate::lists::{CodeLists, ListKind, Listed};
 use crate::mrn::{MrnVerdict, judge};
 use crate::quantity::{ExactSum, Money, QuantityError, parse_decimal};
 use crate::route::crosses_one_territory;
@@ -339,41 +340,6 @@ impl Check<'_> {
             };
             self.code(path, ListKind::Locodes, value, say);
         }
-    }
-
-    /// A code by its list: one that left it is told with what replaced it, one that the list's publisher doesn't know is refused, one
-    /// that a list of ours doesn't know is told.
-    fn code(&mut self, path: &str, kind: ListKind, value: &str, say: Say<'_>) {
-        let edition = self.lists.edition(kind);
-        match self.lists.listed(kind, value) {
-            Listed::Yes => {}
-            Listed::Ended(ended) => self.ended(path, kind, value, &ended, "code-ended"),
-            Listed::No => self.out.violation(path, value, say),
-            Listed::Unknown => {}
-            Listed::Unlisted => {
-                let allowed = format!("a code of {} {edition}", kind.name());
-                let fix = "compare it with a newer edition";
-                self.out.warning(path, value, Say { code: say.code, allowed: &allowed, fix });
-            }
-        }
-    }
-
-    fn ended(
-        &mut self,
-        path: &str,
-        kind: ListKind,
-        value: &str,
-        ended: &Ended,
-        code: &'static str,
-    ) {
-        let edition = self.lists.edition(kind);
-        let until = ended.until.map(|day| format!(" after {day}")).unwrap_or_default();
-        let fix = match ended.replaced_by.as_slice() {
-            [] => "look up what replaced it".to_owned(),
-            codes => format!("replaced by {}", codes.join(" or ")),
-        };
-        let allowed = format!("a code of {} {edition}; this one left it{until}", kind.name());
-        self.out.warning(path, value, Say { code, allowed: &allowed, fix: &fix });
     }
 
     fn items(&mut self) {
