@@ -21,10 +21,11 @@ mod shape;
 use std::collections::BTreeMap;
 
 use ewtp_proto::v1;
+use ewtp_trade::elements::numbers_beside_core;
 use serde_json::Value;
 
 use crate::tree;
-use leaves::{Leaves, Namespaces, Place};
+use leaves::{Leaves, Place};
 use schema::SCHEMA;
 
 /// Largest document, bytes: 999 items with all that the schema allows stay below.
@@ -198,12 +199,10 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
     let json = json_of(filing)?;
     let core = filing.core.clone().unwrap_or_default();
     let mut written = fields::write(&json, core.r#type() == v1::FilingType::Import);
-    let mut lost = Vec::new();
     defaults(&core, &mut written.leaves);
-    lost.extend(overlay_all(&mut written.leaves, filing));
+    let mut lost = overlay_all(&mut written.leaves, filing);
     for (path, value) in tree::leaves(&json) {
-        let nothing = value == "" || value == &Value::from(0) || value == &Value::Bool(false);
-        if !nothing && !written.used.contains(&path) && !is_implied(&path, value) {
+        if !written.used.contains(&path) && !is_implied(&path, value) {
             lost.push(tree::list(&path));
         }
     }
@@ -215,12 +214,7 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
         let violation = Violation { line: 0, column: 0, path, value: String::new(), allowed };
         return Err(CdsError::Invalid(vec![violation]));
     }
-    let namespaces = Namespaces {
-        envelope: document::ENVELOPE,
-        content: document::DECLARATION,
-        instants: document::DECLARATION_TYPES,
-    };
-    let xml = leaves::to_xml(&written.leaves, SCHEMA.declaration, &namespaces);
+    let xml = leaves::to_xml(&written.leaves, SCHEMA.declaration);
     let again = document::parse(xml.as_bytes()).map_err(without_lines)?.leaves;
     // What would be read at another place, or not at all, is lost there.
     let moved = written.leaves.iter().filter(|(place, text)| again.get(*place) != Some(*text));
@@ -232,23 +226,21 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
 pub(crate) fn write_response(leaves: &[(String, String)]) -> Result<String, CdsError> {
     let mut out = Leaves::new();
     for (path, value) in leaves {
-        let place = Place::parse(path, SCHEMA.response, "Response");
+        let place = Place::parse(path, SCHEMA.response);
         let place = place.ok_or_else(|| CdsError::Fields(format!("no place for {path}")))?;
         out.insert(place, value.clone());
     }
     for path in ["../WCODataModelVersionCode", "../WCOTypeName"] {
         let value = if path.ends_with("Name") { "RES" } else { "3.6" };
-        out.extend(Place::parse(path, SCHEMA.response, "Response").map(|p| (p, value.to_owned())));
+        out.extend(Place::parse(path, SCHEMA.response).map(|p| (p, value.to_owned())));
     }
-    let namespaces = Namespaces {
-        envelope: document::ENVELOPE,
-        content: document::RESPONSE,
-        instants: document::RESPONSE_TYPES,
-    };
-    let xml = leaves::to_xml(&out, SCHEMA.response, &namespaces);
+    let xml = leaves::to_xml(&out, SCHEMA.response);
     validate(xml.as_bytes())?;
     Ok(xml)
 }
+
+/// An instant as documents have it: format 304, in UTC.
+pub(crate) use fields::utc;
 
 /// Whether HMRC's schema of declarations has a place for a row.
 #[must_use]
@@ -293,7 +285,7 @@ fn without_places(path: &str) -> String {
 }
 
 fn text<'a>(leaves: &'a Leaves, path: &str) -> &'a str {
-    let place = Place::parse(path, SCHEMA.declaration, "Declaration");
+    let place = Place::parse(path, SCHEMA.declaration);
     place.and_then(|p| leaves.get(&p)).map_or("", String::as_str)
 }
 
@@ -347,7 +339,7 @@ fn is_implied(path: &str, value: &Value) -> bool {
 /// What the schema asks for and a filing from elsewhere doesn't say: function and type.
 fn defaults(core: &v1::FilingCore, leaves: &mut Leaves) {
     let mut put = |path: &str, value: &str| {
-        if let Some(place) = Place::parse(path, SCHEMA.declaration, "Declaration") {
+        if let Some(place) = Place::parse(path, SCHEMA.declaration) {
             leaves.entry(place).or_insert_with(|| value.to_owned());
         }
     };
@@ -465,15 +457,9 @@ impl ItemNumbers {
 /// What a document of CDS can't say: items that don't belong together, or a type that contradicts itself.
 fn contradictions(filing: &v1::Filing) -> Result<(), CdsError> {
     let core = filing.core.clone().unwrap_or_default();
-    let goods = filing.goods.iter().flat_map(|g| &g.items).map(|i| i.number);
-    let value = filing.value.iter().flat_map(|v| &v.items).map(|i| i.number);
-    let differs = |(at, number): &(usize, u32)| {
-        *number != 0 && core.items.get(*at).is_none_or(|i| i.number != *number)
-    };
-    let wrong = goods.enumerate().find(differs).map(|w| ("goods", w));
-    if let Some((part, (at, number))) =
-        wrong.or_else(|| value.enumerate().find(differs).map(|w| ("value", w)))
-    {
+    let differs =
+        |(_, at, number): &(_, usize, u32)| core.items.get(*at).is_none_or(|i| i.number != *number);
+    if let Some((part, at, number)) = numbers_beside_core(filing).find(differs) {
         let problem = format!(
             "{part}.items[{at}].number is {number}: items stand in the order of part core, with its numbers"
         );
@@ -547,7 +533,7 @@ fn overlay(
     carried: &v1::CarriedElement,
 ) -> Carried {
     let placed = numbers.placed(&carried.path);
-    let place = placed.and_then(|p| Place::parse(&p, SCHEMA.declaration, "Declaration"));
+    let place = placed.and_then(|p| Place::parse(&p, SCHEMA.declaration));
     let Some(place) = place else { return Carried::Lost };
     let given = leaves.get(&place).map_or("", String::as_str);
     if given != carried.instead_of {

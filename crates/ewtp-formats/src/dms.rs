@@ -190,8 +190,7 @@ fn pointers(at: &str, path: &[Pointer]) -> Vec<Leaf> {
 
 /// Format 304, in UTC.
 fn instant(ms: i64) -> String {
-    let at = Timestamp::from_millisecond(ms).unwrap_or_default();
-    at.strftime("%Y%m%d%H%M%SZ").to_string()
+    cds::utc(Timestamp::from_millisecond(ms).unwrap_or_default())
 }
 
 /// Most characters of a hub's id in a reference.

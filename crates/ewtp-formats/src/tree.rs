@@ -146,11 +146,13 @@ pub(crate) fn list(path: &str) -> String {
     list.map_or(path, |(list, _)| list).to_owned()
 }
 
-/// Paths of all values that are neither objects nor lists nor null.
+/// Paths of all values that say something: no objects, no lists, and not what a message has of itself.
 pub(crate) fn leaves(tree: &Value) -> Vec<(String, &Value)> {
     fn walk<'a>(value: &'a Value, path: &mut Vec<Step>, out: &mut Vec<(String, &'a Value)>) {
         match value {
-            Value::Null => {}
+            Value::Null | Value::Bool(false) => {}
+            Value::String(text) if text.is_empty() => {}
+            Value::Number(number) if number.as_u64() == Some(0) => {}
             Value::Object(map) => {
                 for (name, value) in map {
                     path.push(Step::Field(name.clone()));

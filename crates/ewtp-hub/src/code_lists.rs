@@ -8,6 +8,7 @@ use ewtp_log::HubId;
 use ewtp_proto::store::v1::StoredCodeList;
 use ewtp_proto::v1;
 use ewtp_store::{Store, StoreError, Views};
+use ewtp_trade::CodeLists;
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::lists::Edition;
 use ewtp_trade::route::{CUSTOMS, Speaker};
@@ -92,6 +93,33 @@ pub async fn heard(
     })
 }
 
+/// The lists that hold for a while: until another edition begins, or the directory knows others.
+pub(crate) struct InForce {
+    directory: Arc<Directory>,
+    from_ms: i64,
+    until_ms: i64,
+    lists: Arc<CodeLists>,
+}
+
+/// The lists that hold now. Every filing asks for them, and they change once in weeks.
+pub(crate) fn in_force(shared: &Shared, now_ms: i64) -> Arc<CodeLists> {
+    let directory = shared.directory.load_full();
+    let known = shared.lists_in_force.load();
+    let fits = |known: &&Arc<InForce>| {
+        Arc::ptr_eq(&known.directory, &directory)
+            && (known.from_ms..known.until_ms).contains(&now_ms)
+    };
+    if let Some(known) = known.as_ref().filter(fits) {
+        return Arc::clone(&known.lists);
+    }
+    let book = shared.lists.with(&directory.code_lists);
+    let lists = Arc::new(book.at(now_ms));
+    let until_ms = book.next_beginning(now_ms);
+    let in_force = InForce { directory, from_ms: now_ms, until_ms, lists: Arc::clone(&lists) };
+    shared.lists_in_force.store(Some(Arc::new(in_force)));
+    lists
+}
+
 /// Editions as the store has them, for the directory.
 ///
 /// # Errors
@@ -143,7 +171,7 @@ pub async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), PublishError> {
     let act = Arc::clone(&shared.acts).lock_owned().await;
     let stored = Views(&*shared.store).code_lists().await?;
     let now_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);
-    let now = shared.lists_at(now_ms);
+    let now = in_force(shared, now_ms);
     let directory = shared.directory.load_full();
     let active: Vec<&HubId> = listeners(&directory).collect();
     let mut draft = Draft::default();
@@ -197,7 +225,7 @@ fn statement(
 pub fn rows(shared: &Shared) -> Vec<v1::CodeListRow> {
     let now_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);
     let book = shared.lists.with(&shared.directory.load().code_lists);
-    let now = book.at(now_ms);
+    let now = in_force(shared, now_ms);
     let row = |e: &Edition| v1::CodeListRow {
         hub: e.publisher.clone(),
         list: e.kind.name().to_owned(),

@@ -228,6 +228,7 @@ impl Hub {
             tls,
             chain: ArcSwap::from_pointee(chain),
             lists,
+            lists_in_force: arc_swap::ArcSwapOption::empty(),
             lrn_key: read_seed(&files.lrn_key())?,
             pages_verified: AtomicU64::new(0),
             ready: AtomicBool::new(false),

@@ -381,7 +381,7 @@ async fn draft_of(
         peer,
         me: &shared.identity.hub,
         own: speaker(&own),
-        lists: &shared.lists,
+        lists: &shared.lists.with(&directory.code_lists),
         store: &*shared.store,
     };
     let checkpoint = page.head.as_ref().map(|h| h.checkpoint.clone()).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ewtp_log::note::NoteSigner;
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::{CaseRecord, CosignedHead, FilingRecord};
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::attachment_files::AttachmentFiles;
 use crate::clock::Clock;
+use crate::code_lists::{self, InForce};
 use crate::config::Config;
 use crate::directory::SharedDirectory;
 use crate::durable::{DurableHead, LogIdentity};
@@ -63,8 +64,10 @@ pub struct Shared {
     pub tls: TlsIdentity,
     /// Own descriptor chain.
     pub chain: ArcSwap<Chain>,
-    /// Code lists in use.
+    /// Code lists that come with the program or its configuration.
     pub lists: ListBook,
+    /// The code lists that hold for a while; see [`Shared::lists_now`].
+    pub(crate) lists_in_force: ArcSwapOption<InForce>,
     /// Key of the idempotency hashes.
     pub lrn_key: zeroize::Zeroizing<[u8; 32]>,
     /// Rates and budgets.
@@ -121,14 +124,8 @@ pub struct Watching {
 impl Shared {
     /// The code lists that hold now.
     #[must_use]
-    pub fn lists_now(&self) -> CodeLists {
-        self.lists_at(i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX))
-    }
-
-    /// The code lists that hold at an instant, Unix milliseconds.
-    #[must_use]
-    pub fn lists_at(&self, at_ms: i64) -> CodeLists {
-        self.lists.with(&self.directory.load().code_lists).at(at_ms)
+    pub fn lists_now(&self) -> Arc<CodeLists> {
+        code_lists::in_force(self, i64::try_from(self.clock.now_ms()).unwrap_or(i64::MAX))
     }
 
     /// The published head as a note, with the cosignatures that it has.

@@ -11,7 +11,7 @@ use crate::codes::{
     Country, Lrn, TRANSPORT_MODES, day_syntax, hs_syntax, locode_syntax, office_syntax,
     party_id_syntax, ucr_syntax,
 };
-use crate::elements::{Column, ELEMENTS, Item, Need, Place};
+use crate::elements::{Column, ELEMENTS, Item, Need, Place, numbers_beside_core};
 use crate::finding::{Findings, Say};
 use crate::lists::{CodeLists, ListKind, Listed};
 use crate::mrn::{MrnVerdict, judge};
@@ -371,13 +371,8 @@ impl Check<'_> {
                 self.out.violation(path, &len.to_string(), say);
             }
         }
-        let goods = self.filing.goods.iter().flat_map(|g| &g.items).map(|i| i.number);
-        let value = self.filing.value.iter().flat_map(|v| &v.items).map(|i| i.number);
-        let named = |part, (i, number)| (part, i, number);
-        let goods = goods.enumerate().map(|one| named("goods", one));
-        let value = value.enumerate().map(|one| named("value", one));
-        for (part, i, number) in goods.chain(value) {
-            if number != 0 && number as usize != i + 1 {
+        for (part, i, number) in numbers_beside_core(self.filing) {
+            if number as usize != i + 1 {
                 let say = Say {
                     code: "items-differ",
                     allowed: "items in the order of part core, with its numbers",

@@ -162,3 +162,14 @@ pub const ELEMENTS: &[Element] = &[
     Element { number: 35, path: "goods.items[].package_type", needs: [O, O, O, O, O], place: I(|_| true) },
     Element { number: 36, path: "goods.items[].procedure", needs: [M, O, O, O, O], place: I(|i| some(i.goods.map(|g| &g.procedure))) },
 ];
+
+/// Part, place and number of each item of the parts beside `core` that has a number: it is to stand where `core` has that number.
+pub fn numbers_beside_core(
+    filing: &v1::Filing,
+) -> impl Iterator<Item = (&'static str, usize, u32)> {
+    let goods = filing.goods.iter().flat_map(|g| &g.items).enumerate();
+    let value = filing.value.iter().flat_map(|v| &v.items).enumerate();
+    let goods = goods.map(|(at, item)| ("goods", at, item.number));
+    let value = value.map(|(at, item)| ("value", at, item.number));
+    goods.chain(value).filter(|(_, _, number)| *number != 0)
+}

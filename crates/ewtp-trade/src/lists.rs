@@ -100,6 +100,21 @@ pub struct Ended {
     pub replaced_by: Vec<String>,
 }
 
+impl Ended {
+    /// " after 2021-12-31", or nothing where the list doesn't say.
+    #[must_use]
+    pub fn when(&self) -> String {
+        self.until.map(|day| format!(" after {day}")).unwrap_or_default()
+    }
+
+    /// "replaced by 851771 or 851779"; `None` where nothing is known to have.
+    #[must_use]
+    pub fn by_what(&self) -> Option<String> {
+        let codes = &self.replaced_by;
+        (!codes.is_empty()).then(|| format!("replaced by {}", codes.join(" or ")))
+    }
+}
+
 /// What a list says of a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
@@ -142,7 +157,11 @@ impl Codes {
 
     fn insert(&mut self, code: &str) {
         let (head, tail) = Self::split(code);
-        self.0.entry(head.into()).or_default().insert(tail.into());
+        // A hundred thousand codes have a few hundred heads: the text of one is made once.
+        match self.0.get_mut(head) {
+            Some(row) => drop(row.insert(tail.into())),
+            None => drop(self.0.insert(head.into(), BTreeSet::from([tail.into()]))),
+        }
     }
 
     fn contains(&self, code: &str) -> bool {
@@ -310,8 +329,12 @@ pub fn first_instant(day: &str, time_zone: &str) -> Result<i64, String> {
     let day: Date = day.parse().map_err(|_| format!("{day:?} is no day such as 2026-11-01"))?;
     let zone = TimeZone::get(time_zone)
         .map_err(|_| format!("{time_zone:?} is no IANA time zone such as Europe/Brussels"))?;
-    let start = zone.to_timestamp(day.at(0, 0, 0, 0)).map_err(|e| e.to_string())?;
-    Ok(start.as_millisecond())
+    begin(day, &zone).ok_or_else(|| format!("{day} is beyond the calendar"))
+}
+
+/// When a day begins in a time zone, Unix milliseconds.
+pub(crate) fn begin(day: Date, zone: &TimeZone) -> Option<i64> {
+    zone.to_timestamp(day.at(0, 0, 0, 0)).ok().map(|t| t.as_millisecond())
 }
 
 /// Why a list file was refused.
@@ -367,6 +390,13 @@ impl ListBook {
     #[must_use]
     pub fn with(&self, more: &[Arc<Edition>]) -> Self {
         Self { editions: self.editions.iter().chain(more).map(Arc::clone).collect() }
+    }
+
+    /// When the next edition begins after an instant, both Unix milliseconds: until then the same lists hold.
+    #[must_use]
+    pub fn next_beginning(&self, at_ms: i64) -> i64 {
+        let later = self.editions.iter().map(|e| e.from_ms).filter(|from| *from > at_ms);
+        later.min().unwrap_or(i64::MAX)
     }
 
     /// The lists that hold at an instant, Unix milliseconds: of each hub's the edition that began last; of those that began together

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use v1::FilingType;
 
 use crate::finding::{Say, finding};
+use crate::lists::begin;
 
 /// A mandate whose days and kinds are known to be real.
 #[derive(Clone, Debug)]
@@ -93,9 +94,6 @@ impl Mandate {
             };
             refuse("valid_until", &core.valid_until, say);
         }
-        let begin = |day: Date, zone: &TimeZone| {
-            zone.to_timestamp(day.at(0, 0, 0, 0)).ok().map(|t| t.as_millisecond())
-        };
         let bounds = from.zip(until).zip(zone).and_then(|((from, until), zone)| {
             Some((begin(from, &zone)?, begin(until.tomorrow().ok()?, &zone)?))
         });

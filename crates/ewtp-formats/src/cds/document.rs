@@ -11,15 +11,31 @@ use super::{BYTES_MAX, CdsError, NODES_MAX, VIOLATIONS_MAX, Violation};
 
 /// Namespace of the envelope.
 pub(crate) const ENVELOPE: &str = "urn:wco:datamodel:WCO:DocumentMetaData-DMS:2";
-/// Namespace of declarations.
-pub(crate) const DECLARATION: &str = "urn:wco:datamodel:WCO:DEC-DMS:2";
-/// Namespace of notifications.
-pub(crate) const RESPONSE: &str = "urn:wco:datamodel:WCO:RES-DMS:2";
-/// Namespace of the data types of declarations, in which their instants stand.
-pub(crate) const DECLARATION_TYPES: &str = "urn:wco:datamodel:WCO:Declaration_DS:DMS:2";
-/// The same of notifications.
-pub(crate) const RESPONSE_TYPES: &str = "urn:wco:datamodel:WCO:Response_DS:DMS:2";
-/// The element that stands there.
+const DECLARATION: &str = "urn:wco:datamodel:WCO:DEC-DMS:2";
+
+/// The namespaces below an envelope: of what it holds, and of the data types that instants stand in.
+pub(crate) struct Namespaces {
+    pub(crate) content: &'static str,
+    pub(crate) instants: &'static str,
+}
+
+impl Namespaces {
+    /// Those of a kind of document.
+    pub(crate) fn of(root: NodeId) -> Self {
+        match root == SCHEMA.response {
+            true => Self {
+                content: "urn:wco:datamodel:WCO:RES-DMS:2",
+                instants: "urn:wco:datamodel:WCO:Response_DS:DMS:2",
+            },
+            false => Self {
+                content: DECLARATION,
+                instants: "urn:wco:datamodel:WCO:Declaration_DS:DMS:2",
+            },
+        }
+    }
+}
+
+/// The element that instants stand in.
 pub(crate) const INSTANT: &str = "DateTimeString";
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
@@ -200,16 +216,16 @@ impl Reader<'_, '_> {
 
     /// The namespace that an element has here.
     fn namespace(&self, name: &str, place: &Place) -> &'static str {
-        let named = place.named(self.root);
-        let within = |of: &str| name == of || named.iter().any(|(n, _)| *n == of);
-        let response = self.root == SCHEMA.response && !within(QUOTED);
-        match (within("Response") || within("Declaration"), response, name == INSTANT) {
-            (false, ..) => ENVELOPE,
-            (true, true, false) => RESPONSE,
-            (true, true, true) => RESPONSE_TYPES,
-            (true, false, false) => DECLARATION,
-            (true, false, true) => DECLARATION_TYPES,
+        let nodes = place.nodes(self.root);
+        let content = SCHEMA.content(self.root).map_or("", |id| SCHEMA.node(id).name);
+        if nodes.is_empty() && name != content {
+            return ENVELOPE;
         }
+        // What is quoted is a declaration, by the declaration's own schema.
+        let quoted = name == QUOTED || nodes.iter().any(|id| SCHEMA.node(*id).name == QUOTED);
+        let root = if quoted { SCHEMA.declaration } else { self.root };
+        let namespaces = Namespaces::of(root);
+        if name == INSTANT { namespaces.instants } else { namespaces.content }
     }
 }
 

@@ -20,12 +20,9 @@ struct Resolved {
     ours: Vec<OurStep>,
 }
 
-/// Rows that HMRC's schema has a place for, those with a step behind the first last: they ask whether the first is there.
-static RESOLVED: LazyLock<Vec<Resolved>> = LazyLock::new(|| {
-    let mut all: Vec<Resolved> = ROWS.iter().filter_map(resolved).collect();
-    all.sort_by_key(|r| r.row.steps.iter().any(|s| matches!(s, Step::Rest(..))));
-    all
-});
+/// Rows that HMRC's schema has a place for.
+static RESOLVED: LazyLock<Vec<Resolved>> =
+    LazyLock::new(|| ROWS.iter().filter_map(resolved).collect());
 
 /// Rows by the child positions of their steps.
 static BY_STEPS: LazyLock<BTreeMap<Vec<usize>, Vec<&'static Resolved>>> = LazyLock::new(|| {
@@ -80,10 +77,10 @@ impl Resolved {
     /// Indexes of our path for a leaf that stands on the row's steps; `None` if the row isn't about it.
     fn bind(&self, place: &Place, leaves: &Leaves) -> Option<Vec<usize>> {
         let mut out = Vec::new();
-        for (depth, (step, (position, index))) in self.steps().zip(&place.steps).enumerate() {
+        for (depth, (step, (_, index))) in self.steps().zip(&place.steps).enumerate() {
             let first_holds = || {
-                let above = place.steps.get(..depth)?.to_vec();
-                let first = Place { steps: above, attribute: None }.child(*position, 0);
+                let mut first = place.up_to(depth);
+                first.steps.last_mut()?.1 = 0;
                 match (step?, self.guard) {
                     (
                         Step::First(_, Some((_, value))) | Step::Rest(_, Some((_, value))),
@@ -151,20 +148,22 @@ pub(crate) fn read(leaves: &Leaves, import: bool) -> Fields {
     let mut json = Value::Object(Map::new());
     let mut named = BTreeMap::new();
     for (place, text) in leaves.iter().filter(|(p, _)| p.attribute.is_none()) {
-        let positions: Vec<usize> = place.steps.iter().map(|(p, _)| *p).collect();
-        for row in BY_STEPS.get(&positions).into_iter().flatten().filter(|r| r.holds(import)) {
-            let Some(indexes) = row.bind(place, leaves) else { continue };
-            let ours = tree::at(&row.ours, &indexes);
-            let attribute = |name: &str| leaves.get(&place.attribute(name)).map(String::as_str);
-            let before = tree::get(&json, &ours).cloned();
-            if let Some(value) = value(row.row.how, text, attribute, before.as_ref()) {
-                tree::put(&mut json, &ours, value);
-                named.insert(place.clone(), tree::path(&ours));
-            }
-            break;
+        let Some((row, indexes)) = row_at(place, leaves, import) else { continue };
+        let ours = tree::at(&row.ours, &indexes);
+        let attribute = |name: &str| leaves.get(&place.attribute(name)).map(String::as_str);
+        let before = tree::get(&json, &ours).cloned();
+        if let Some(value) = value(row.row.how, text, attribute, before.as_ref()) {
+            tree::put(&mut json, &ours, value);
+            named.insert(place.clone(), tree::path(&ours));
         }
     }
     Fields { json, named }
+}
+
+/// The row that a leaf belongs to, and the indexes of our path.
+fn row_at(place: &Place, leaves: &Leaves, import: bool) -> Option<(&'static Resolved, Vec<usize>)> {
+    let mut rows = BY_STEPS.get(&place.positions())?.iter().filter(|r| r.holds(import));
+    rows.find_map(|row| Some((*row, row.bind(place, leaves)?)))
 }
 
 /// Whether a carried text may stand where a field gives another: only as a spelling of it.
@@ -175,9 +174,7 @@ pub(crate) fn respells(
     carried: &str,
     given: &str,
 ) -> bool {
-    let positions: Vec<usize> = place.steps.iter().map(|(p, _)| *p).collect();
-    let rows = BY_STEPS.get(&positions).into_iter().flatten().filter(|r| r.holds(import));
-    let Some(row) = rows.into_iter().find(|r| r.bind(place, leaves).is_some()) else { return true };
+    let Some((row, _)) = row_at(place, leaves, import) else { return true };
     let read = |text: &str| value(row.row.how, text, |_| None, Some(&json!("00")));
     place.attribute.is_none() && read(carried).is_some() && read(carried) == read(given)
 }
@@ -233,11 +230,15 @@ fn compact(text: &str) -> Option<(String, &'static str)> {
     let (time, zone) = rest.split_at(rest.find(['Z', '+', '-'])?);
     if zone != "Z" && !zone.ends_with(":00") {
         // CDS has whole hours alone: the same instant in UTC.
-        let at: jiff::Timestamp = text.parse().ok()?;
-        return Some((at.strftime("%Y%m%d%H%M%SZ").to_string(), "304"));
+        return Some((utc(text.parse().ok()?), "304"));
     }
     let (time, zone) = (digits(time), zone.strip_suffix(":00").unwrap_or(zone));
     (time.len() == 6).then(|| (format!("{}{time}{zone}", digits(day)), "304"))
+}
+
+/// An instant in format 304, in UTC.
+pub(crate) fn utc(at: jiff::Timestamp) -> String {
+    at.strftime("%Y%m%d%H%M%SZ").to_string()
 }
 
 /// What the fields give: leaves, and which paths of ours were used.
@@ -309,14 +310,13 @@ fn guard(leaves: &mut Leaves, row: &Resolved, place: &Place) {
         let (Some(Step::First(_, Some((_, value)))), Some(at)) = (step, row.guard) else {
             continue;
         };
-        let steps = place.steps.get(..=depth).unwrap_or_default().to_vec();
-        leaves.insert(Place { steps, attribute: None }.child(at, 0), value.clone());
+        leaves.insert(place.up_to(depth).child(at, 0), value.clone());
     }
 }
 
 fn item_count(json: &Value, leaves: &mut Leaves) {
     let count = json.pointer("/core/items").and_then(Value::as_array).map_or(0, Vec::len);
-    if let Some(place) = Place::parse("GoodsItemQuantity", SCHEMA.declaration, "Declaration")
+    if let Some(place) = Place::parse("GoodsItemQuantity", SCHEMA.declaration)
         && count > 0
     {
         leaves.insert(place, count.to_string());
@@ -327,13 +327,11 @@ fn item_count(json: &Value, leaves: &mut Leaves) {
 fn sequences(leaves: &mut Leaves) {
     let mut missing = Leaves::new();
     for place in leaves.keys() {
-        let mut at = SCHEMA.declaration;
-        for (depth, (position, index)) in place.steps.iter().enumerate() {
-            let Some(id) = SCHEMA.node(at).children.get(*position) else { break };
-            at = *id;
-            let Some((sequence, of)) = SCHEMA.child(at, "SequenceNumeric") else { continue };
-            let steps = place.steps.get(..=depth).unwrap_or_default().to_vec();
-            let numbered = Place { steps, attribute: None }.child(sequence, 0);
+        for (depth, (id, (_, index))) in
+            place.nodes(SCHEMA.declaration).into_iter().zip(&place.steps).enumerate()
+        {
+            let Some((sequence, of)) = SCHEMA.child(id, "SequenceNumeric") else { continue };
+            let numbered = place.up_to(depth).child(sequence, 0);
             if SCHEMA.node(of).min > 0 && !leaves.contains_key(&numbered) {
                 missing.insert(numbered, (index + 1).to_string());
             }

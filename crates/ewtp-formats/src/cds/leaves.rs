@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::document::INSTANT;
+use super::document::{ENVELOPE, INSTANT, Namespaces};
 use super::schema::{NodeId, SCHEMA};
 
 /// Where a leaf stands below the envelope: which child by the schema, and which one of several, from 0. Places sort as the schema
@@ -31,38 +31,45 @@ impl Place {
         Self { steps: self.steps.clone(), attribute: Some(name.to_owned()) }
     }
 
-    /// Names and indexes of the steps.
-    pub(crate) fn named(&self, root: NodeId) -> Vec<(&'static str, usize)> {
+    /// The nodes of the schema that its steps lead through.
+    pub(crate) fn nodes(&self, root: NodeId) -> Vec<NodeId> {
         let mut at = root;
-        let mut out = Vec::with_capacity(self.steps.len());
-        for (position, index) in &self.steps {
-            let Some(id) = SCHEMA.node(at).children.get(*position) else { break };
-            out.push((SCHEMA.node(*id).name, *index));
-            at = *id;
-        }
-        out
+        let step = |(position, _): &(usize, usize)| {
+            at = *SCHEMA.node(at).children.get(*position)?;
+            Some(at)
+        };
+        self.steps.iter().map_while(step).collect()
+    }
+
+    /// Which children its steps are, whichever one of several.
+    pub(crate) fn positions(&self) -> Vec<usize> {
+        self.steps.iter().map(|(position, _)| *position).collect()
+    }
+
+    /// The place of the element at a depth on the way here.
+    pub(crate) fn up_to(&self, depth: usize) -> Self {
+        let steps = self.steps.get(..=depth).unwrap_or(&self.steps).to_vec();
+        Self { steps, attribute: None }
     }
 
     /// As people and carried elements have it: below `Declaration`, places from 1 where there may be several; the envelope's
     /// elements behind `../`.
     pub(crate) fn path(&self, root: NodeId) -> String {
-        let mut at = root;
-        let mut words = Vec::new();
-        for (position, index) in &self.steps {
-            let Some(id) = SCHEMA.node(at).children.get(*position) else { break };
+        let content = SCHEMA.content(root);
+        let nodes = self.nodes(root);
+        let word = |(id, (_, index)): (&NodeId, &(usize, usize))| {
             let node = SCHEMA.node(*id);
-            words.push(if node.max > 1 && node.name != "Response" {
-                format!("{}[{}]", node.name, index + 1)
-            } else {
-                node.name.to_owned()
-            });
-            at = *id;
-        }
-        let in_content = words.first().is_some_and(|w| w == "Declaration" || w == "Response");
-        let mut out = if in_content && words.len() > 1 {
-            words.split_off(1).join("/")
-        } else {
-            format!("../{}", words.join("/"))
+            match node.max > 1 && Some(*id) != content {
+                true => format!("{}[{}]", node.name, index + 1),
+                false => node.name.to_owned(),
+            }
+        };
+        let words: Vec<String> = nodes.iter().zip(&self.steps).map(word).collect();
+        let mut out = match words.split_first() {
+            Some((_, below)) if nodes.first().copied() == content && !below.is_empty() => {
+                below.join("/")
+            }
+            _ => format!("../{}", words.join("/")),
         };
         if let Some(name) = &self.attribute {
             let _ = write!(out, "@{name}");
@@ -71,7 +78,7 @@ impl Place {
     }
 
     /// Reads what [`Place::path`] wrote; `None` for what the schema has no place for.
-    pub(crate) fn parse(path: &str, root: NodeId, content: &str) -> Option<Self> {
+    pub(crate) fn parse(path: &str, root: NodeId) -> Option<Self> {
         let (path, attribute) = match path.split_once('@') {
             Some((path, name)) => (path, Some(name.to_owned())),
             None => (path, None),
@@ -80,9 +87,8 @@ impl Place {
         let below = match path.strip_prefix("../") {
             Some(envelope) => envelope,
             None => {
-                let (position, id) = SCHEMA.child(root, content)?;
-                steps.push((position, 0));
-                at = id;
+                at = SCHEMA.content(root)?;
+                steps.push((SCHEMA.node(root).children.len() - 1, 0));
                 path
             }
         };
@@ -108,39 +114,31 @@ impl Place {
     }
 }
 
-/// The namespaces of a document: of its envelope, of its content, of the instants in it.
-pub(crate) struct Namespaces {
-    pub(crate) envelope: &'static str,
-    pub(crate) content: &'static str,
-    pub(crate) instants: &'static str,
-}
-
 /// Writes a document: one element a line, the envelope's elements with prefix `md`.
-pub(crate) fn to_xml(leaves: &Leaves, root: NodeId, namespaces: &Namespaces) -> String {
+pub(crate) fn to_xml(leaves: &Leaves, root: NodeId) -> String {
+    let namespaces = Namespaces::of(root);
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let _ = writeln!(out, "<md:MetaData xmlns:md=\"{}\">", namespaces.envelope);
-    let mut open: Vec<(usize, usize)> = Vec::new();
+    let _ = writeln!(out, "<md:MetaData xmlns:md=\"{ENVELOPE}\">");
+    let mut open: Vec<((usize, usize), &'static str)> = Vec::new();
     let mut entries = leaves.iter().peekable();
     while let Some((place, text)) = entries.next() {
         if place.attribute.is_some() {
             continue;
         }
-        let named = place.named(root);
-        let common = open.iter().zip(&place.steps).take_while(|(a, b)| a == b).count();
-        close(&mut out, &mut open, common, root);
-        for depth in common..place.steps.len() {
-            let name = tag(&named, depth);
-            let _ = write!(out, "{:1$}<{name}", "", (depth + 1) * 2);
-            let namespace = match depth {
-                0 if named.len() > 1 => Some(namespaces.content),
-                _ => (name == INSTANT).then_some(namespaces.instants),
-            };
-            if let Some(namespace) = namespace {
+        let common = open.iter().zip(&place.steps).take_while(|((a, _), b)| a == *b).count();
+        close(&mut out, &mut open, common);
+        let nodes = place.nodes(root);
+        for (depth, (id, step)) in nodes.iter().zip(&place.steps).enumerate().skip(common) {
+            let (name, content) = (SCHEMA.node(*id).name, SCHEMA.content(root) == Some(*id));
+            let prefix = if depth == 0 && !content { "md:" } else { "" };
+            let _ = write!(out, "{:1$}<{prefix}{name}", "", (depth + 1) * 2);
+            let instants = (name == INSTANT).then_some(namespaces.instants);
+            if let Some(namespace) = content.then_some(namespaces.content).or(instants) {
                 let _ = write!(out, " xmlns=\"{namespace}\"");
             }
             if depth + 1 < place.steps.len() {
                 out.push_str(">\n");
-                open.extend(place.steps.get(depth));
+                open.push((*step, name));
                 continue;
             }
             while let Some((at, value)) = entries.next_if(|(at, _)| at.steps == place.steps) {
@@ -149,29 +147,22 @@ pub(crate) fn to_xml(leaves: &Leaves, root: NodeId, namespaces: &Namespaces) -> 
             }
             match text.is_empty() {
                 true => out.push_str("/>\n"),
-                false => drop(writeln!(out, ">{}</{name}>", escaped(text, false))),
+                false => drop(writeln!(out, ">{}</{prefix}{name}>", escaped(text, false))),
             }
         }
     }
-    close(&mut out, &mut open, 0, root);
+    close(&mut out, &mut open, 0);
     out.push_str("</md:MetaData>\n");
     out
 }
 
-fn tag(named: &[(&'static str, usize)], depth: usize) -> String {
-    let name = named.get(depth).map_or("", |(name, _)| *name);
-    match depth == 0 && name != "Declaration" && name != "Response" {
-        true => format!("md:{name}"),
-        false => name.to_owned(),
-    }
-}
-
-fn close(out: &mut String, open: &mut Vec<(usize, usize)>, keep: usize, root: NodeId) {
+/// Ends what is open but for the outermost. The envelope's own elements are leaves: what is open has no prefix.
+fn close(out: &mut String, open: &mut Vec<((usize, usize), &'static str)>, keep: usize) {
     while open.len() > keep {
-        let steps = open.clone();
-        let named = Place { steps, attribute: None }.named(root);
-        let _ = writeln!(out, "{:1$}</{2}>", "", open.len() * 2, tag(&named, open.len() - 1));
-        open.pop();
+        let depth = open.len() * 2;
+        if let Some((_, name)) = open.pop() {
+            let _ = writeln!(out, "{:1$}</{name}>", "", depth);
+        }
     }
 }
 

@@ -136,6 +136,11 @@ impl Schema {
         &self.nodes[id]
     }
 
+    /// What an envelope holds: its last child.
+    pub(crate) fn content(&self, root: NodeId) -> Option<NodeId> {
+        self.node(root).children.last().copied()
+    }
+
     /// Place of a child by its name, and the child.
     pub(crate) fn child(&self, parent: NodeId, name: &str) -> Option<(usize, NodeId)> {
         let children = self.node(parent).children.iter().copied().enumerate();

@@ -21,6 +21,13 @@ impl Mapping {
         out
     }
 
+    /// Elements in the order in which cells are filled: own columns, those behind another's cell, copies.
+    fn by_dependence(&self) -> Vec<&Element> {
+        let mut all: Vec<&Element> = self.elements.iter().collect();
+        all.sort_by_key(|e| (matches!(e.source, Source::Copy(_)), e.prefix_column.is_some()));
+        all
+    }
+
     /// Makes a row of one filing, its cells in the order of [`Mapping::columns`], and lists the elements that the table doesn't hold
     /// as they are.
     #[must_use]
@@ -29,54 +36,29 @@ impl Mapping {
         let json = serde_json::to_value(filing).unwrap_or_default();
         let mut cells: BTreeMap<&String, String> = BTreeMap::new();
         let mut held = BTreeSet::new();
-        let mut prefixed = Vec::new();
-        for element in &self.elements {
+        for element in self.by_dependence() {
             let value = tree::get(&json, &element.steps);
             let value = value.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
             let value = value.unwrap_or_default();
-            match &element.source {
-                Source::Constant(constant) if element.is_constant(&value, constant) => {
-                    held.insert(element.path.clone());
+            let holds = match &element.source {
+                Source::Constant(constant) => element.is_constant(&value, constant),
+                Source::Expression(_) => false,
+                Source::Column(column) | Source::Copy(column) => {
+                    let before = element.prefix_column.as_ref().and_then(|c| cells.get(c));
+                    let cell = element.cell(&value, before.map_or("", String::as_str));
+                    // The first to fill a cell has it; others are held if it gives them again.
+                    cell.is_some_and(|c| *cells.entry(column).or_insert_with(|| c.clone()) == c)
                 }
-                Source::Column(column) if element.prefix_column.is_some() => {
-                    prefixed.push((element, column, value));
-                }
-                Source::Column(column) => {
-                    let Some(cell) = element.cell(&value, "") else { continue };
-                    if cells.get(column).is_some_and(|other| *other != cell) {
-                        continue;
-                    }
-                    cells.insert(column, cell);
-                    held.insert(element.path.clone());
-                }
-                Source::Constant(_) | Source::Copy(_) | Source::Expression(_) => {}
-            }
-        }
-        for (element, column, value) in prefixed {
-            let before = element.prefix_column.as_ref().and_then(|c| cells.get(c));
-            let Some(cell) = element.cell(&value, before.map_or("", String::as_str)) else {
-                continue;
             };
-            cells.insert(column, cell);
-            held.insert(element.path.clone());
-        }
-        // A copy fills a cell that nothing else fills, and is held if the cell gives it again.
-        for element in self.elements.iter().filter(|e| matches!(e.source, Source::Copy(_))) {
-            let Source::Copy(column) = &element.source else { continue };
-            let value = tree::get(&json, &element.steps).and_then(serde_json::Value::as_str);
-            let before = element.prefix_column.as_ref().and_then(|c| cells.get(c));
-            let cell = element.cell(value.unwrap_or_default(), before.map_or("", String::as_str));
-            let Some(cell) = cell else { continue };
-            if *cells.entry(column).or_insert_with(|| cell.clone()) == cell {
+            if holds {
                 held.insert(element.path.clone());
             }
         }
         let cell = |column: &String| cells.get(column).cloned().unwrap_or_default();
         let row = self.columns().iter().map(cell).collect();
-        let nothing = |v: &Value| v == "" || v == &Value::from(0) || v == &Value::Bool(false);
-        let lost = tree::leaves(&json).into_iter().filter(|(path, value)| {
-            !nothing(value) && !held.contains(path) && !path.starts_with("core.synthesised[")
-        });
+        let lost = tree::leaves(&json)
+            .into_iter()
+            .filter(|(path, _)| !held.contains(path) && !path.starts_with("core.synthesised["));
         (row, lost.map(|(path, _)| tree::list(&path)).collect())
     }
 }

@@ -31,12 +31,9 @@ impl Check<'_> {
         code: &'static str,
     ) {
         let edition = self.lists.edition(kind);
-        let until = ended.until.map(|day| format!(" after {day}")).unwrap_or_default();
-        let fix = match ended.replaced_by.as_slice() {
-            [] => "look up what replaced it".to_owned(),
-            codes => format!("replaced by {}", codes.join(" or ")),
-        };
-        let allowed = format!("a code of {} {edition}; this one left it{until}", kind.name());
+        let fix = ended.by_what().unwrap_or_else(|| "look up what replaced it".to_owned());
+        let allowed =
+            format!("a code of {} {edition}; this one left it{}", kind.name(), ended.when());
         self.out.warning(path, value, Say { code, allowed: &allowed, fix: &fix });
     }
 }

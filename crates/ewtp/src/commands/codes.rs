@@ -103,12 +103,8 @@ fn show(list: &str, code: &str, out: &Output) -> Result<ExitCode, CliError> {
     let (word, known) = match lists.listed(kind, code) {
         Listed::Yes => ("in the list".to_owned(), true),
         Listed::Ended(ended) => {
-            let until = ended.until.map(|d| format!(" after {d}")).unwrap_or_default();
-            let by = match ended.replaced_by.as_slice() {
-                [] => String::new(),
-                codes => format!("; replaced by {}", codes.join(" or ")),
-            };
-            (format!("left the list{until}{by}"), false)
+            let by = ended.by_what().map(|by| format!("; {by}")).unwrap_or_default();
+            (format!("left the list{}{by}", ended.when()), false)
         }
         Listed::Unknown if lists.edition(kind) == "none" => {
             ("there is no built-in list of these".to_owned(), false)

@@ -31,6 +31,15 @@ struct Summary {
     synthesised: BTreeMap<String, u64>,
 }
 
+impl Summary {
+    /// Counts what a mapping made up in a filing.
+    fn note_synthesised(&mut self, filing: &v1::Filing) {
+        for path in filing.core.iter().flat_map(|c| &c.synthesised) {
+            *self.synthesised.entry(path.clone()).or_default() += 1;
+        }
+    }
+}
+
 /// A row that was not filed.
 struct Reject {
     row: u64,
@@ -91,34 +100,39 @@ fn filter(filters: &[String], table: &mut Table) -> Result<(), CliError> {
 /// come with this program.
 fn look_through(mapping: &Mapping, table: &Table) -> (Summary, Vec<Reject>) {
     let lists = CodeLists::default();
-    let mut summary = Summary { rows: table.rows.len() as u64, ..Default::default() };
-    let mut rejects = Vec::new();
-    for (row, record) in &table.rows {
-        let filing = match mapping.filing(&table.columns, record) {
-            Ok(filing) => filing,
-            Err(errors) => {
-                summary.rejected += 1;
-                rejects.extend(errors.into_iter().map(|e| reject_of(*row, e)));
-                continue;
-            }
-        };
+    let (mut summary, filings, mut rejects) = mapped(mapping, table);
+    for (row, filing) in filings {
         match check_filing(&filing, &lists) {
             Ok(checked) => {
                 summary.accepted += 1;
                 for warning in checked.warnings {
                     *summary.warnings.entry(warning.code).or_default() += 1;
                 }
-                for path in filing.core.iter().flat_map(|c| &c.synthesised) {
-                    *summary.synthesised.entry(path.clone()).or_default() += 1;
-                }
+                summary.note_synthesised(&filing);
             }
             Err(violations) => {
                 summary.rejected += 1;
-                rejects.extend(violations.into_iter().map(|v| refused(*row, v)));
+                rejects.extend(violations.into_iter().map(|v| refused(row, v)));
             }
         }
     }
     (summary, rejects)
+}
+
+/// The filings that the mapping makes of a table, by their rows, and the rows that it can't take.
+fn mapped(mapping: &Mapping, table: &Table) -> (Summary, Vec<(u64, v1::Filing)>, Vec<Reject>) {
+    let mut summary = Summary { rows: table.rows.len() as u64, ..Default::default() };
+    let (mut filings, mut rejects) = (Vec::with_capacity(table.rows.len()), Vec::new());
+    for (row, record) in &table.rows {
+        match mapping.filing(&table.columns, record) {
+            Ok(filing) => filings.push((*row, filing)),
+            Err(errors) => {
+                summary.rejected += 1;
+                rejects.extend(errors.into_iter().map(|e| reject_of(*row, e)));
+            }
+        }
+    }
+    (summary, filings, rejects)
 }
 
 /// A violation's line in the rejects.
@@ -140,22 +154,9 @@ async fn file_rows(
     {
         bar.set_style(style);
     }
-    let (mut summary, mut rejects) =
-        (Summary { rows: table.rows.len() as u64, ..Default::default() }, Vec::new());
-    let mut requests = Vec::with_capacity(table.rows.len());
-    for (number, row) in &table.rows {
-        match mapping.filing(&table.columns, row) {
-            Ok(filing) => {
-                for path in filing.core.iter().flat_map(|c| &c.synthesised) {
-                    *summary.synthesised.entry(path.clone()).or_default() += 1;
-                }
-                requests.push((*number, filing));
-            }
-            Err(errors) => {
-                summary.rejected += 1;
-                rejects.extend(errors.into_iter().map(|e| reject_of(*number, e)));
-            }
-        }
+    let (mut summary, requests, mut rejects) = mapped(mapping, &table);
+    for (_, filing) in &requests {
+        summary.note_synthesised(filing);
     }
     let room = Arc::new(Semaphore::new(command.in_flight.max(1)));
     let (sender, receiver) = mpsc::channel(64);
