@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for developers prints")]
 
 mod cds_schema;
+mod ceb_schema;
 mod codelists;
 mod instructions;
 mod tidy;
@@ -137,9 +138,10 @@ fn main() -> ExitCode {
             instructions::run(&root(), std::env::args().any(|a| a == "--record"))
         }
         Some("cds-schema") => cds_schema::run(&root()),
+        Some("ceb-schema") => ceb_schema::run(&root()),
         Some("codelists") => codelists::run(&root()),
         _ => {
-            Err("usage: cargo xtask ci | tidy | demo | instructions [--record] | cds-schema | codelists".into())
+            Err("usage: cargo xtask ci | tidy | demo | instructions [--record] | cds-schema | ceb-schema | codelists".into())
         }
     };
     match outcome {

@@ -16,7 +16,6 @@ mod document;
 mod fields;
 mod leaves;
 mod schema;
-mod shape;
 
 use std::collections::BTreeMap;
 
@@ -25,50 +24,16 @@ use ewtp_trade::elements::numbers_beside_core;
 use serde_json::Value;
 
 use crate::tree;
+use crate::xml::{self, Violation, XmlError, told};
 use leaves::{Leaves, Place};
 use schema::SCHEMA;
-
-/// Largest document, bytes: 999 items with all that the schema allows stay below.
-pub const BYTES_MAX: usize = 16 << 20;
-/// Most nodes of a document.
-const NODES_MAX: u32 = 1 << 20;
-/// Most violations that are told.
-const VIOLATIONS_MAX: usize = 100;
-
-/// A violation of the schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Line, from 1; 0 for a document that wasn't written.
-    pub line: u32,
-    /// Column, from 1.
-    pub column: u32,
-    /// Path of the element.
-    pub path: String,
-    /// What stands there, cut to 80 characters.
-    pub value: String,
-    /// What is allowed.
-    pub allowed: String,
-}
 
 /// Why a document was not read, or can't be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CdsError {
-    /// Larger than [`BYTES_MAX`].
-    #[error("the document has {bytes} bytes or more; at most {BYTES_MAX} are read: split it")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-    },
-    /// No XML.
-    #[error("line {line}, column {column}: not well-formed XML: {problem}")]
-    Malformed {
-        /// Line, from 1.
-        line: u32,
-        /// Column, from 1.
-        column: u32,
-        /// What is wrong.
-        problem: String,
-    },
+    /// No XML document that is read.
+    #[error(transparent)]
+    Xml(#[from] XmlError),
     /// Another kind of document.
     #[error(
         "the root is {name} in namespace {namespace}; a declaration is MetaData in {}: take it out of a wrapper; notifications are written, not read",
@@ -89,21 +54,6 @@ pub enum CdsError {
     /// The fields don't make a filing.
     #[error("the elements don't make a filing: {0}")]
     Fields(String),
-}
-
-fn told(violations: &[Violation]) -> String {
-    let one = |v: &Violation| {
-        let value = match v.value.as_str() {
-            "" => String::new(),
-            value => format!(" is {value:?}"),
-        };
-        let place = match v.line {
-            0 => String::new(),
-            line => format!("line {line}, column {}: ", v.column),
-        };
-        format!("{place}{}{value}; allowed: {}", v.path, v.allowed)
-    };
-    violations.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
 /// Where a leaf of a document went.
@@ -155,7 +105,7 @@ pub fn read(bytes: &[u8]) -> Result<Declaration, CdsError> {
     let leaves = parsed.leaves;
     let kind = kind(&leaves);
     let read = fields::read(&leaves, kind == v1::FilingType::Import);
-    let mut json = with_items(read.json, kind);
+    let mut json = tree::with_items(read.json, kind);
     tree::fill_gaps(&mut json);
     let mut filing: v1::Filing =
         serde_json::from_value(json).map_err(|e| CdsError::Fields(e.to_string()))?;
@@ -207,7 +157,7 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
         }
     }
     lost.dedup();
-    if let Some(at) = written.leaves.values().position(|t| t.chars().any(|c| !is_xml(c))) {
+    if let Some(at) = written.leaves.values().position(|t| !xml::is_xml(t)) {
         let place = written.leaves.keys().nth(at).map(|p| p.path(SCHEMA.declaration));
         let path = place.unwrap_or_default();
         let allowed = "characters that XML has".to_owned();
@@ -267,12 +217,7 @@ fn without_lines(error: CdsError) -> CdsError {
     CdsError::Invalid(all)
 }
 
-/// Characters of XML 1.0.
-fn is_xml(c: char) -> bool {
-    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-}
-
-fn without_places(path: &str) -> String {
+pub(crate) fn without_places(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     let mut place = false;
     for c in path.chars() {
@@ -302,30 +247,6 @@ fn kind(leaves: &Leaves) -> v1::FilingType {
         Some("CO") if procedure.starts_with(|c: char| c.is_ascii_digit()) => v1::FilingType::Import,
         _ => v1::FilingType::Unspecified,
     }
-}
-
-/// As many items in each part, numbered as in part `core`.
-fn with_items(mut json: Value, kind: v1::FilingType) -> Value {
-    if kind != v1::FilingType::Unspecified {
-        let path = tree::steps("core.type").unwrap_or_default();
-        tree::put(&mut json, &path, kind.as_str_name().into());
-    }
-    let count = ["core", "goods", "value"].iter().map(|p| items(&json, p)).max().unwrap_or(0);
-    for i in 0..count {
-        let number = json.pointer(&format!("/core/items/{i}/number")).cloned();
-        for part in ["core", "goods", "value"] {
-            let wanted = part == "core" || items(&json, part) > 0;
-            let path = tree::steps(&format!("{part}.items[{i}].number")).unwrap_or_default();
-            if wanted {
-                tree::put(&mut json, &path, number.clone().unwrap_or(0.into()));
-            }
-        }
-    }
-    json
-}
-
-fn items(json: &Value, part: &str) -> usize {
-    json.pointer(&format!("/{part}/items")).and_then(Value::as_array).map_or(0, Vec::len)
 }
 
 /// Elements that need no place of their own: they follow from others.

@@ -6,6 +6,7 @@ use ewtp_proto::v1;
 use serde::Deserialize as _;
 
 use crate::cds::{self, CdsError, Destination};
+use crate::ceb::{self, CebError, Contradiction, Message};
 use crate::mapping::{Mapping, RowError};
 use crate::table::{Table, TableError};
 
@@ -14,6 +15,8 @@ use crate::table::{Table, TableError};
 pub enum Form {
     /// WCO XML as HMRC's CDS has it, one declaration a document.
     Cds,
+    /// Messages of China's cross-border e-commerce system; those of one parcel make one filing.
+    Ceb,
     /// Rows of a table, with a mapping; one filing a row.
     Csv,
     /// Our own JSON, the names of `proto/`; one filing after another.
@@ -34,6 +37,20 @@ pub enum ConvertError {
         /// Why.
         error: CdsError,
     },
+    /// No message of CEB, or none that its schema allows.
+    #[error("{0}")]
+    Ceb(#[from] CebError),
+    /// A message that can't be written.
+    #[error("{kind}: {error}")]
+    Message {
+        /// Its kind.
+        kind: &'static str,
+        /// Why.
+        error: CebError,
+    },
+    /// Messages that are no filing's, in another form than JSON.
+    #[error("{0} makes no filing: its messages become JSON, and JSON becomes its messages")]
+    NoFiling(&'static str),
     /// Nothing in it.
     #[error("there is no filing in it")]
     Empty,
@@ -70,6 +87,10 @@ pub struct Read {
     pub lost: BTreeSet<String>,
     /// Where each leaf of a CDS document went, and how often.
     pub report: BTreeMap<(String, Destination), usize>,
+    /// Messages of CEB that make no filing, such as receipts.
+    pub messages: Vec<Message>,
+    /// Where messages of one parcel contradict each other, by its local reference.
+    pub contradictions: Vec<(String, Contradiction)>,
 }
 
 /// Reads a document.
@@ -78,7 +99,7 @@ pub struct Read {
 /// [`ConvertError`]; single rows of a table are rejects instead.
 pub fn read(form: Form, bytes: &[u8], mapping: Option<&Mapping>) -> Result<Read, ConvertError> {
     let read = read_form(form, bytes, mapping)?;
-    match read.filings.is_empty() && read.rejects.is_empty() {
+    match read.filings.is_empty() && read.rejects.is_empty() && read.messages.is_empty() {
         true => Err(ConvertError::Empty),
         false => Ok(read),
     }
@@ -90,9 +111,48 @@ fn read_form(form: Form, bytes: &[u8], mapping: Option<&Mapping>) -> Result<Read
             let read = cds::read(bytes)?;
             Ok(Read { filings: vec![read.filing], report: read.report, ..Read::default() })
         }
+        Form::Ceb => joined(vec![ceb::read(bytes)?]),
+        Form::Json if is_message(bytes) => messages(bytes),
         Form::Json => json(bytes),
         Form::Csv => table(bytes, mapping.ok_or(ConvertError::NoMapping)?),
     }
+}
+
+/// Joins messages of CEB: those of one parcel make one filing, wherever they stand.
+///
+/// # Errors
+/// [`ConvertError::Ceb`].
+pub fn joined(messages: Vec<Message>) -> Result<Read, ConvertError> {
+    let mut out = Read::default();
+    let (filed, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(Message::is_filed);
+    let all = filed.iter().chain(&others);
+    out.lost.extend(all.flat_map(|m| m.lost().iter().map(|l| format!("{} {l}", m.kind()))));
+    for joined in ceb::join(&filed)? {
+        let lrn = joined.filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
+        out.contradictions.extend(joined.contradictions.into_iter().map(|c| (lrn.clone(), c)));
+        out.filings.push(joined.filing);
+    }
+    out.messages = others;
+    Ok(out)
+}
+
+/// Whether JSON begins with a message of CEB: an object whose one field is named after it.
+fn is_message(bytes: &[u8]) -> bool {
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii_start();
+    let inside = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    inside.is_some_and(|t| t.starts_with(b"\"CEB"))
+}
+
+fn messages(bytes: &[u8]) -> Result<Read, ConvertError> {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    let mut all = Vec::new();
+    for value in serde_json::Deserializer::from_slice(bytes).into_iter::<serde_json::Value>() {
+        let value = value.map_err(|e| ConvertError::Json(e.to_string()))?;
+        let message = ceb::json::from_json(&value);
+        let none = || ConvertError::Json("a message of CEB is followed by something else".into());
+        all.push(message.ok_or_else(none)??);
+    }
+    Ok(Read { messages: all, ..Read::default() })
 }
 
 fn json(bytes: &[u8]) -> Result<Read, ConvertError> {
@@ -126,43 +186,64 @@ fn table(bytes: &[u8], mapping: &Mapping) -> Result<Read, ConvertError> {
     Ok(out)
 }
 
-/// A document that was written.
-#[derive(Debug)]
+/// Documents that were written.
+#[derive(Debug, Default)]
 pub struct Written {
-    /// Its text.
-    pub text: String,
-    /// Our elements that it has no place for.
+    /// Documents in order, with what tells them apart: the kind of a message.
+    pub documents: Vec<(Option<&'static str>, String)>,
+    /// Our elements that the form has no place for.
     pub lost: BTreeSet<String>,
+    /// Filings that the form can't say.
+    pub refused: Vec<ConvertError>,
 }
 
-/// Writes filings: JSON and tables take any number, CDS has one declaration a document.
+/// Writes what was read: JSON and tables take any number of filings, CDS has one declaration a document, CEB a message for each
+/// kind.
 ///
 /// # Errors
-/// [`ConvertError`].
-pub fn write(
-    form: Form,
-    filings: &[v1::Filing],
-    mapping: Option<&Mapping>,
-) -> Result<Written, ConvertError> {
-    let mut out = Written { text: String::new(), lost: BTreeSet::new() };
+/// [`ConvertError`] for all of it; single filings are refused instead.
+pub fn write(form: Form, read: &Read, mapping: Option<&Mapping>) -> Result<Written, ConvertError> {
+    let mut out = Written::default();
+    if let Some(message) = read.messages.first().filter(|_| matches!(form, Form::Cds | Form::Csv)) {
+        return Err(ConvertError::NoFiling(message.kind()));
+    }
     match form {
         Form::Cds => {
-            for filing in filings {
-                let named = |error| {
-                    let lrn = filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
-                    ConvertError::Filing { lrn, error }
-                };
-                let document = cds::write(filing).map_err(named)?;
-                out.text.push_str(&document.xml);
-                out.lost.extend(document.lost);
+            for filing in &read.filings {
+                match cds::write(filing) {
+                    Ok(document) => {
+                        out.documents.push((None, document.xml));
+                        out.lost.extend(document.lost);
+                    }
+                    Err(error) => {
+                        let lrn = filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
+                        out.refused.push(ConvertError::Filing { lrn, error });
+                    }
+                }
+            }
+        }
+        Form::Ceb => {
+            let made = ceb::messages(&read.filings)?;
+            out.lost.extend(made.lost);
+            for message in made.messages.iter().chain(&read.messages) {
+                match ceb::write(message) {
+                    Ok(xml) => out.documents.push((Some(message.kind()), xml)),
+                    Err(error) => {
+                        out.refused.push(ConvertError::Message { kind: message.kind(), error });
+                    }
+                }
             }
         }
         Form::Json => {
-            for filing in filings {
-                let text = serde_json::to_string_pretty(filing);
-                out.text.push_str(&text.map_err(|e| ConvertError::Json(e.to_string()))?);
-                out.text.push('\n');
+            let filings = read.filings.iter().map(serde_json::to_string_pretty);
+            let messages =
+                read.messages.iter().map(|m| serde_json::to_string_pretty(&ceb::json::to_json(m)));
+            let mut text = String::new();
+            for one in filings.chain(messages) {
+                text.push_str(&one.map_err(|e| ConvertError::Json(e.to_string()))?);
+                text.push('\n');
             }
+            out.documents.push((None, text));
         }
         Form::Csv => {
             let mapping = mapping.ok_or(ConvertError::NoMapping)?;
@@ -170,13 +251,13 @@ pub fn write(
                 csv::WriterBuilder::new().delimiter(mapping.delimiter).from_writer(Vec::new());
             let bad = |e: csv::Error| ConvertError::Csv(e.to_string());
             writer.write_record(mapping.columns()).map_err(bad)?;
-            for filing in filings {
+            for filing in &read.filings {
                 let (row, lost) = mapping.row(filing);
                 writer.write_record(row).map_err(bad)?;
                 out.lost.extend(lost);
             }
             let bytes = writer.into_inner().map_err(|e| ConvertError::Csv(e.to_string()))?;
-            out.text = String::from_utf8_lossy(&bytes).into_owned();
+            out.documents.push((None, String::from_utf8_lossy(&bytes).into_owned()));
         }
     }
     Ok(out)

@@ -1,7 +1,9 @@
-//! Foreign documents in and out: WCO XML as HMRC's CDS has it, our own JSON with its schema, and rows of
+//! Foreign documents in and out: WCO XML as HMRC's CDS has it, China's
+//! e-commerce messages, our own JSON with its schema, and rows of
 //! a table by a mapping.
 
 pub mod cds;
+pub mod ceb;
 pub mod convert;
 pub mod dms;
 pub mod json_schema;
@@ -11,3 +13,4 @@ pub mod table;
 pub mod tariff;
 mod tree;
 pub mod types;
+pub mod xml;

@@ -1,5 +1,5 @@
 //! Response codes in real use, and which of ours they are: HMRC CDS, ICS2, NCTS phase 5, EDIFACT CUSRES (data element 7365), the
-//! lanes of ASYCUDA World.
+//! lanes of ASYCUDA World, the status of receipts of China's cross-border e-commerce system.
 //!
 //! One table, both ways. A foreign code that says nothing a hub says is listed with what a hub does with it.
 
@@ -18,6 +18,8 @@ pub enum System {
     Cusres,
     /// ASYCUDA World's selectivity lanes.
     Asycuda,
+    /// Status of receipts of China's cross-border e-commerce system (GACC announcement 2018 No. 113).
+    Ceb,
 }
 
 /// What it is here.
@@ -53,7 +55,7 @@ pub struct Response {
 }
 
 use Ours::{Amendment, Answer, Decision, Event, Filing, Nothing, Request};
-use System::{Asycuda, Cds, Cusres, Ics2, Ncts};
+use System::{Asycuda, Cds, Ceb, Cusres, Ics2, Ncts};
 
 const fn row(system: System, code: &'static str, name: &'static str, ours: Ours) -> Response {
     Response { system, code, name, ours }
@@ -142,6 +144,23 @@ pub const RESPONSES: &[Response] = &[
     row(Asycuda, "red", "physical examination", Decision(ADMISSIBILITY, DecisionCode::PhysControl)),
     row(Asycuda, "query", "query", Request(InfoRequestCode::Rfi)),
     row(Asycuda, "stand-by green", "release held for a moment", Decision(ADMISSIBILITY, DecisionCode::Hold)),
+    row(Ceb, "1", "kept by the e-port", NOTICE),
+    row(Ceb, "2", "being declared by the e-port", NOTICE),
+    row(Ceb, "3", "delivered to customs", Filing(FilingState::Submitted)),
+    row(Ceb, "4", "not delivered to customs", NOTICE),
+    row(Ceb, "100", "returned", Filing(FilingState::Rejected)),
+    row(Ceb, "120", "taken in by customs", Filing(FilingState::Registered)),
+    row(Ceb, "300", "looked at by an officer", Decision(ADMISSIBILITY, DecisionCode::DocControl)),
+    row(Ceb, "399", "assessed", Decision(ADMISSIBILITY, DecisionCode::Clear)),
+    row(Ceb, "500", "inspection", Decision(ADMISSIBILITY, DecisionCode::PhysControl)),
+    row(Ceb, "501", "detained, handed to clearance", Decision(RELEASE, DecisionCode::Detain)),
+    row(Ceb, "502", "detained, handed to anti-smuggling", Decision(RELEASE, DecisionCode::Detain)),
+    row(Ceb, "503", "detained, handed to the law division", Decision(RELEASE, DecisionCode::Detain)),
+    row(Ceb, "599", "detained for another reason", Decision(RELEASE, DecisionCode::Detain)),
+    row(Ceb, "600", "suspended", Decision(ADMISSIBILITY, DecisionCode::Hold)),
+    row(Ceb, "700", "returned to the sender", Event(EventCode::Returned)),
+    row(Ceb, "800", "released", Decision(RELEASE, DecisionCode::Release)),
+    row(Ceb, "899", "closed", Event(EventCode::Exited)),
 ];
 
 /// A foreign code's row.

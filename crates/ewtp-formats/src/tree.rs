@@ -1,5 +1,6 @@
-//! Paths such as `core.items[0].origin` in JSON trees.
+//! Paths such as `core.items[0].origin` in JSON trees of filings.
 
+use ewtp_proto::v1;
 use serde_json::{Map, Value};
 
 /// A step of a path.
@@ -173,4 +174,28 @@ pub(crate) fn leaves(tree: &Value) -> Vec<(String, &Value)> {
     let mut out = Vec::new();
     walk(tree, &mut Vec::new(), &mut out);
     out
+}
+
+/// As many items in each part, numbered as in part `core`.
+pub(crate) fn with_items(mut json: Value, kind: v1::FilingType) -> Value {
+    if kind != v1::FilingType::Unspecified {
+        let path = steps("core.type").unwrap_or_default();
+        put(&mut json, &path, kind.as_str_name().into());
+    }
+    let count = ["core", "goods", "value"].iter().map(|p| items(&json, p)).max().unwrap_or(0);
+    for i in 0..count {
+        let number = json.pointer(&format!("/core/items/{i}/number")).cloned();
+        for part in ["core", "goods", "value"] {
+            let wanted = part == "core" || items(&json, part) > 0;
+            let path = steps(&format!("{part}.items[{i}].number")).unwrap_or_default();
+            if wanted {
+                put(&mut json, &path, number.clone().unwrap_or(0.into()));
+            }
+        }
+    }
+    json
+}
+
+fn items(json: &Value, part: &str) -> usize {
+    json.pointer(&format!("/{part}/items")).and_then(Value::as_array).map_or(0, Vec::len)
 }

@@ -517,6 +517,7 @@ impl Check<'_> {
         let total = value.invoice_total.as_ref();
         self.money("value.invoice_total", total, Declared::Total);
         self.money("value.freight", value.freight.as_ref(), Declared::Total);
+        self.money("value.insurance", value.insurance.as_ref(), Declared::Total);
         let guarantee = value.guarantee.as_ref().and_then(|g| g.amount.as_ref());
         self.money("value.guarantee.amount", guarantee, Declared::Total);
         for (i, item) in value.items.iter().enumerate() {

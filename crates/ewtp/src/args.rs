@@ -364,13 +364,16 @@ pub(crate) enum CaseCommand {
         /// Case id, or an LRN.
         case: String,
     },
-    /// Write what was said of a filing as notifications of HMRC's CDS (DMSACC, DMSCLE …).
+    /// Write what was said of a filing as a national system says it: CDS notifications, CEB receipts.
     Notices {
         /// Case id, or an LRN.
         case: String,
         /// Filing, where the case has several.
         #[arg(long)]
         filing: Option<String>,
+        /// As what.
+        #[arg(long, value_enum, default_value = "cds")]
+        form: crate::args_documents::NoticeForm,
         /// Directory for the documents.
         #[arg(long)]
         out_dir: PathBuf,

@@ -9,10 +9,21 @@ use clap::{Args, Subcommand, ValueEnum};
 pub(crate) enum DocumentForm {
     /// WCO XML of HMRC's Customs Declaration Service.
     Cds,
+    /// Messages of China's cross-border e-commerce system; give those of one parcel together.
+    Ceb,
     /// A table with a header, by a mapping.
     Csv,
     /// Our own JSON, as docs/filing.schema.json has it.
     Json,
+}
+
+/// A form of answers.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum NoticeForm {
+    /// Notifications of HMRC's Customs Declaration Service: DMSACC, DMSCLE …
+    Cds,
+    /// Receipts of China's cross-border e-commerce system: CEB622, CEB604 …
+    Ceb,
 }
 
 #[derive(Args)]

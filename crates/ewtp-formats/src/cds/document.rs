@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use roxmltree::{Document, Node as XmlNode, ParsingOptions};
+use roxmltree::{Document, Node as XmlNode};
 
+use super::CdsError;
 use super::leaves::{Leaves, Place};
 use super::schema::{Node, NodeId, QUOTED, SCHEMA};
-use super::shape::out_of_bounds;
-use super::{BYTES_MAX, CdsError, NODES_MAX, VIOLATIONS_MAX, Violation};
+use crate::xml::{self, VIOLATIONS_MAX, Violation};
 
 /// Namespace of the envelope.
 pub(crate) const ENVELOPE: &str = "urn:wco:datamodel:WCO:DocumentMetaData-DMS:2";
@@ -47,29 +47,7 @@ pub(crate) struct Parsed {
 
 /// Reads a declaration or notification.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, CdsError> {
-    if bytes.len() > BYTES_MAX {
-        return Err(CdsError::TooLarge { bytes: bytes.len() });
-    }
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let before = bytes.get(..e.valid_up_to()).unwrap_or_default();
-        let (line, column) = end(&String::from_utf8_lossy(before));
-        CdsError::Malformed { line, column, problem: "not UTF-8".to_owned() }
-    })?;
-    let text = text.trim_start_matches('\u{feff}');
-    if let Some((at, problem)) = out_of_bounds(text) {
-        let (line, column) = end(text.get(..at).unwrap_or_default());
-        return Err(CdsError::Malformed { line, column, problem });
-    }
-    // No DTD: nothing is expanded, nothing is fetched.
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..Default::default() };
-    let document = Document::parse_with_options(text, options).map_err(|e| {
-        let (line, column) = match e {
-            // What is missing is missing at the end.
-            roxmltree::Error::UnclosedRootNode => end(text),
-            _ => (e.pos().row, e.pos().col),
-        };
-        CdsError::Malformed { line, column, problem: e.to_string() }
-    })?;
+    let document = xml::parse(xml::text(bytes)?)?;
     let element = document.root_element();
     let name = element.tag_name();
     if (name.name(), name.namespace()) != ("MetaData", Some(ENVELOPE)) {
@@ -86,13 +64,6 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, CdsError> {
         true => Ok(Parsed { leaves: reader.leaves, root }),
         false => Err(CdsError::Invalid(reader.out)),
     }
-}
-
-/// Line and column behind a text.
-fn end(text: &str) -> (u32, u32) {
-    let line = text.bytes().filter(|b| *b == b'\n').count() + 1;
-    let column = text.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
 }
 
 struct Reader<'a, 'i> {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::document::{ENVELOPE, INSTANT, Namespaces};
 use super::schema::{NodeId, SCHEMA};
+use crate::xml::escaped;
 
 /// Where a leaf stands below the envelope: which child by the schema, and which one of several, from 0. Places sort as the schema
 /// orders them.
@@ -164,21 +165,4 @@ fn close(out: &mut String, open: &mut Vec<((usize, usize), &'static str)>, keep:
             let _ = writeln!(out, "{:1$}</{name}>", "", depth);
         }
     }
-}
-
-fn escaped(text: &str, attribute: bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' if attribute => out.push_str("&quot;"),
-            '\r' => out.push_str("&#13;"),
-            '\n' if attribute => out.push_str("&#10;"),
-            '\t' if attribute => out.push_str("&#9;"),
-            c => out.push(c),
-        }
-    }
-    out
 }

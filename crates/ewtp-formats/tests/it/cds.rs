@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ewtp_formats::cds::{self, CdsError, Destination};
+use ewtp_formats::xml::XmlError;
 use ewtp_proto::v1;
 use serde_json::Value;
 
@@ -29,7 +30,7 @@ fn every_sample_is_judged_as_the_schema_judges_it() {
     for (name, verdict, bytes) in hmrc_samples() {
         let judged = match cds::validate(&bytes) {
             Ok(()) => "valid",
-            Err(CdsError::Malformed { line, .. }) => {
+            Err(CdsError::Xml(XmlError::Malformed { line, .. })) => {
                 assert!(line > 0, "{name}");
                 "malformed"
             }

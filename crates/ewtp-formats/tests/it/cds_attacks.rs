@@ -1,13 +1,16 @@
 //! Documents that are no declarations: told where, in bounded memory.
 
 use ewtp_formats::cds::{self, CdsError};
+use ewtp_formats::xml::XmlError;
 use proptest::prelude::*;
 
 const SAMPLE: &str = include_str!("../samples/import.xml");
 
 fn malformed(xml: &str) -> (u32, u32, String) {
     match cds::read(xml.as_bytes()) {
-        Err(CdsError::Malformed { line, column, problem }) => (line, column, problem),
+        Err(CdsError::Xml(XmlError::Malformed { line, column, problem })) => {
+            (line, column, problem)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -50,7 +53,10 @@ fn what_is_wrong_is_told_with_its_place() {
 #[test]
 fn large_and_deep_documents_end_early() {
     let large = vec![b' '; 100 << 20];
-    assert_eq!(cds::read(&large).unwrap_err(), CdsError::TooLarge { bytes: 100 << 20 });
+    assert_eq!(
+        cds::read(&large).unwrap_err(),
+        CdsError::Xml(XmlError::TooLarge { bytes: 100 << 20 })
+    );
     let deep = "<a>".repeat(1 << 20);
     assert!(malformed(&deep).2.contains("deeper than 64"));
     let wide = format!("<a>{}</a>", "<b/>".repeat(2 << 20));
@@ -85,7 +91,7 @@ fn many_attributes_and_namespaces_end_early() {
 fn bytes_that_are_no_text_are_told_with_their_place() {
     let error = cds::read(b"<a>\n  \xff</a>").unwrap_err();
     let problem = "not UTF-8".to_owned();
-    assert_eq!(error, CdsError::Malformed { line: 2, column: 3, problem });
+    assert_eq!(error, CdsError::Xml(XmlError::Malformed { line: 2, column: 3, problem }));
 }
 
 proptest! {

@@ -39,12 +39,12 @@ fn a_table_comes_back_by_way_of_json() {
     let mapping = mapping();
     let table = read(Form::Csv, TABLE.as_bytes(), Some(&mapping)).unwrap();
     assert!(table.lost.is_empty() && table.rejects.is_empty());
-    let json = write(Form::Json, &table.filings, None).unwrap();
+    let json = write(Form::Json, &table, None).unwrap();
     assert!(json.lost.is_empty());
-    let again = read(Form::Json, json.text.as_bytes(), None).unwrap();
+    let again = read(Form::Json, json.documents[0].1.as_bytes(), None).unwrap();
     assert_eq!(again.filings, table.filings);
-    let back = write(Form::Csv, &again.filings, Some(&mapping)).unwrap();
-    let rows: Vec<&str> = back.text.lines().collect();
+    let back = write(Form::Csv, &again, Some(&mapping)).unwrap();
+    let rows: Vec<&str> = back.documents[0].1.lines().collect();
     assert_eq!(rows[0], "To,Sent,Buyer,To code,HS,Order", "by element");
     assert_eq!(rows[1], "Kenya,2026-11-01,77,KE,090111,A-1");
     assert_eq!(rows[2], "Belgium,2026-11-02,,BE,,A-2");
@@ -54,14 +54,14 @@ fn a_table_comes_back_by_way_of_json() {
 #[test]
 fn what_a_table_or_a_mapping_has_no_place_for_is_told() {
     let more = "Order,To,To code,Buyer,Sent,HS,Colour,Note\nA-1,Kenya,KE,77,,090111,red,\n";
-    let table = read(Form::Csv, more.as_bytes(), Some(&mapping())).unwrap();
-    assert_eq!(Vec::from_iter(table.lost), ["column Colour"], "Note is empty");
-    let mut filings = table.filings;
-    let core = filings[0].core.as_mut().unwrap();
+    let mut table = read(Form::Csv, more.as_bytes(), Some(&mapping())).unwrap();
+    let lost: Vec<_> = table.lost.iter().map(String::as_str).collect();
+    assert_eq!(lost, ["column Colour"], "Note is empty");
+    let core = table.filings[0].core.as_mut().unwrap();
     core.ucr = "6GB123-1".into();
     core.offices = vec!["GB000060".into(), "BE000001".into()];
     core.country_of_destination = "NL".into();
-    let written = write(Form::Csv, &filings, Some(&mapping())).unwrap();
+    let written = write(Form::Csv, &table, Some(&mapping())).unwrap();
     let lost = ["core.country_of_destination", "core.offices", "core.ucr"];
     assert_eq!(Vec::from_iter(written.lost), lost);
 }

@@ -8,6 +8,7 @@
 mod canonical;
 mod cds;
 mod cds_attacks;
+mod ceb;
 mod convert;
 mod corpus;
 mod dms;

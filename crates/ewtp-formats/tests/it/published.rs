@@ -132,6 +132,7 @@ fn response_codes() -> String {
             System::Ncts => "NCTS phase 5",
             System::Cusres => "CUSRES 7365",
             System::Asycuda => "ASYCUDA lane",
+            System::Ceb => "China CEB",
         };
         let short = |name: &str, prefix: &str| name.trim_start_matches(prefix).to_ascii_lowercase();
         let ours = match row.ours {

@@ -97,6 +97,7 @@ impl Check<'_> {
             ("parties.liable", &parties.liable),
             ("parties.represented", &parties.represented),
             ("parties.submitter", &parties.submitter),
+            ("parties.platform", &parties.platform),
             ("parties.declarant", &parties.declarant),
             ("parties.agent", &parties.agent),
             ("parties.consignee", &parties.consignee),

@@ -33,8 +33,8 @@ pub(crate) fn run(
                 list(profile, request, limit.unwrap_or(usize::MAX), out).await
             }
             CaseCommand::Show { case } => show(profile, &case, out).await,
-            CaseCommand::Notices { case, filing, out_dir } => {
-                notices::run(profile, &case, filing.as_deref(), &out_dir, out).await
+            CaseCommand::Notices { case, filing, form, out_dir } => {
+                notices::run(profile, &case, filing.as_deref(), form, &out_dir, out).await
             }
             CaseCommand::Watch { cursor, count } => watch(profile, cursor, count, out).await,
             CaseCommand::Answer { case, answers, attach } => {

@@ -5,9 +5,11 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ewtp_formats::cds::{self, Destination};
+use ewtp_formats::cds::Destination;
+use ewtp_formats::ceb;
 use ewtp_formats::convert::{self, ConvertError, Form, Read};
 use ewtp_formats::mapping::Mapping;
+use ewtp_formats::xml;
 use serde_json::json;
 
 use crate::args_documents::{Convert, DocumentForm};
@@ -33,6 +35,7 @@ impl Outcome {
 fn form(form: DocumentForm) -> Form {
     match form {
         DocumentForm::Cds => Form::Cds,
+        DocumentForm::Ceb => Form::Ceb,
         DocumentForm::Csv => Form::Csv,
         DocumentForm::Json => Form::Json,
     }
@@ -45,34 +48,28 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
         let hint = "a report tells where the elements of a CDS document went: --from cds";
         return Err(CliError::usage("--report", "there is nothing to report of this form", hint));
     }
-    let many = command.files.len() > 1;
-    if to == Form::Cds && many && command.out_dir.is_none() && !command.report {
-        let hint = "CDS has one declaration a document: --out-dir DIR";
-        return Err(CliError::usage("--to cds", "several documents on standard output", hint));
-    }
     if let Some(dir) = &command.out_dir {
         std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
     }
     let mut outcome = Outcome { refused: false, lost: BTreeSet::new() };
     let mut report: BTreeMap<(String, Destination), usize> = BTreeMap::new();
-    for file in &command.files {
-        let bytes = bytes(file, from)?;
-        let read = match convert::read(from, &bytes, mapping.as_ref()) {
-            Ok(read) => read,
-            Err(error) => {
-                refused(&mut outcome, file, &error, out);
-                continue;
-            }
-        };
+    let mut several = Several { sent: 0, files: command.files.len() };
+    for (file, read) in reads(command, from, mapping.as_ref(), &mut outcome, out)? {
         for reject in &read.rejects {
             refused(&mut outcome, file, reject, out);
         }
         outcome.lost.extend(read.lost.iter().map(|l| format!("{}: {l}", file.display())));
+        for (lrn, told) in &read.contradictions {
+            out.note(&format!(
+                "contradiction: filing {lrn}: {} is {}, {} says {}",
+                told.path, told.said, told.kind, told.says
+            ));
+        }
         for (key, count) in &read.report {
             *report.entry(key.clone()).or_default() += count;
         }
         if !command.report {
-            write(command, file, &read, to, mapping.as_ref(), &mut outcome, out)?;
+            write(command, file, &read, to, mapping.as_ref(), &mut several, &mut outcome, out)?;
         }
     }
     if command.report {
@@ -84,10 +81,38 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
     Ok(outcome.code())
 }
 
-/// A file's bytes; of a CDS document no more than shows that it is too large.
+/// What the files hold: each by itself, but for messages of CEB, of which several make one filing.
+fn reads<'a>(
+    command: &'a Convert,
+    from: Form,
+    mapping: Option<&Mapping>,
+    outcome: &mut Outcome,
+    out: &Output,
+) -> Result<Vec<(&'a Path, Read)>, CliError> {
+    let (mut all, mut messages) = (Vec::new(), Vec::new());
+    for file in &command.files {
+        let bytes = bytes(file, from)?;
+        let read = match from {
+            Form::Ceb => ceb::read(&bytes).map_err(ConvertError::Ceb).map(|m| messages.push(m)),
+            _ => convert::read(from, &bytes, mapping).map(|r| all.push((file.as_path(), r))),
+        };
+        if let Err(error) = read {
+            refused(outcome, file, &error, out);
+        }
+    }
+    if let (Some(file), false) = (command.files.first(), messages.is_empty()) {
+        match convert::joined(messages) {
+            Ok(read) => all.push((file, read)),
+            Err(error) => refused(outcome, file, &error, out),
+        }
+    }
+    Ok(all)
+}
+
+/// A file's bytes; of an XML document no more than shows that it is too large.
 fn bytes(file: &Path, from: Form) -> Result<Vec<u8>, CliError> {
     let most = match from {
-        Form::Cds => cds::BYTES_MAX as u64 + 1,
+        Form::Cds | Form::Ceb => xml::BYTES_MAX as u64 + 1,
         Form::Csv | Form::Json => u64::MAX,
     };
     let mut out = Vec::new();
@@ -111,65 +136,79 @@ fn read_mapping(path: &Path) -> Result<Mapping, CliError> {
     })
 }
 
+/// Documents on standard output: one XML document, or as much JSON and as many rows as there are.
+struct Several {
+    sent: usize,
+    files: usize,
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what is written, as what, where to, and what is told of it"
+)]
 fn write(
     command: &Convert,
     file: &Path,
     read: &Read,
     to: Form,
     mapping: Option<&Mapping>,
+    several: &mut Several,
     outcome: &mut Outcome,
     out: &Output,
 ) -> Result<(), CliError> {
-    // One document each where the form holds one filing.
-    let documents: Vec<&[ewtp_proto::v1::Filing]> = match to {
-        Form::Cds => read.filings.chunks(1).collect(),
-        Form::Csv | Form::Json => vec![&read.filings],
+    let written = match convert::write(to, read, mapping) {
+        Ok(written) => written,
+        Err(error) => {
+            refused(outcome, file, &error, out);
+            return Ok(());
+        }
     };
-    if to == Form::Cds && documents.len() > 1 && command.out_dir.is_none() {
-        let hint = "CDS has one declaration a document: --out-dir DIR";
-        return Err(CliError::usage("--to cds", "several documents on standard output", hint));
+    for error in &written.refused {
+        refused(outcome, file, error, out);
     }
-    let several = documents.len() > 1;
-    for (number, filings) in (1..).zip(documents) {
-        let written = match convert::write(to, filings, mapping) {
-            Ok(written) => written,
-            Err(error) => {
-                refused(outcome, file, &error, out);
-                continue;
-            }
-        };
-        outcome.lost.extend(written.lost.iter().map(|l| format!("{}: {l}", file.display())));
+    outcome.lost.extend(written.lost.iter().map(|l| format!("{}: {l}", file.display())));
+    let is_xml = matches!(to, Form::Cds | Form::Ceb);
+    let many =
+        written.documents.len() > 1 || several.files > 1 && to == Form::Cds || several.sent > 0;
+    if is_xml && many && command.out_dir.is_none() {
+        let hint = "XML has one root a document: --out-dir DIR";
+        return Err(CliError::usage("--to", "several documents on standard output", hint));
+    }
+    several.sent += written.documents.len();
+    let numbered = written.documents.len() > 1;
+    for (number, (kind, text)) in (1..).zip(&written.documents) {
         match &command.out_dir {
-            None => out.data(&written.text),
-            Some(dir) => {
-                let path = target(dir, file, to, several.then_some(number));
-                let new = std::fs::File::create_new(&path);
-                let mut new = new.map_err(|e| match e.kind() {
-                    std::io::ErrorKind::AlreadyExists => {
-                        let problem = "is there already, and nothing is written over";
-                        let hint =
-                            "choose an empty --out-dir; inputs of the same name need one each";
-                        CliError::usage(&path.display().to_string(), problem, hint)
-                    }
-                    _ => CliError::io(&path)(e),
-                })?;
-                new.write_all(written.text.as_bytes()).map_err(CliError::io(&path))?;
-            }
+            None => out.data(text),
+            Some(dir) => create(&target(dir, file, to, *kind, numbered.then_some(number)), text)?,
         }
     }
     Ok(())
 }
 
-/// `DIR/NAME.xml`, or `DIR/NAME-3.xml` for the third filing of a document.
-fn target(dir: &Path, file: &Path, to: Form, number: Option<usize>) -> PathBuf {
+/// Writes a new file.
+fn create(path: &Path, text: &str) -> Result<(), CliError> {
+    let mut new = std::fs::File::create_new(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            let problem = "is there already, and nothing is written over";
+            let hint = "choose an empty --out-dir; inputs of the same name need one each";
+            CliError::usage(&path.display().to_string(), problem, hint)
+        }
+        _ => CliError::io(path)(e),
+    })?;
+    new.write_all(text.as_bytes()).map_err(CliError::io(path))
+}
+
+/// `DIR/NAME.xml`, `DIR/NAME-3.xml` for the third filing of a document, `DIR/NAME-CEB621.xml` for a message.
+fn target(dir: &Path, file: &Path, to: Form, kind: Option<&str>, number: Option<usize>) -> PathBuf {
     let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let number = number.map(|n| format!("-{n}")).unwrap_or_default();
+    let kind = kind.map(|k| format!("-{k}")).unwrap_or_default();
     let extension = match to {
-        Form::Cds => "xml",
+        Form::Cds | Form::Ceb => "xml",
         Form::Csv => "csv",
         Form::Json => "json",
     };
-    dir.join(format!("{name}{number}.{extension}"))
+    dir.join(format!("{name}{kind}{number}.{extension}"))
 }
 
 fn tell_report(report: &BTreeMap<(String, Destination), usize>, out: &Output) {

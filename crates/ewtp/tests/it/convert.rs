@@ -50,3 +50,35 @@ fn exit_codes_tell_kept_lost_and_refused() {
     assert_eq!(code, Some(1));
     assert!(told.contains("cut.xml: line") && told.contains("not well-formed"), "{told}");
 }
+
+#[test]
+fn messages_of_one_parcel_are_joined_over_files_and_contradictions_are_told() {
+    let dir = tempdir().unwrap();
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/ceb");
+    let payment = std::fs::read_to_string(samples.join("payment.xml")).unwrap();
+    let other = dir.path().join("payment.xml");
+    std::fs::write(&other, payment.replace("林小满", "陈大暑")).unwrap();
+    let order = samples.join("order.xml");
+    let files = [order.to_str().unwrap(), other.to_str().unwrap()];
+    let (code, json, told) = convert(&[&["--from", "ceb", "--to", "json"], &files[..]].concat());
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(
+        told.trim(),
+        "contradiction: filing YS20261103000417: core.importer_name is 林小满, CEB411 says 陈大暑"
+    );
+    let parcel = dir.path().join("parcel.json");
+    std::fs::write(&parcel, json).unwrap();
+    let parcel = parcel.to_str().unwrap();
+    let (code, _, told) = convert(&["--from", "json", "--to", "ceb", parcel]);
+    assert_eq!(code, Some(2), "two messages are two documents: {told}");
+    let out = dir.path().join("out");
+    let to = ["--from", "json", "--to", "ceb", parcel, "--out-dir", out.to_str().unwrap()];
+    assert_eq!(convert(&to), (Some(0), String::new(), String::new()));
+    let again = std::fs::read_to_string(out.join("parcel-CEB411-2.xml")).unwrap();
+    assert!(again.contains("<ceb:payerName>陈大暑</ceb:payerName>"));
+    // CDS has no place for what China alone has; that is told.
+    let cds = ["--from", "json", "--to", "cds", parcel];
+    let (code, _, told) = convert(&cds);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("lost:") && told.contains("carried CEB311/OrderHead/discount"), "{told}");
+}

@@ -84,6 +84,9 @@ fn notices(ke: &Hub, dir: &Path) {
     let cleared = std::fs::read_to_string(written[2]["file"].as_str().unwrap()).unwrap();
     let mrn = advance["mrn"].as_str().unwrap();
     assert!(cleared.contains(&format!("<ID>{mrn}</ID>")), "{cleared}");
+    // China's system has no advance filings; its receipts are the export filing's.
+    let china = ke.run("coop", &[&asked[..], &["--form", "ceb"]].concat());
+    assert!(String::from_utf8_lossy(&china.stderr).contains("import and export"), "{china:?}");
 }
 
 #[test]

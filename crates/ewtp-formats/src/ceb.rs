@@ -1,0 +1,515 @@
+//! Messages of China's cross-border e-commerce system (CEB): orders, payments, logistics, inventories, and their receipts.
+//!
+//! ```text
+//! XML ─message─▶ records ─join─▶ Filing: named fields, and `carried` for what no field names
+//! Filing ─fields─▶ leaves ─carried on top─▶ a record in each message that the filing came from
+//! ```
+//!
+//! A parcel is told by several: the shop its order, the bank the payment, the carrier the logistics, the declarant the inventory.
+//! Messages that name one order become one filing; where two say the same element otherwise, the first stands (inventory, order,
+//! logistics, payment), the other is carried as it is, and the contradiction is told: customs compares the same messages.
+//!
+//! Invariant: a record comes out as it went in, but for its message's signature, which holds for that document alone.
+
+pub mod codes;
+mod fields;
+pub mod json;
+mod kinds;
+mod message;
+pub mod receipts;
+mod rows;
+
+use std::collections::BTreeMap;
+
+use ewtp_proto::v1;
+use serde_json::{Value, json};
+
+pub use fields::Contradiction;
+use fields::{name_at, place_of};
+use kinds::{Group, Kind};
+use message::{Leaves, Place};
+pub use message::{Message, read, write};
+
+use crate::cds::without_places;
+use crate::tree;
+use crate::xml::{Violation, XmlError, told};
+
+/// Why a message was not read, or can't be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CebError {
+    /// No XML document that is read.
+    #[error(transparent)]
+    Xml(#[from] XmlError),
+    /// Another kind of document.
+    #[error(
+        "the root is {name} in namespace {namespace}; a message is CEBnnnMessage in http://www.chinaport.gov.cn/ceb, nnn one of {}",
+        known()
+    )]
+    Root {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// Against the schema.
+    #[error("{}", told(.0))]
+    Invalid(Vec<Violation>),
+    /// The fields don't make a filing, or a filing no message.
+    #[error("{0}")]
+    Fields(String),
+}
+
+fn known() -> String {
+    let names: Vec<_> = Kind::all().map(|k| k.name.trim_start_matches("CEB")).collect();
+    names.join(", ")
+}
+
+/// Kinds that are told of goods, the first to stand where they contradict each other.
+const FILED: &[&str] =
+    &["CEB603", "CEB621", "CEB303", "CEB311", "CEB505", "CEB511", "CEB403", "CEB411"];
+
+/// A filing that messages make.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The filing.
+    pub filing: v1::Filing,
+    /// Where its messages contradict each other.
+    pub contradictions: Vec<Contradiction>,
+}
+
+impl Message {
+    /// Whether its records are told of goods and become filings; a receipt, for instance, doesn't.
+    #[must_use]
+    pub fn is_filed(&self) -> bool {
+        FILED.contains(&self.kind.name)
+    }
+}
+
+/// Joins the records of messages to filings, by order and transport document, in the order of the messages.
+///
+/// # Errors
+/// [`CebError::Fields`] for a message that is no filing's.
+pub fn join(messages: &[Message]) -> Result<Vec<Joined>, CebError> {
+    if let Some(other) = messages.iter().find(|m| !m.is_filed()) {
+        let names: Vec<_> = FILED.iter().map(|f| f.trim_start_matches("CEB")).collect();
+        let problem =
+            format!("{} makes no filing; these do: {}", other.kind.name, names.join(", "));
+        return Err(CebError::Fields(problem));
+    }
+    parcels(messages).into_iter().map(joined).collect()
+}
+
+/// A record and the message that it stands in.
+type Record<'a> = (&'a Message, usize);
+
+/// Records of one parcel: those that name one order, and logistics by the number that an inventory names them by. Two records of one
+/// kind are two parcels, whatever they name.
+fn parcels(messages: &[Message]) -> Vec<Vec<Record<'_>>> {
+    let mut all: Vec<Record<'_>> =
+        messages.iter().flat_map(|m| (0..m.len()).map(move |at| (m, at))).collect();
+    let rank = |m: &Message| FILED.iter().position(|f| *f == m.kind.name);
+    all.sort_by_key(|(m, _)| rank(m));
+    let mut out: Vec<Vec<Record<'_>>> = Vec::new();
+    // Parcels by order and by transport document.
+    let mut by_order: BTreeMap<(bool, String), Vec<usize>> = BTreeMap::new();
+    let mut by_transport: BTreeMap<(bool, String), Vec<usize>> = BTreeMap::new();
+    for (message, at) in all {
+        let key = |leaf: &str| (message.kind.import, message.text(at, leaf).to_owned());
+        let (order, transport) = (key("orderNo"), key("logisticsNo"));
+        let candidates = match order.1.is_empty() {
+            false => by_order.get(&order),
+            true => by_transport.get(&transport),
+        };
+        let free = |parcel: &&usize| {
+            let records = out.get(**parcel);
+            records.is_some_and(|all| all.iter().all(|(m, _)| m.kind.name != message.kind.name))
+        };
+        let parcel = candidates.into_iter().flatten().find(free).copied();
+        let parcel = parcel.unwrap_or_else(|| {
+            out.push(Vec::new());
+            out.len() - 1
+        });
+        out.get_mut(parcel).into_iter().for_each(|records| records.push((message, at)));
+        for (book, key) in [(&mut by_order, order), (&mut by_transport, transport)] {
+            let known = book.entry(key.clone()).or_default();
+            if !key.1.is_empty() && !known.contains(&parcel) {
+                known.push(parcel);
+            }
+        }
+    }
+    out
+}
+
+fn joined(records: Vec<Record<'_>>) -> Result<Joined, CebError> {
+    let mut json = json!({});
+    let mut contradictions = Vec::new();
+    let mut placed = Vec::new();
+    for (message, at) in &records {
+        let Some(leaves) = message.records.get(*at) else { continue };
+        let read = fields::read(message.kind, leaves, &mut json);
+        contradictions.extend(read.contradictions);
+        placed.push((*message, moved(message.kind, leaves, &read.items)));
+    }
+    let kinds: Vec<_> = records.iter().map(|(m, _)| m.kind.name).collect();
+    let import = records.first().is_some_and(|(m, _)| m.kind.import);
+    implied(&mut json, import, &kinds.join("+"));
+    let kind = if import { v1::FilingType::Import } else { v1::FilingType::Export };
+    let mut json = tree::with_items(json, kind);
+    tree::fill_gaps(&mut json);
+    let mut filing: v1::Filing =
+        serde_json::from_value(json).map_err(|e| CebError::Fields(e.to_string()))?;
+    let named = json_of(&filing)?;
+    let labels = labels(&filing);
+    for (message, leaves) in &placed {
+        carry_record(&mut filing, message, leaves, &named, &labels);
+        carry_envelope(&mut filing, message);
+    }
+    Ok(Joined { filing, contradictions })
+}
+
+/// A record with its items where the filing has them.
+fn moved(kind: &Kind, leaves: &Leaves, items: &[usize]) -> Leaves {
+    let list = fields::list_of(kind);
+    let place = |(group, index, leaf): Place| match Some(group) == list {
+        true => (group, items.get(index).copied().unwrap_or(index), leaf),
+        false => (group, index, leaf),
+    };
+    leaves.iter().map(|(at, text)| (place(*at), text.clone())).collect()
+}
+
+/// What messages say by being what they are.
+fn implied(json: &mut Value, import: bool, kinds: &str) {
+    let mut put = |path: &str, value: Value| {
+        let steps = tree::steps(path).unwrap_or_default();
+        if tree::get(json, &steps).is_none_or(Value::is_null) {
+            tree::put(json, &steps, value);
+        }
+    };
+    put(if import { "core.country_of_destination" } else { "core.country_of_export" }, json!("CN"));
+    put("goods.source", json!({"type_name": kinds, "country": "CN", "agency": "GACC"}));
+    // A mode's code that has no counterpart is carried; a registration that is none of the hub's says so.
+    if json.pointer("/core/mrn").is_some() {
+        tree::put(json, &tree::steps("core.mrn_external").unwrap_or_default(), json!(true));
+    }
+    if json.pointer("/parties/importer_address/line").is_some() && import {
+        let path = tree::steps("parties.importer_address.country").unwrap_or_default();
+        tree::put(json, &path, json!("CN"));
+    }
+    let order = fields::documents(json, rows::ORDER).next().filter(|o| o.len() <= LRN_MAX);
+    if let Some(order) = order.map(str::to_owned)
+        && json.pointer("/core/lrn").is_none()
+    {
+        tree::put(json, &tree::steps("core.lrn").unwrap_or_default(), json!(order));
+    }
+}
+
+/// Longest local reference (an..22).
+const LRN_MAX: usize = 22;
+
+fn json_of(filing: &v1::Filing) -> Result<Value, CebError> {
+    serde_json::to_value(filing).map_err(|e| CebError::Fields(e.to_string()))
+}
+
+/// How carried elements call the items: by number, or by place where a number is missing or stands twice.
+fn labels(filing: &v1::Filing) -> Vec<String> {
+    let numbers: Vec<u32> =
+        filing.core.iter().flat_map(|c| &c.items).map(|item| item.number).collect();
+    let label = |(at, number): (usize, &u32)| {
+        let unique = *number > 0 && numbers.iter().filter(|n| *n == number).count() == 1;
+        if unique { number.to_string() } else { format!("#{}", at + 1) }
+    };
+    numbers.iter().enumerate().map(label).collect()
+}
+
+/// The path of a leaf that is carried: `CEB621/InventoryList[2]/barCode`, the item by its number.
+fn carried_path(kind: &Kind, place: Place, labels: &[String]) -> String {
+    let record = &kind.record;
+    let leaf = name_at(&record.groups, place);
+    let group = record.groups.get(place.0).map_or("", |g| g.name);
+    let index = match fields::list_of(kind) == Some(place.0) {
+        true => labels.get(place.1).map(|l| format!("[{l}]")).unwrap_or_default(),
+        false => String::new(),
+    };
+    let group = if group.is_empty() { record.name } else { group };
+    format!("{}/{group}{index}/{leaf}", kind.name)
+}
+
+fn carry(filing: &mut v1::Filing, leaf: &str, element: v1::CarriedElement) {
+    let list = match rows::part_of(leaf) {
+        "parties" => &mut filing.parties.get_or_insert_default().carried,
+        "value" => &mut filing.value.get_or_insert_default().carried,
+        _ => &mut filing.goods.get_or_insert_default().carried,
+    };
+    list.push(element);
+}
+
+/// Carries along what the named fields don't say of a record, or say otherwise.
+fn carry_record(
+    filing: &mut v1::Filing,
+    message: &Message,
+    leaves: &Leaves,
+    named: &Value,
+    labels: &[String],
+) {
+    let kind = message.kind;
+    let free: Leaves = leaves
+        .iter()
+        .filter(|(place, _)| !fields::is_named(kind, **place))
+        .map(|(place, text)| (*place, text.clone()))
+        .collect();
+    let (again, _) = fields::write(kind, named, &free);
+    for (place, text) in leaves {
+        let given = again.get(place).filter(|_| !free.contains_key(place));
+        if given == Some(text) {
+            continue;
+        }
+        carry(
+            filing,
+            name_at(&kind.record.groups, *place),
+            v1::CarriedElement {
+                path: carried_path(kind, *place, labels),
+                value: text.clone(),
+                instead_of: given.cloned().unwrap_or_default(),
+                absent: false,
+            },
+        );
+    }
+    for (place, given) in again.iter().filter(|(place, _)| !leaves.contains_key(place)) {
+        carry(
+            filing,
+            name_at(&kind.record.groups, *place),
+            v1::CarriedElement {
+                path: carried_path(kind, *place, labels),
+                value: String::new(),
+                instead_of: given.clone(),
+                absent: true,
+            },
+        );
+    }
+}
+
+/// Carries along who sent the message to whom.
+fn carry_envelope(filing: &mut v1::Filing, message: &Message) {
+    let kind = message.kind;
+    let mut put = |path: String, leaf: &str, value: &str| {
+        let element = v1::CarriedElement { path, value: value.to_owned(), ..Default::default() };
+        carry(filing, leaf, element);
+    };
+    put(format!("{}@guid", kind.name), "guid", &message.guid);
+    put(format!("{}@version", kind.name), "version", &message.version);
+    for (place, text) in &message.envelope {
+        let (group, name) = (&kind.envelope[place.0], name_at(&kind.envelope, *place));
+        let index = if group.max > 1 { format!("[{}]", place.1 + 1) } else { String::new() };
+        put(format!("{}/{}{index}/{name}", kind.name, group.name), name, text);
+    }
+}
+
+/// Messages that filings make.
+#[derive(Clone, Debug, Default)]
+pub struct Written {
+    /// Messages: of each kind that the filings came from, or inventories.
+    pub messages: Vec<Message>,
+    /// Our elements that no message has a place for.
+    pub lost: Vec<String>,
+}
+
+/// Makes messages of filings: those that they came from, inventories of filings from elsewhere. Filings of one kind, sender and
+/// message stand in one message, at most as many as it may hold.
+///
+/// # Errors
+/// [`CebError::Fields`] for a filing that is neither import nor export.
+pub fn messages(filings: &[v1::Filing]) -> Result<Written, CebError> {
+    let mut out = Written::default();
+    for filing in filings {
+        let json = json_of(filing)?;
+        let mut used = Vec::new();
+        for kind in kinds_of(filing)? {
+            let record = record(kind, filing, &json, &mut out.lost)?;
+            used.push(kind);
+            let same = out.messages.iter_mut().find(|m| {
+                m.kind.name == kind.name
+                    && (&m.guid, &m.version, &m.envelope)
+                        == (&record.guid, &record.version, &record.envelope)
+                    && m.records.len() < kind.record.max
+            });
+            match same {
+                Some(message) => message.records.extend(record.records),
+                None => out.messages.push(record),
+            }
+        }
+        out.lost.extend(unused(&json, &used));
+    }
+    out.lost.sort_unstable();
+    out.lost.dedup();
+    Ok(out)
+}
+
+/// The kinds that a filing came from, or the inventory of its direction.
+fn kinds_of(filing: &v1::Filing) -> Result<Vec<&'static Kind>, CebError> {
+    let source = filing.goods.as_ref().and_then(|g| g.source.as_ref());
+    let named: Vec<_> = source
+        .map_or("", |s| s.type_name.as_str())
+        .split('+')
+        .filter(|name| FILED.contains(name))
+        .filter_map(Kind::by_name)
+        .collect();
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let of = |name| Kind::by_name(name).into_iter().collect();
+    match filing.core.as_ref().map(v1::FilingCore::r#type) {
+        Some(v1::FilingType::Import) => Ok(of("CEB621")),
+        Some(v1::FilingType::Export) => Ok(of("CEB603")),
+        _ => Err(CebError::Fields("CEB has import and export filings alone".into())),
+    }
+}
+
+fn all_carried(filing: &v1::Filing) -> impl Iterator<Item = &v1::CarriedElement> {
+    let parties = filing.parties.iter().flat_map(|p| &p.carried);
+    let goods = filing.goods.iter().flat_map(|g| &g.carried);
+    parties.chain(goods).chain(filing.value.iter().flat_map(|v| &v.carried))
+}
+
+/// A message with one record.
+fn record(
+    kind: &'static Kind,
+    filing: &v1::Filing,
+    json: &Value,
+    lost: &mut Vec<String>,
+) -> Result<Message, CebError> {
+    let labels = labels(filing);
+    let (mut guid, mut version) = (String::new(), String::new());
+    let (mut envelope, mut free, mut spelt) = (Leaves::new(), Leaves::new(), Vec::new());
+    for carried in all_carried(filing) {
+        let Some(rest) = carried.path.strip_prefix(kind.name) else { continue };
+        match rest {
+            "@guid" => guid.clone_from(&carried.value),
+            "@version" => version.clone_from(&carried.value),
+            path => match place_of_path(kind, path, &labels) {
+                Some((true, place)) => drop(envelope.insert(place, carried.value.clone())),
+                Some((false, place)) if fields::is_named(kind, place) => {
+                    spelt.push((place, carried))
+                }
+                Some((false, place)) if !carried.absent => {
+                    free.insert(place, carried.value.clone());
+                }
+                _ => lost.push(format!("carried {}", carried.path)),
+            },
+        }
+    }
+    let (mut leaves, contradictions) = fields::write(kind, json, &free);
+    lost.extend(contradictions);
+    for (place, carried) in spelt {
+        let given = leaves.get(&place).map_or("", String::as_str);
+        if given != carried.instead_of {
+            continue;
+        }
+        match carried.absent {
+            true => drop(leaves.remove(&place)),
+            false => drop(leaves.insert(place, carried.value.clone())),
+        }
+    }
+    let core = filing.core.as_ref();
+    defaults(kind, core, &mut leaves);
+    if guid.is_empty() {
+        guid = text_at(kind, &leaves, "guid").to_owned();
+    }
+    if version.is_empty() {
+        "1.0".clone_into(&mut version);
+    }
+    Ok(Message { kind, guid, version, records: vec![leaves], envelope, lost: Vec::new() })
+}
+
+fn text_at<'a>(kind: &Kind, leaves: &'a Leaves, name: &str) -> &'a str {
+    let groups = &kind.record.groups;
+    let place = (0..groups.len()).find_map(|g| place_of(groups, g, 0, name));
+    place.and_then(|p| leaves.get(&p)).map_or("", String::as_str)
+}
+
+/// Reads what [`carried_path`] wrote, without the kind: whether it stands in the envelope, and where.
+fn place_of_path(kind: &Kind, path: &str, labels: &[String]) -> Option<(bool, Place)> {
+    let (group, leaf) = path.strip_prefix('/')?.rsplit_once('/')?;
+    let (group, label) = match group.split_once('[') {
+        Some((group, label)) => (group, Some(label.strip_suffix(']')?)),
+        None => (group, None),
+    };
+    let named = |groups: &[Group]| groups.iter().position(|g| g.name == group);
+    if let Some(at) = named(&kind.envelope) {
+        let index = label.map_or(Some(0), |l| l.parse::<usize>().ok()?.checked_sub(1))?;
+        return Some((true, place_of(&kind.envelope, at, index, leaf)?));
+    }
+    let at = if group == kind.record.name { 0 } else { named(&kind.record.groups)? };
+    let index = match label {
+        None => 0,
+        Some(label) => labels.iter().position(|l| l == label)?,
+    };
+    Some((false, place_of(&kind.record.groups, at, index, leaf)?))
+}
+
+/// What a kind asks for and a filing from elsewhere doesn't say: that it is declared, which way goods go, a price of one.
+fn defaults(kind: &'static Kind, core: Option<&v1::FilingCore>, leaves: &mut Leaves) {
+    let groups = &kind.record.groups;
+    let list = fields::list_of(kind);
+    let flag = if kind.import { "I" } else { "E" };
+    let lrn = core.map_or("", |c| c.lrn.as_str());
+    let guid = receipts::guid(&[kind.name, core.map_or("", |c| c.declarant_id.as_str()), lrn]);
+    let heads = [
+        ("guid", guid.as_str()),
+        ("appType", "1"),
+        ("appStatus", "2"),
+        ("orderType", flag),
+        ("ieFlag", flag),
+        ("orderNo", lrn),
+        ("tradeMode", "9610"),
+    ];
+    for group in (0..groups.len()).filter(|g| Some(*g) != list) {
+        for (name, text) in heads.iter().filter(|(_, text)| !text.is_empty()) {
+            if let Some(place) = place_of(groups, group, 0, name) {
+                leaves.entry(place).or_insert_with(|| (*text).to_owned());
+            }
+        }
+    }
+    let Some(list) = list else { return };
+    let count = leaves.keys().filter(|p| p.0 == list).map(|p| p.1 + 1).max().unwrap_or(0);
+    for item in 0..count {
+        let at = |name: &str| place_of(groups, list, item, name);
+        let text = |name: &str| at(name).and_then(|p| leaves.get(&p)).cloned();
+        let price = unit_price(text("totalPrice"), text("qty"));
+        for (name, value) in [("qty1", text("qty")), ("unit1", text("unit")), ("price", price)] {
+            if let (Some(place), Some(value)) = (at(name), value) {
+                leaves.entry(place).or_insert(value);
+            }
+        }
+    }
+}
+
+/// What one costs, to five digits behind the point: the messages have no more.
+fn unit_price(total: Option<String>, count: Option<String>) -> Option<String> {
+    let parse = |text: Option<String>| text?.parse::<rust_decimal::Decimal>().ok();
+    let price = parse(total)?.checked_div(parse(count)?)?;
+    Some(price.round_dp(5).normalize().to_string())
+}
+
+/// Our elements that none of the kinds has a place for.
+fn unused(json: &Value, kinds: &[&Kind]) -> Vec<String> {
+    let known = |path: &str| {
+        let plain = without_places(path);
+        rows::ROWS.iter().filter(|r| kinds.iter().any(|k| r.holds(k.name))).any(|r| {
+            let ours = without_places(r.ours);
+            plain == ours || plain.strip_prefix(&ours).is_some_and(|rest| rest.starts_with('.'))
+        })
+    };
+    let home = if kinds.iter().any(|k| k.import) { "destination" } else { "export" };
+    let home = format!("core.country_of_{home}");
+    let implied = |path: &str, value: &Value| {
+        let china = value == "CN" && (path == home || path == "parties.importer_address.country");
+        let order =
+            path == "core.lrn" && fields::documents(json, rows::ORDER).next() == value.as_str();
+        let known = path.contains(".carried[") || path.starts_with("goods.source.");
+        let number = path.ends_with(".number") && path.contains(".items[");
+        china || order || known || number || matches!(path, "core.type" | "core.mrn_external")
+    };
+    let said = tree::leaves(json).into_iter();
+    let lost = said.filter(|(path, value)| !implied(path, value) && !known(path));
+    lost.map(|(path, _)| tree::list(&path)).collect()
+}
