@@ -10,9 +10,9 @@ use ewtp_proto::v1::{Condition, DecisionCode, DutyEstimate, Effect, FilingType, 
 use ewtp_trade::case::effects;
 
 use crate::cost::{STEPS_MAX, steps};
-use crate::estimate::estimate;
 use crate::facts::{DRAW, Facts};
 use crate::ruleset::{Action, Audience, Rule, Ruleset};
+use crate::tariff::price;
 use crate::value::register;
 
 /// CEL's standard library, built once: building it took a fifth of a decision's instructions.
@@ -31,6 +31,8 @@ pub struct Input<'a> {
     pub public: &'a Ruleset,
     /// Risk and selection.
     pub confidential: Option<&'a Ruleset>,
+    /// What is charged; without one, what the public ruleset says.
+    pub tariffs: &'a [&'a Ruleset],
     /// Random draw in `[0, 1000000)`, for confidential rules.
     pub draw: Option<u32>,
 }
@@ -116,7 +118,7 @@ pub fn decide(input: Input<'_>) -> Outcome {
         }
     }
     let day = input.public.day_of(input.facts.at_ms);
-    let estimate = match estimate(input.facts, input.public, day) {
+    let estimate = match price(input.facts, input.public, input.tariffs, day) {
         Ok(estimate) => estimate,
         Err(_) if stopped => None,
         Err(e) => return Outcome::Officer(vec![format!("estimate: {e}")]),

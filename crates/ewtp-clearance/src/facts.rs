@@ -35,8 +35,11 @@ pub const FILING_FIELDS: &[&str] = &[
     "transport_document",
     "invoice_total",
     "freight",
+    "insurance",
     "terms",
     "fiscal_reference",
+    "ioss",
+    "documents",
     "exporter_country",
     "importer_country",
     "synthesised",
@@ -54,6 +57,7 @@ pub const ITEM_FIELDS: &[&str] = &[
     "packages",
     "procedure",
     "establishment",
+    "documents",
     "value",
 ];
 /// Variables in expressions.
@@ -71,6 +75,8 @@ pub enum Fact {
     Count(i64),
     /// A text.
     Text(String),
+    /// Texts.
+    Texts(Vec<String>),
     /// Money: amount and currency.
     Money {
         /// Decimal.
@@ -128,6 +134,27 @@ fn money(into: &mut BTreeMap<String, Fact>, name: &str, value: Option<&v1::Money
     }
 }
 
+/// Types of documents, with their category before it where that stands apart: `N` and `954` are `N954`.
+fn documents(into: &mut BTreeMap<String, Fact>, all: &[v1::DocumentReference]) {
+    let mut types: Vec<String> = all
+        .iter()
+        .map(|d| format!("{}{}", d.category, d.r#type))
+        .filter(|t| !t.is_empty())
+        .collect();
+    types.sort();
+    types.dedup();
+    if !types.is_empty() {
+        into.insert("documents".into(), Fact::Texts(types));
+    }
+}
+
+/// Whether VAT was prepaid: the number itself is for agencies, and no fact.
+fn has_ioss(filing: &v1::Filing) -> bool {
+    let stated = filing.authority.as_ref().is_some_and(|a| !a.ioss.is_empty());
+    let references = filing.parties.iter().flat_map(|p| &p.fiscal_references);
+    stated || references.into_iter().any(|r| r.role == "FR5" && !r.id.is_empty())
+}
+
 impl Facts {
     /// Reads the facts of the parts that are there.
     #[must_use]
@@ -181,6 +208,7 @@ impl Facts {
         if let Some(goods) = &filing.goods {
             mass(f, "gross_mass", &goods.gross_mass_kg);
             text(f, "transport_document", &goods.transport_document);
+            documents(f, &goods.documents);
             if goods.total_packages > 0 {
                 f.insert("total_packages".into(), Fact::Count(i64::from(goods.total_packages)));
             }
@@ -188,7 +216,11 @@ impl Facts {
         if let Some(value) = &filing.value {
             money(f, "invoice_total", value.invoice_total.as_ref());
             money(f, "freight", value.freight.as_ref());
+            money(f, "insurance", value.insurance.as_ref());
             text(f, "terms", &value.terms);
+        }
+        if has_ioss(filing) {
+            f.insert("ioss".into(), Fact::Flag(true));
         }
         if let Some(parties) = &filing.parties {
             text(f, "fiscal_reference", &parties.fiscal_reference);
@@ -258,6 +290,7 @@ fn item_facts(
         text(&mut f, "package_type", &g.package_type);
         text(&mut f, "procedure", &g.procedure);
         text(&mut f, "establishment", &g.establishment);
+        documents(&mut f, &g.documents);
         if g.packages > 0 {
             f.insert("packages".into(), Fact::Count(i64::from(g.packages)));
         }
@@ -274,6 +307,9 @@ fn map_value(facts: &BTreeMap<String, Fact>) -> Result<Value, String> {
             Fact::Flag(b) => Value::Bool(*b),
             Fact::Count(n) => Value::Int(*n),
             Fact::Text(t) => Value::from(t.as_str()),
+            Fact::Texts(all) => {
+                Value::from(all.iter().map(|t| Value::from(t.as_str())).collect::<Vec<_>>())
+            }
             Fact::Money { amount, currency } => Amount {
                 number: decimal(amount)?,
                 unit: currency.clone(),

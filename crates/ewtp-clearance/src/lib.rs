@@ -3,6 +3,7 @@
 //! ```text
 //! TOML ─parse, check─▶ Ruleset (CEL programs) ─┐
 //! filing's visible parts + answers ─▶ Facts ───┴─ decide ─▶ decisions | questions | an officer's task
+//!                     tariffs in force ────────┘
 //! ```
 //!
 //! Invariant: pure and deterministic. Rulesets and facts alone decide; time comes in as a fact. A rule that can't be
@@ -11,10 +12,10 @@
 mod cost;
 pub mod decide;
 pub mod draw;
-pub mod estimate;
 pub mod expression;
 pub mod facts;
 pub mod ruleset;
+pub mod tariff;
 pub mod value;
 
 pub use decide::{Outcome, decide};

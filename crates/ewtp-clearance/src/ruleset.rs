@@ -1,4 +1,4 @@
-//! Rulesets: versioned, effective-dated TOML documents with a time zone. They are statements, so the hub's log signs
+//! Rulesets, and tariffs, which are rulesets without rules: versioned, effective-dated TOML documents with a time zone. They are statements, so the hub's log signs
 //! them; their digest is SHA-256 of the text.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::expression::Expression;
 use crate::facts::DRAW;
+use crate::tariff::{Charges, RawCharges, RawDuty, RawFixed, RawPreference, RawRelief, RawVat};
 use crate::value::Rates;
 
 /// Longest ruleset, bytes: it must fit into a statement.
@@ -24,6 +25,8 @@ pub const RULESET_BYTES_MAX: usize = 200 << 10;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRuleset {
+    #[serde(default = "default_kind")]
+    kind: String,
     name: String,
     version: u32,
     visibility: String,
@@ -41,17 +44,28 @@ struct RawRuleset {
     decide_within_hours: u32,
     #[serde(default)]
     rate: Vec<RawRate>,
+    valuation: Option<String>,
+    lines: Option<String>,
+    ioss_up_to: Option<String>,
     #[serde(default)]
     duty: Vec<RawDuty>,
-    vat: Option<String>,
+    #[serde(default)]
+    preference: Vec<RawPreference>,
+    #[serde(default)]
+    relief: Vec<RawRelief>,
     #[serde(default)]
     fixed: Vec<RawFixed>,
+    #[serde(default)]
+    vat: Vec<RawVat>,
     #[serde(default)]
     text: Vec<BTreeMap<String, String>>,
     #[serde(default)]
     rule: Vec<RawRule>,
 }
 
+fn default_kind() -> String {
+    "rules".to_owned()
+}
 const fn default_validity_days() -> u32 {
     30
 }
@@ -68,22 +82,6 @@ struct RawRate {
     currency: String,
     value: String,
     from: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDuty {
-    hs: String,
-    percent: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFixed {
-    amount: String,
-    up_to: String,
-    from: String,
-    until: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -158,30 +156,6 @@ pub struct Rule {
     pub condition: Option<String>,
 }
 
-/// Charges: what an estimate is made of.
-#[derive(Debug, Default)]
-pub struct Charges {
-    /// Percent by HS prefix; the longest prefix counts.
-    pub duty: Vec<(String, Decimal)>,
-    /// Percent.
-    pub vat: Option<Decimal>,
-    /// Fixed amounts per distinct HS6 on consignments up to a value.
-    pub fixed: Vec<Fixed>,
-}
-
-/// A fixed charge per distinct HS6 line.
-#[derive(Debug)]
-pub struct Fixed {
-    /// In the ruleset's currency.
-    pub amount: Decimal,
-    /// Consignment value up to which it holds.
-    pub up_to: Decimal,
-    /// First day.
-    pub from: Date,
-    /// Last day.
-    pub until: Option<Date>,
-}
-
 /// A checked ruleset.
 #[derive(Debug)]
 pub struct Ruleset {
@@ -189,6 +163,8 @@ pub struct Ruleset {
     pub name: String,
     /// Version.
     pub version: u32,
+    /// It says what is charged, and has no rules.
+    pub is_tariff: bool,
     /// Only the agency and its auditors read it.
     pub confidential: bool,
     /// Country that it speaks for.
@@ -231,10 +207,10 @@ mod iso_currency_code {
     }
 }
 
-struct Faults(Vec<Finding>);
+pub(crate) struct Faults(Vec<Finding>);
 
 impl Faults {
-    fn add(&mut self, path: impl Into<String>, value: &str, allowed: impl Into<String>) {
+    pub(crate) fn add(&mut self, path: impl Into<String>, value: &str, allowed: impl Into<String>) {
         self.0.push(Finding {
             code: "ruleset".into(),
             path: path.into(),
@@ -245,14 +221,14 @@ impl Faults {
         });
     }
 
-    fn day(&mut self, path: &str, text: &str) -> Date {
+    pub(crate) fn day(&mut self, path: &str, text: &str) -> Date {
         text.parse().unwrap_or_else(|_| {
             self.add(path, text, "a day as YYYY-MM-DD");
             Date::MIN
         })
     }
 
-    fn decimal(&mut self, path: &str, text: &str) -> Decimal {
+    pub(crate) fn decimal(&mut self, path: &str, text: &str) -> Decimal {
         parse_decimal(text).unwrap_or_else(|e| {
             self.add(path, text, e.to_string());
             Decimal::ZERO
@@ -371,24 +347,27 @@ impl RawRuleset {
             (r.currency.clone(), value, faults.day(&format!("rate[{i}].from"), &r.from))
         });
         let rates = rates.collect();
-        let charges = Charges {
-            duty: self
-                .duty
-                .iter()
-                .map(|d| (d.hs.clone(), faults.decimal("duty.percent", &d.percent)))
-                .collect(),
-            vat: self.vat.as_deref().map(|v| faults.decimal("vat", v)),
-            fixed: self
-                .fixed
-                .iter()
-                .map(|f| Fixed {
-                    amount: faults.decimal("fixed.amount", &f.amount),
-                    up_to: faults.decimal("fixed.up_to", &f.up_to),
-                    from: faults.day("fixed.from", &f.from),
-                    until: f.until.as_deref().map(|d| faults.day("fixed.until", d)),
-                })
-                .collect(),
+        let is_tariff = self.kind == "tariff";
+        if !is_tariff && self.kind != "rules" {
+            faults.add("kind", &self.kind, "rules or tariff");
+        }
+        if is_tariff && (confidential || !self.rule.is_empty()) {
+            faults.add("kind", "tariff", "public, and without rules");
+        }
+        let charges = RawCharges {
+            valuation: self.valuation,
+            lines: self.lines,
+            duty: self.duty,
+            preference: self.preference,
+            relief: self.relief,
+            fixed: self.fixed,
+            vat: self.vat,
+            ioss_up_to: self.ioss_up_to,
         };
+        let charges = charges.check(&self.currency, faults);
+        if is_tariff && charges.is_empty() {
+            faults.add("lines", "", "at least one charge: lines, duty, fixed or vat");
+        }
         let mut texts: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         for (i, mut text) in self.text.into_iter().enumerate() {
             match text.remove("code") {
@@ -412,6 +391,7 @@ impl RawRuleset {
             valid_until: self.valid_until.as_deref().map(|d| faults.day("valid_until", d)),
             name: self.name,
             version: self.version,
+            is_tariff,
             confidential,
             territory: self.territory,
             time_zone_name: self.time_zone,

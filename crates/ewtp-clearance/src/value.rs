@@ -83,11 +83,17 @@ const CONVERSIONS: &[(&str, &str, &str)] = &[
     ("DZN", "H87", "12"),
     ("GRO", "H87", "144"),
     ("PR", "NPR", "1"),
+    ("KGM", "TNE", "0.001"),
+    ("KGM", "GRM", "1000"),
+    ("LTR", "HLT", "0.01"),
+    ("PR", "NPR", "1"),
+    ("H87", "MIL", "0.001"),
     ("C62", "H87", "1"),
     ("EA", "H87", "1"),
 ];
 
-fn unit_factor(from: &str, to: &str) -> Option<Decimal> {
+/// What one unit is of another; `None` if they don't convert.
+pub(crate) fn unit_factor(from: &str, to: &str) -> Option<Decimal> {
     if from == to {
         return Some(Decimal::ONE);
     }

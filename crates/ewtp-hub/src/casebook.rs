@@ -13,6 +13,7 @@ use ewtp_store::{Statement, StoreError, Views};
 use ewtp_trade::case::{self, hub};
 use ewtp_trade::changes::changes;
 use ewtp_trade::forget::{is_forgotten, said_in};
+use ewtp_trade::matching;
 use ewtp_trade::record::fact;
 use ewtp_trade::release::needs;
 
@@ -120,7 +121,10 @@ pub struct Casebook<'a> {
 }
 
 impl Casebook<'_> {
-    async fn read(&self, stands: Option<&Stands>) -> Result<Option<Statement>, StoreError> {
+    pub(crate) async fn read(
+        &self,
+        stands: Option<&Stands>,
+    ) -> Result<Option<Statement>, StoreError> {
         match stands.and_then(|s| s.at.as_ref()) {
             // Of one that was erased nothing is left to show.
             Some(at) => {
@@ -198,6 +202,8 @@ impl Casebook<'_> {
         }
         self.acts(record, &mut out).await?;
         out.attachments = attachments::shown(self.shared, self.account, record).await?;
+        out.matches = matching::matches(&out);
+        out.links = self.links(record, &out).await?;
         Ok(out)
     }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ewtp_log::HubId;
 use ewtp_log::note::VerifierKey;
+use ewtp_trade::expiry::Terms;
 use ewtp_trade::lists::{Edition, ListBook, ListKind, first_instant};
 use ewtp_trade::retention::Rule;
 use figment::Figment;
@@ -66,6 +67,9 @@ pub struct Config {
     /// How long what is kept.
     #[serde(default)]
     pub retention: RetentionConfig,
+    /// When filings end without use.
+    #[serde(default)]
+    pub expiry: ExpiryConfig,
     /// What this hub knows of peers beside their descriptors, by hub id.
     #[serde(default)]
     pub peers: BTreeMap<String, PeerConfig>,
@@ -79,6 +83,75 @@ pub struct RetentionConfig {
     pub cadence_s: u64,
     /// Rules; the longest that matches a part keeps it, and what none matches is kept until somebody orders its end.
     pub rules: Vec<RetentionRule>,
+}
+
+/// How long filings stand without use, by their type, e.g. `"150 days"`; `"never"` ends none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExpiryConfig {
+    /// Export filings whose goods never left.
+    pub export: String,
+    /// Advance filings whose goods never came and that nobody adopted.
+    pub advance: String,
+    /// Import filings whose goods were never presented.
+    pub import: String,
+    /// Transit filings.
+    pub transit: String,
+}
+
+impl Default for ExpiryConfig {
+    fn default() -> Self {
+        let days = |ms: u64| match ms {
+            0 => "never".to_owned(),
+            ms => format!("{} days", ms / 86_400_000),
+        };
+        let terms = Terms::default();
+        Self {
+            export: days(terms.export_ms),
+            advance: days(terms.advance_ms),
+            import: days(terms.import_ms),
+            transit: days(terms.transit_ms),
+        }
+    }
+}
+
+impl ExpiryConfig {
+    /// The terms as they are applied. Texts that are none were refused when the configuration was read.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        let ms = |text: &str| duration_ms(text).unwrap_or(0);
+        Terms {
+            export_ms: ms(&self.export),
+            advance_ms: ms(&self.advance),
+            import_ms: ms(&self.import),
+            transit_ms: ms(&self.transit),
+        }
+    }
+
+    fn all(&self) -> [(&'static str, &str); 4] {
+        [
+            ("expiry.export", &self.export),
+            ("expiry.advance", &self.advance),
+            ("expiry.import", &self.import),
+            ("expiry.transit", &self.transit),
+        ]
+    }
+}
+
+/// `150 days`, `12 hours`, `90 seconds`; `never` is 0.
+fn duration_ms(text: &str) -> Option<u64> {
+    if text == "never" {
+        return Some(0);
+    }
+    let (count, unit) = text.split_once(' ')?;
+    let unit_ms = match unit.trim_end_matches('s') {
+        "day" => 86_400_000,
+        "hour" => 3_600_000,
+        "minute" => 60_000,
+        "second" => 1000,
+        _ => return None,
+    };
+    count.parse::<u64>().ok().filter(|n| *n > 0)?.checked_mul(unit_ms)
 }
 
 impl Default for RetentionConfig {
@@ -369,6 +442,15 @@ impl Config {
         if !(1..=86_400).contains(&self.retention.cadence_s) {
             let value = self.retention.cadence_s.to_string();
             return Err(bad("retention.cadence_s", value, "1 second to a day"));
+        }
+        for (field, text) in self.expiry.all() {
+            if duration_ms(text).is_none() {
+                return Err(bad(
+                    field,
+                    text.to_owned(),
+                    "a time such as \"150 days\", or \"never\"",
+                ));
+            }
         }
         for rule in &self.retention.rules {
             if !crate::acts::is_code(&rule.code) {

@@ -250,8 +250,11 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         return Ok(draft);
     };
     let confidential = directory.ruleset_at(dossier.at_ms, true);
-    let rulesets: Vec<&Ruleset> =
-        std::iter::once(&**public).chain(confidential.map(|c| &**c)).collect();
+    let tariffs = directory.tariffs_at(dossier.at_ms);
+    let rulesets: Vec<&Ruleset> = std::iter::once(&**public)
+        .chain(confidential.map(|c| &**c))
+        .chain(tariffs.iter().copied())
+        .collect();
     let basis = shared.basis();
     let me = shared.identity.hub.as_str();
     // It is good from when it is said: the filing may be older, and its answers came later.
@@ -267,6 +270,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         facts: &facts,
         public,
         confidential: confidential.map(|c| &**c),
+        tariffs: &tariffs,
         draw,
     };
     let to = |kind: &str| shared.shown_to(&dossier.audience, kind);

@@ -200,9 +200,23 @@ impl Directory {
     /// Ruleset in force at an instant: the newest version of the visibility asked for.
     #[must_use]
     pub fn ruleset_at(&self, at_ms: i64, confidential: bool) -> Option<&Arc<Ruleset>> {
-        let in_force =
-            |r: &&Arc<Ruleset>| r.confidential == confidential && r.in_force(r.day_of(at_ms));
+        let in_force = |r: &&Arc<Ruleset>| {
+            !r.is_tariff && r.confidential == confidential && r.in_force(r.day_of(at_ms))
+        };
         self.rulesets.iter().filter(in_force).max_by_key(|r| (r.valid_from, r.version))
+    }
+
+    /// Tariffs in force at an instant: of each name the newest, in order of their names.
+    #[must_use]
+    pub fn tariffs_at(&self, at_ms: i64) -> Vec<&Ruleset> {
+        let mut newest: BTreeMap<&str, &Ruleset> = BTreeMap::new();
+        for tariff in self.rulesets.iter().filter(|r| r.is_tariff && r.in_force(r.day_of(at_ms))) {
+            let known = newest.entry(&tariff.name).or_insert(tariff);
+            if (known.valid_from, known.version) < (tariff.valid_from, tariff.version) {
+                *known = tariff;
+            }
+        }
+        newest.into_values().collect()
     }
 }
 

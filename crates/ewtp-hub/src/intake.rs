@@ -22,6 +22,7 @@ use crate::clock::{new_id, random};
 use crate::connect;
 use crate::directory::speaker;
 use crate::draft::{Draft, DraftError, FilingAt, LrnClaim, NewStatement, WorkPlan};
+use crate::links;
 use crate::queue::Submitter;
 use crate::shared::Shared;
 use crate::standing;
@@ -304,7 +305,8 @@ async fn joined(
     let core = checked.core;
     let refuse = |path: &str, value: &str, say: Say<'_>| Ok(Err(vec![finding(path, value, say)]));
     if core.case_id.is_empty() && core.filing_id.is_empty() {
-        return Ok(Ok(Joined::default()));
+        let found = links::case_of_import(shared, core, checked.filing.goods.as_ref()).await?;
+        return Ok(Ok(found.map_or_else(Joined::default, |case| Joined::of(shared, case, None))));
     }
     let case = Views(&*shared.store).case(&core.case_id).await?;
     // The code of a partial filing lets its holder complete it, and nothing else.
@@ -441,7 +443,10 @@ pub(crate) fn plan(
     let country = shared.identity.hub.country();
     let mut core = checked.core.clone();
     if core.case_id.is_empty() {
-        core.case_id = new_id(hub)?;
+        core.case_id = match &joined.case {
+            Some(case) => case.case_id.clone(),
+            None => new_id(hub)?,
+        };
     }
     core.filing_id = match before {
         Some(before) => before.filing_id.clone(),

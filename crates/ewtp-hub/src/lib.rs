@@ -30,6 +30,7 @@ pub mod lane_evidence;
 mod lane_sampling;
 pub mod lane_server;
 pub mod limits;
+mod links;
 pub mod listener;
 pub mod metrics;
 pub mod network;

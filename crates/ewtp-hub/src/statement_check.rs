@@ -16,7 +16,7 @@ use ewtp_trade::selector;
 
 use crate::code_lists;
 use crate::directory::{Directory, Peer};
-use crate::statement_rights::Assessor;
+use crate::statement_rights::{Assessor, was_told};
 
 /// What a statement turned out to be.
 #[derive(Clone, Debug, Default)]
@@ -402,7 +402,10 @@ impl Judge<'_> {
                 &core.filing_id,
                 "a filing of the hub that says it",
             );
-            let joins = may_open || case.filings.iter().any(|f| self.has_part(f));
+            // An import filing that was lodged apart joins the case of the goods that its hub was told of.
+            let apart = core.r#type() == v1::FilingType::Import
+                && (was_told(case, self.peer.hub.as_str()) || self.is_of_third(&core.case_id));
+            let joins = may_open || apart || case.filings.iter().any(|f| self.has_part(f));
             reasons.unless(
                 joins,
                 "rights",

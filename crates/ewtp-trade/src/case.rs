@@ -14,6 +14,7 @@ use v1::{
 };
 
 use crate::act::may_follow;
+use crate::expiry::is_expired;
 
 /// Effects that exist before adoption: that is pre-clearance.
 pub const ADVANCE_EFFECTS: &[Effect] = &[Effect::Security, Effect::Admissibility];
@@ -285,7 +286,10 @@ fn lapsed(decision: &DecisionRecord, at_ms: u64) -> bool {
 #[must_use]
 pub fn filing_state(case: &CaseRecord, filing: &FilingRecord) -> FilingState {
     if is_invalidated(case, filing) {
-        FilingState::Invalidated
+        match is_expired(case, filing) {
+            true => FilingState::Expired,
+            false => FilingState::Invalidated,
+        }
     } else if is_completed(case, filing) || is_released(case, filing) {
         FilingState::Closed
     } else {

@@ -12,7 +12,7 @@ use ewtp_proto::{Message, v1};
 
 use crate::case::{hub, place};
 use crate::codes::party_id_syntax;
-use crate::selector;
+use crate::{expiry, selector};
 
 /// Most parties by which a case is found.
 const PARTIES_MAX: usize = 64;
@@ -109,8 +109,11 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
         }
         Fact::Event(core) => case.events.push(event(stands, *core)),
         Fact::Invalidation(core) => {
-            case.invalidations
-                .push(InvalidationRecord { stands: Some(stands), filing_id: core.filing_id });
+            case.invalidations.push(InvalidationRecord {
+                stands: Some(stands),
+                expired: core.reason == expiry::EXPIRED,
+                filing_id: core.filing_id,
+            });
         }
         Fact::Adoption(core) => case.adoptions.push(AdoptionRecord {
             stands: Some(stands),

@@ -21,7 +21,7 @@ const VALUE_CHARS_MAX: usize = 64;
 pub fn name(selector: &v1::EventSelector) -> Option<String> {
     match selector.by.as_ref()? {
         By::CaseId(_) => None,
-        By::TransportDocument(id) => Some(format!("document {id}")),
+        By::TransportDocument(id) => Some(document_name(id)),
         By::Receptacle(id) => Some(format!("receptacle {id}")),
         By::Container(id) => Some(format!("container {id}")),
         By::Conveyance(id) => Some(format!("conveyance {id}")),
@@ -55,7 +55,37 @@ pub fn check(selector: &v1::EventSelector) -> Result<String, Box<v1::Finding>> {
     })
 }
 
-/// The names by which events select a filing.
+/// Name under which cases of a UCR are found.
+#[must_use]
+pub fn ucr_name(ucr: &str) -> String {
+    format!("ucr {ucr}")
+}
+
+/// Name under which cases are found that cite a UCR (DCR) or master UCR (MCR) as a previous document.
+#[must_use]
+pub fn cites_name(kind: &str, ucr: &str) -> String {
+    format!("cites {kind} {ucr}")
+}
+
+/// Name under which cases are found whose filings supplement a simplified declaration.
+#[must_use]
+pub fn supplements_name(mrn: &str) -> String {
+    format!("supplements {mrn}")
+}
+
+/// Name under which cases are found that name a transport document, house or master.
+#[must_use]
+pub fn document_name(id: &str) -> String {
+    format!("document {id}")
+}
+
+/// The UCRs, of one consignment (DCR) or several (MCR), that a filing cites as previous documents.
+pub fn cited_ucrs(goods: &v1::FilingGoods) -> impl Iterator<Item = &v1::DocumentReference> {
+    let ucr = |d: &&v1::DocumentReference| matches!(d.r#type.as_str(), "DCR" | "MCR");
+    goods.previous_documents.iter().filter(ucr).filter(|d| !d.id.is_empty())
+}
+
+/// The names by which events select a filing, and other cases find it.
 pub(crate) fn names(core: &v1::FilingCore, goods: &v1::FilingGoods) -> Vec<String> {
     let conveyance = match (core.conveyance.as_str(), core.departure_date.as_str()) {
         ("", _) => String::new(),
@@ -70,7 +100,11 @@ pub(crate) fn names(core: &v1::FilingCore, goods: &v1::FilingGoods) -> Vec<Strin
         named("receptacle", &goods.receptacle),
     ];
     let containers = goods.containers.iter().filter_map(|c| named("container", &c.id));
-    one.into_iter().flatten().chain(containers).collect()
+    let ucr = (!core.ucr.is_empty()).then(|| ucr_name(&core.ucr));
+    let cited = cited_ucrs(goods).map(|d| cites_name(&d.r#type, &d.id));
+    let supplemented = core.supplements.iter().map(|mrn| supplements_name(mrn));
+    let found = ucr.into_iter().chain(cited).chain(supplemented);
+    one.into_iter().flatten().chain(containers).chain(found).collect()
 }
 
 /// Notes what a filing names; the earliest filing counts. A name stays though an amendment drops it: what happened to the goods

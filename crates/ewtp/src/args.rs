@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::args_acts::{Adopt, DeskCommand, MandateCommand, ReportedEvent, Withdraw};
-use crate::args_documents::{CodesCommand, Convert, Import};
+use crate::args_documents::{CodesCommand, Convert, Duties, Import};
 use crate::args_log::{EvidenceCommand, LogCommand, RotatedKey, SignArgs};
 
 /// Operators and traders at an eWTP hub.
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Convert documents between forms, offline.
     Convert(Convert),
+    /// What filings come to by tariffs on a day, step by step, offline.
+    Duties(Duties),
     /// Code lists: find a code by words, look one up.
     #[command(subcommand)]
     Codes(CodesCommand),

@@ -52,6 +52,19 @@ pub(crate) struct Convert {
 }
 
 #[derive(Args)]
+#[command(after_help = "Exit codes: 0 all of it is priced, 3 something can't be: see the lines.")]
+pub(crate) struct Duties {
+    /// Filings in JSON.
+    pub(crate) file: PathBuf,
+    /// Tariffs; a code's longest line in any of them counts.
+    #[arg(long, required = true)]
+    pub(crate) tariff: Vec<PathBuf>,
+    /// The instant for which it is asked, with its offset; now if absent.
+    #[arg(long)]
+    pub(crate) at: Option<String>,
+}
+
+#[derive(Args)]
 pub(crate) struct Import {
     /// Table with a header, as its mapping says.
     pub(crate) csv: PathBuf,

@@ -13,6 +13,8 @@ pub(crate) mod codes;
 pub(crate) mod convert;
 pub(crate) mod declare;
 pub(crate) mod desk;
+pub(crate) mod duties;
+pub(crate) mod duty_text;
 pub(crate) mod evidence;
 pub(crate) mod hub;
 pub(crate) mod import;

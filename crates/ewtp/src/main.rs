@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Declare(command) => commands::declare::run(&command, &cli.profile, &out),
         Command::Codes(command) => commands::codes::run(&command, &cli.profile, &out),
         Command::Convert(command) => commands::convert::run(&command, &out),
+        Command::Duties(command) => commands::duties::run(&command, &out),
         Command::Import(command) => commands::import::run(&command, &cli.profile, &out),
         Command::Case(command) => commands::case::run(command, &cli.profile, &out),
         Command::Adopt(command) => commands::acts::adopt(&command, &cli.profile, &out),

@@ -43,7 +43,7 @@ fn confidential_rules_alone_look_at_the_draw_and_its_limit_selects() {
     let with = |draw| {
         let confidential = Some(&risk);
         let (kind, public, facts) = (FilingType::Advance, &public, &facts);
-        decide(Input { kind, adopted: false, facts, public, confidential, draw })
+        decide(Input { kind, adopted: false, facts, public, confidential, tariffs: &[], draw })
     };
     let code = |draw| match with(Some(draw)) {
         Outcome::Decided(all) => {
@@ -71,6 +71,7 @@ fn a_rule_imposes_its_condition_and_says_whose_it_is() {
         facts: &facts,
         public: &public,
         confidential: None,
+        tariffs: &[],
         draw: None,
     };
     let Outcome::Decided(all) = decide(input) else { panic!() };

@@ -1,7 +1,12 @@
 //! Rulesets: what is refused at publication, what the shipped ones decide, and that it is always the same.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests fail by panicking, and say what they skip"
+)]
 
 mod draws;
+mod tariffs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -67,6 +72,7 @@ fn run(facts: &Facts, public: &Ruleset, confidential: Option<&Ruleset>) -> Outco
         facts,
         public,
         confidential,
+        tariffs: &[],
         draw: None,
     })
 }
@@ -84,7 +90,7 @@ fn facts(filing: &v1::Filing, at_ms: i64) -> Facts {
 
 #[test]
 fn shipped_rulesets_are_good_and_have_at_least_25_rules() {
-    let names = ["be-advance", "be-risk", "kr-advance", "sg-advance", "ke-export"];
+    let names = ["be-advance", "be-risk", "be-tariff", "kr-advance", "sg-advance", "ke-export"];
     let rules: usize = names.iter().map(|n| shipped(n).rules.len()).sum();
     assert!(rules >= 25, "{rules}");
 }
@@ -104,7 +110,7 @@ fn units_are_converted_and_the_estimate_is_rounded_once_a_line() {
     // 4210.55 USD at 0.92 = 3873.706 EUR, rounded to 3873.71; 7.5% of it 290.528; 21% of 4164.24 = 874.4904.
     let amounts: Vec<String> =
         estimate.lines.iter().map(|l| l.amount.clone().unwrap().amount).collect();
-    assert_eq!(amounts, ["290.53", "874.49"]);
+    assert_eq!(amounts, ["3873.71", "290.53", "874.49"], "the exchange is a step of its own");
     assert_eq!(estimate.total.as_ref().unwrap().amount, "1165.02");
     assert_eq!(
         (estimate.for_date.as_str(), estimate.rates[0].as_str()),

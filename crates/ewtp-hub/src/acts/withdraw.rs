@@ -1,4 +1,4 @@
-//! Withdrawal of a filing by who filed it.
+//! Withdrawal of a filing by who filed it, and its end without use.
 
 use ewtp_log::Hash;
 use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
@@ -6,6 +6,7 @@ use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::act::Act;
 use ewtp_trade::case;
+use ewtp_trade::expiry::EXPIRED;
 use ewtp_trade::finding::Say;
 
 use super::{Done, is_code, log_in, refuse, refused, stands_at, unknown_case, untimely};
@@ -26,10 +27,10 @@ pub async fn withdraw(
     let Some(case) = standing::case_of(shared, account, &request.case_id).await? else {
         return Ok(unknown_case(&request.case_id));
     };
-    if !is_code(&request.reason) {
+    if !is_code(&request.reason) || request.reason == EXPIRED {
         let say = Say {
             code: "reason-code",
-            allowed: "1 to 32 characters of A-Z, 0-9 and -",
+            allowed: "1 to 32 characters of A-Z, 0-9 and -; EXPIRED is the hub's own word",
             fix: "give a code such as ORDER-CANCELLED",
         };
         return Ok(refuse("reason", &request.reason, say));
@@ -54,13 +55,36 @@ pub async fn withdraw(
     if let Some(done) = untimely(shared, &case, "filing_id", &request.filing_id, act) {
         return Ok(done);
     }
+    let draft = invalidation(shared, &case, filing, &request.reason, &account.id)?;
+    log_in(shared, &case, draft).await
+}
+
+/// What ends a filing that was never used: this hub's own word.
+///
+/// # Errors
+/// The system gives no random bytes.
+pub(crate) fn expire(
+    shared: &Shared,
+    case: &CaseRecord,
+    filing: &FilingRecord,
+) -> Result<Draft, getrandom::Error> {
+    invalidation(shared, case, filing, EXPIRED, "")
+}
+
+fn invalidation(
+    shared: &Shared,
+    case: &CaseRecord,
+    filing: &FilingRecord,
+    reason: &str,
+    account: &str,
+) -> Result<Draft, getrandom::Error> {
     let core = v1::InvalidationCore {
         case_id: case.case_id.clone(),
         filing_id: filing.filing_id.clone(),
         filing_version: filing.version,
-        reason: request.reason.clone(),
+        reason: reason.to_owned(),
     };
-    let internal = v1::FilingInternal { account: account.id.clone(), ..Default::default() };
+    let internal = v1::FilingInternal { account: account.to_owned(), ..Default::default() };
     let number = u64::from(filing.version);
     let mut statement = NewStatement::new("invalidation", &filing.filing_id, number)?
         .part("core", &core)?
@@ -68,13 +92,12 @@ pub async fn withdraw(
         .part("internal", &internal)?;
     let filed = filing.stands.as_ref().map(|s| s.commitment.as_slice()).unwrap_or_default();
     statement.refs.extend(Hash::from_slice(filed));
-    statement.audience = shared.shown_to(&shared.hubs_of(&case), "invalidation");
-    let draft = Draft {
+    statement.audience = shared.shown_to(&shared.hubs_of(case), "invalidation");
+    Ok(Draft {
         statements: vec![statement],
         revisions: vec![(case.case_id.clone(), case.revision)],
         ..Draft::default()
-    };
-    log_in(shared, &case, draft).await
+    })
 }
 
 /// Where the same withdrawal stands already: who asks again, not knowing what became of it, is told.

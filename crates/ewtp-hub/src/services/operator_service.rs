@@ -385,6 +385,9 @@ impl OperatorService for Operator {
             );
             return Err(status::field("version", message));
         }
+        if let Some((field, message)) = beside(&directory.rulesets, &ruleset) {
+            return Err(status::field(field, message));
+        }
         let core = v1::RulesetCore {
             name: ruleset.name.clone(),
             version: ruleset.version,
@@ -511,4 +514,21 @@ fn unused_slot(directory: &crate::directory::Directory) -> Result<u32, getrandom
             return Ok(slot);
         }
     }
+}
+
+/// What a ruleset contradicts of those that stand: a name is of rules or of a tariff, and all tariffs speak one currency and zone,
+/// since they are added up.
+fn beside(all: &[Arc<Ruleset>], new: &Ruleset) -> Option<(&'static str, String)> {
+    let kind = |r: &Ruleset| if r.is_tariff { "a tariff" } else { "a set of rules" };
+    if let Some(same) = all.iter().find(|r| r.name == new.name && r.is_tariff != new.is_tariff) {
+        return Some(("kind", format!("{} is {}; take another name", same.name, kind(same))));
+    }
+    let others = all.iter().filter(|r| r.is_tariff && new.is_tariff && r.name != new.name);
+    let speaks = |r: &Ruleset| (r.currency.clone(), r.time_zone_name.clone());
+    let other = others.into_iter().find(|r| speaks(r) != speaks(new))?;
+    let message = format!(
+        "{} is in {} and {}: all tariffs of a hub have one currency and time zone",
+        other.name, other.currency, other.time_zone_name
+    );
+    Some(("currency", message))
 }

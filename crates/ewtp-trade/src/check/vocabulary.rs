@@ -9,10 +9,13 @@ use super::{COUNTRY, Check, Declared, TEXT_CHARS_MAX};
 use crate::codes::{Country, TRANSPORT_MODES, day_syntax, office_syntax};
 use crate::finding::Say;
 use crate::lists::ListKind;
+use crate::mrn::{MrnVerdict, judge};
 use crate::quantity::parse_decimal;
 
 /// Most entries of a list of one kind at one place: documents, statements, classifications, duties, seals …
 pub const ENTRIES_MAX: usize = 99;
+/// Most simplified declarations that one filing supplements: a case is found by each.
+pub const SUPPLEMENTS_MAX: usize = 200;
 /// Most elements of a foreign document that are carried along, in one part.
 pub const CARRIED_MAX: usize = 2000;
 /// Longest path of a carried element, bytes.
@@ -67,11 +70,11 @@ impl Check<'_> {
         let core = self.core;
         let kind = Say {
             code: "declaration-type",
-            allowed: "two or three of A-Z 0-9, e.g. IMD",
+            allowed: "two to four of A-Z 0-9, e.g. IMD",
             fix: "use the national system's type",
         };
         let short =
-            |t: &str| (2..=3).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric());
+            |t: &str| (2..=4).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphanumeric());
         self.optional("core.declaration_type", &core.declaration_type, short, kind);
         let time = Say {
             code: "time",
@@ -83,9 +86,50 @@ impl Check<'_> {
         self.optional("core.issue_time", &core.issue_time, instant, time);
         self.optional("core.declaration_office", &core.declaration_office, office_syntax, OFFICE);
         self.optional("core.supervising_office", &core.supervising_office, office_syntax, OFFICE);
+        if let Some(authority) = &self.filing.authority {
+            let ioss = Say {
+                code: "ioss",
+                allowed: "IM and ten digits",
+                fix: "the number that VAT was prepaid under, as the tax office gave it",
+            };
+            let syntax = |t: &str| {
+                let digits = t.strip_prefix("IM");
+                digits.is_some_and(|d| d.len() == 10 && d.bytes().all(|b| b.is_ascii_digit()))
+            };
+            self.optional("authority.ioss", &authority.ioss, syntax, ioss);
+        }
+        self.supplements();
         self.count("core.amendments", core.amendments.len());
         for (i, amendment) in core.amendments.iter().enumerate() {
             self.count(&format!("core.amendments[{i}].pointers"), amendment.pointers.len());
+        }
+    }
+
+    /// Simplified declarations that this one completes afterwards, each once.
+    fn supplements(&mut self) {
+        let all = &self.core.supplements;
+        let most = Say {
+            code: "supplements",
+            allowed: "at most 200 registration numbers, each once",
+            fix: "aggregate fewer declarations in one, and name each once",
+        };
+        let repeated = all.iter().enumerate().any(|(i, mrn)| all.iter().take(i).any(|m| m == mrn));
+        if all.len() > SUPPLEMENTS_MAX || repeated {
+            self.out.violation("core.supplements", &all.len().to_string(), most);
+            return;
+        }
+        let number = Say {
+            code: "mrn",
+            allowed: "18 characters: year, country, 14 of A-Z 0-9",
+            fix: "name the simplified declaration as its hub registered it",
+        };
+        for (i, mrn) in all.iter().enumerate() {
+            self.optional(
+                &format!("core.supplements[{i}]"),
+                mrn,
+                |t| judge(t) != MrnVerdict::Syntax,
+                number,
+            );
         }
     }
 

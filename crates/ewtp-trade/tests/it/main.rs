@@ -3,8 +3,10 @@
 
 mod cases;
 mod crossings;
+mod expiry;
 mod filings;
 mod forgetting;
+mod matching;
 mod quantities;
 mod routes;
 mod selectors;

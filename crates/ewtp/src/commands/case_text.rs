@@ -2,9 +2,11 @@
 
 use ewtp_log::Hash;
 use ewtp_proto::v1;
+use ewtp_trade::expiry::EXPIRED;
 
 use crate::commands::case::{code_name, effect_name, instant, money, state_name};
 use crate::commands::case_erase;
+use crate::commands::duty_text;
 use crate::output::Output;
 
 /// A name of an enum as people read it.
@@ -71,10 +73,34 @@ pub(crate) fn show(case: &v1::Case, out: &Output) {
         let needs: Vec<String> = case.needs.iter().map(need).collect();
         out.say(&format!("release still needs: {}", needs.join("; ")));
     }
+    for found in &case.matches {
+        show_match(found, out);
+    }
+    for link in &case.links {
+        let score =
+            if link.score > 0 { format!(", {} of 100 agree", link.score) } else { String::new() };
+        out.say(&format!("{} case {} (UCR {}){score}", link.relation, link.case_id, link.ucr));
+    }
     case_erase::show(case, out);
     for n in &case.not_honoured {
         let reasons: Vec<String> = n.reasons.iter().map(ewtp_trade::finding::line).collect();
         out.say(&format!("not honoured by {}: {}", n.hub, reasons.join("; ")));
+    }
+}
+
+fn show_match(found: &v1::CaseMatch, out: &Output) {
+    out.say(&format!(
+        "import {} beside {} (found by {}): {} of 100 agree",
+        found.import_filing, found.origin_filing, found.found_by, found.score
+    ));
+    for d in &found.discrepancies {
+        out.say(&format!(
+            "  {}: origin says {}, import says {} (tolerated: {}) [{}]",
+            d.what, d.origin_says, d.import_says, d.tolerance, d.path
+        ));
+    }
+    if !found.not_compared.is_empty() {
+        out.say(&format!("  not compared: {}", found.not_compared.join(", ")));
     }
 }
 
@@ -114,6 +140,11 @@ fn show_invalidation(i: &v1::CaseInvalidation, out: &Output) {
     let core = i.core.clone().unwrap_or_default();
     let counts =
         if i.counts { "" } else { "; it came too late: the filing was adopted or released" };
+    if core.reason == EXPIRED {
+        let at = at(i.statement.as_ref());
+        out.say(&format!("expired: {}, its goods never moved, {at}{counts}", core.filing_id));
+        return;
+    }
     out.say(&format!(
         "withdrawn: {} for {}, {}{counts}",
         core.filing_id,
@@ -221,22 +252,9 @@ fn show_decision(d: &v1::CaseDecision, out: &Output) {
         out.say(&format!("  insufficient scope for: {}", core.insufficient_scope.join(", ")));
     }
     if let Some(e) = d.trader.as_ref().and_then(|t| t.estimate.as_ref()) {
-        out.say(&format!(
-            "  duty and tax to expect: {} (for {} in {})",
-            money(e.total.as_ref()),
-            e.for_date,
-            e.time_zone
-        ));
-        for line in &e.lines {
-            let what =
-                if line.item == 0 { "consignment".into() } else { format!("item {}", line.item) };
-            out.say(&format!(
-                "    {what}: {} {} on {}: {}",
-                line.kind,
-                line.rate,
-                money(line.base.as_ref()),
-                money(line.amount.as_ref())
-            ));
+        out.say(&format!("  duty and tax to expect: {}", duty_text::total(e)));
+        for line in duty_text::lines(e) {
+            out.say(&format!("    {line}"));
         }
     }
 }

@@ -114,14 +114,24 @@ impl Verdict {
     }
 }
 
+/// What a decision cites.
+#[derive(Default)]
+struct Cited {
+    public: Option<Ruleset>,
+    confidential: Option<Ruleset>,
+    tariffs: Vec<Ruleset>,
+    /// Something public can't be had here.
+    missing: bool,
+}
+
 /// Rulesets whose digest is the one that the decision cites: own ones proven by their receipts, a peer's public ones by the
 /// digest alone, which the decision's own receipt proves.
 async fn rulesets(
     session: &Session,
     hub: &str,
     core: &v1::DecisionCore,
-) -> Result<(Option<Ruleset>, Option<Ruleset>), CliError> {
-    let (mut public, mut confidential) = (None, None);
+) -> Result<Cited, CliError> {
+    let mut out = Cited::default();
     for cited in &core.rulesets {
         let text = match own_text(session, cited).await? {
             Some(text) => Some(text),
@@ -135,10 +145,17 @@ async fn rulesets(
             }
         };
         let text = text.filter(|t| sha256(&[t.as_bytes()]).0.as_slice() == cited.digest);
-        let Some(ruleset) = text.and_then(|t| Ruleset::parse(&t).ok()) else { continue };
-        if cited.confidential { confidential = Some(ruleset) } else { public = Some(ruleset) }
+        let Some(ruleset) = text.and_then(|t| Ruleset::parse(&t).ok()) else {
+            out.missing |= !cited.confidential;
+            continue;
+        };
+        match (cited.confidential, ruleset.is_tariff) {
+            (true, _) => out.confidential = Some(ruleset),
+            (false, true) => out.tariffs.push(ruleset),
+            (false, false) => out.public = Some(ruleset),
+        }
     }
-    Ok((public, confidential))
+    Ok(out)
 }
 
 async fn own_text(session: &Session, cited: &v1::RulesetRef) -> Result<Option<String>, CliError> {
@@ -167,10 +184,11 @@ async fn replay(
     if core.source() != v1::DecisionSource::Rules {
         return Ok(Verdict::Cannot("an officer or a system decided".into()));
     }
-    let (public, confidential) = rulesets(session, hub, core).await?;
-    let Some(public) = public else {
+    let cited = rulesets(session, hub, core).await?;
+    let (tariffs, confidential) = (cited.tariffs.iter().collect::<Vec<_>>(), cited.confidential);
+    let Some(public) = cited.public.filter(|_| !cited.missing) else {
         return Ok(Verdict::Cannot(
-            "this hub doesn't hold the ruleset cited; replay at the hub that decided".into(),
+            "this hub doesn't hold a ruleset or tariff that is cited; replay at the hub that decided".into(),
         ));
     };
     let Ok(facts) = Facts::from_json(&proven.facts) else {
@@ -185,7 +203,15 @@ async fn replay(
     let whole = core.rulesets.iter().all(|r| !r.confidential) || confidential.is_some();
     let confidential = confidential.as_ref();
     let draw = proven.authority.as_ref().and_then(|a| a.draw);
-    let input = Input { kind, adopted, facts: &facts, public: &public, confidential, draw };
+    let input = Input {
+        kind,
+        adopted,
+        facts: &facts,
+        public: &public,
+        confidential,
+        tariffs: &tariffs,
+        draw,
+    };
     let outcome = decide(input);
     let Outcome::Decided(all) = outcome else {
         return Ok(Verdict::Differs("the rules now ask or fail".into()));

@@ -52,7 +52,11 @@ pub(crate) fn filing(set: &str, from: &str, to: &str) -> v1::Filing {
     // Too vague for the destination's rules: it will ask.
     goods.items[0].description = "parts".into();
     goods.items[0].marks = text(29);
-    filing.authority = Some(v1::FilingAuthority { note: text(31), importer_tax_id: text(32) });
+    filing.authority = Some(v1::FilingAuthority {
+        note: text(31),
+        importer_tax_id: text(32),
+        ioss: String::new(),
+    });
     filing
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod abuse;
+mod beside;
 mod canaries;
 mod convert;
 mod demo;
