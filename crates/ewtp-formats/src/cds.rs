@@ -10,7 +10,7 @@
 //! document as it was: where a named field was changed since, the field wins.
 //!
 //! Normalised away: declaration, comments, processing instructions, prefixes, `xsi:schemaLocation`, indentation, white space around
-//! codes, numbers and the envelope's texts.
+//! codes, numbers and the envelope's texts, and all but one of several spaces inside a code.
 
 mod document;
 mod fields;

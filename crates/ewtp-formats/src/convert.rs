@@ -1,14 +1,15 @@
 //! One document as another: read into filings, written from them, with everything that got lost on the way.
 
+mod forms;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ewtp_proto::v1;
-use serde::Deserialize as _;
 
-use crate::cds::{self, CdsError, Destination};
-use crate::ceb::{self, CebError, Contradiction, Message};
+use crate::cds::{CdsError, Destination};
+use crate::ceb::{CebError, Contradiction, Message};
 use crate::mapping::{Mapping, RowError};
-use crate::table::{Table, TableError};
+use crate::table::TableError;
 
 /// A form that filings have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,14 @@ pub enum ConvertError {
     /// Not a filing in JSON.
     #[error("not a filing in JSON: {0}; the schema is docs/filing.schema.json")]
     Json(String),
+    /// A format of somebody's own.
+    #[error("{format}: {problem}")]
+    Other {
+        /// Its name.
+        format: String,
+        /// What is wrong, where, and what is allowed.
+        problem: String,
+    },
     /// A table without mapping.
     #[error("a table is read and written by a mapping: give one with --mapping")]
     NoMapping,
@@ -93,97 +102,18 @@ pub struct Read {
     pub contradictions: Vec<(String, Contradiction)>,
 }
 
-/// Reads a document.
-///
-/// # Errors
-/// [`ConvertError`]; single rows of a table are rejects instead.
-pub fn read(form: Form, bytes: &[u8], mapping: Option<&Mapping>) -> Result<Read, ConvertError> {
-    let read = read_form(form, bytes, mapping)?;
-    match read.filings.is_empty() && read.rejects.is_empty() && read.messages.is_empty() {
-        true => Err(ConvertError::Empty),
-        false => Ok(read),
-    }
-}
-
-fn read_form(form: Form, bytes: &[u8], mapping: Option<&Mapping>) -> Result<Read, ConvertError> {
-    match form {
-        Form::Cds => {
-            let read = cds::read(bytes)?;
-            Ok(Read { filings: vec![read.filing], report: read.report, ..Read::default() })
+impl Read {
+    /// Takes in what another document held.
+    pub fn add(&mut self, other: Self) {
+        self.filings.extend(other.filings);
+        self.rejects.extend(other.rejects);
+        self.lost.extend(other.lost);
+        self.messages.extend(other.messages);
+        self.contradictions.extend(other.contradictions);
+        for (key, count) in other.report {
+            *self.report.entry(key).or_default() += count;
         }
-        Form::Ceb => joined(vec![ceb::read(bytes)?]),
-        Form::Json if is_message(bytes) => messages(bytes),
-        Form::Json => json(bytes),
-        Form::Csv => table(bytes, mapping.ok_or(ConvertError::NoMapping)?),
     }
-}
-
-/// Joins messages of CEB: those of one parcel make one filing, wherever they stand.
-///
-/// # Errors
-/// [`ConvertError::Ceb`].
-pub fn joined(messages: Vec<Message>) -> Result<Read, ConvertError> {
-    let mut out = Read::default();
-    let (filed, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(Message::is_filed);
-    let all = filed.iter().chain(&others);
-    out.lost.extend(all.flat_map(|m| m.lost().iter().map(|l| format!("{} {l}", m.kind()))));
-    for joined in ceb::join(&filed)? {
-        let lrn = joined.filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
-        out.contradictions.extend(joined.contradictions.into_iter().map(|c| (lrn.clone(), c)));
-        out.filings.push(joined.filing);
-    }
-    out.messages = others;
-    Ok(out)
-}
-
-/// Whether JSON begins with a message of CEB: an object whose one field is named after it.
-fn is_message(bytes: &[u8]) -> bool {
-    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii_start();
-    let inside = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
-    inside.is_some_and(|t| t.starts_with(b"\"CEB"))
-}
-
-fn messages(bytes: &[u8]) -> Result<Read, ConvertError> {
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let mut all = Vec::new();
-    for value in serde_json::Deserializer::from_slice(bytes).into_iter::<serde_json::Value>() {
-        let value = value.map_err(|e| ConvertError::Json(e.to_string()))?;
-        let message = ceb::json::from_json(&value);
-        let none = || ConvertError::Json("a message of CEB is followed by something else".into());
-        all.push(message.ok_or_else(none)??);
-    }
-    Ok(Read { messages: all, ..Read::default() })
-}
-
-fn json(bytes: &[u8]) -> Result<Read, ConvertError> {
-    let mut out = Read::default();
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    while deserializer.end().is_err() {
-        let filing = v1::Filing::deserialize(&mut deserializer);
-        out.filings.push(filing.map_err(|e| ConvertError::Json(e.to_string()))?);
-    }
-    Ok(out)
-}
-
-fn table(bytes: &[u8], mapping: &Mapping) -> Result<Read, ConvertError> {
-    let table = Table::read(bytes, mapping)?;
-    let mut out = Read::default();
-    let unused = mapping.unused_columns(&table.columns);
-    for (row, record) in &table.rows {
-        match mapping.filing(&table.columns, record) {
-            Ok(filing) => out.filings.push(filing),
-            Err(errors) => {
-                let told = errors.into_iter().map(|error| ConvertError::Row { row: *row, error });
-                out.rejects.extend(told);
-                continue;
-            }
-        }
-        let full = |at: &usize| record.get(*at).is_some_and(|cell| !cell.trim().is_empty());
-        let lost = unused.iter().filter(|name| table.columns.get(*name).is_some_and(full));
-        out.lost.extend(lost.map(|name| format!("column {name}")));
-    }
-    Ok(out)
 }
 
 /// Documents that were written.
@@ -197,68 +127,87 @@ pub struct Written {
     pub refused: Vec<ConvertError>,
 }
 
-/// Writes what was read: JSON and tables take any number of filings, CDS has one declaration a document, CEB a message for each
-/// kind.
+/// A form of documents: what each form here is, and what an agency's own one is (docs/add-a-format.md).
+pub trait Format {
+    /// Its name, as people call it.
+    fn name(&self) -> &str;
+
+    /// Ending of its files.
+    fn extension(&self) -> &str;
+
+    /// Whether a document has one root, so that a second one can't follow it in a file.
+    fn one_root(&self) -> bool {
+        false
+    }
+
+    /// Most bytes of a document; a larger one needs not be read to be refused.
+    fn bytes_max(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether several documents may make one filing: then all are read before [`Format::join`].
+    fn joins(&self) -> bool {
+        false
+    }
+
+    /// Reads a document, every fault with its place and what is allowed.
+    ///
+    /// # Errors
+    /// [`ConvertError`]; single filings are rejects instead.
+    fn read(&self, bytes: &[u8]) -> Result<Read, ConvertError>;
+
+    /// Makes filings of what was read of several documents.
+    ///
+    /// # Errors
+    /// [`ConvertError`].
+    fn join(&self, read: Read) -> Result<Read, ConvertError> {
+        Ok(read)
+    }
+
+    /// Writes what was read, with everything that it has no place for.
+    ///
+    /// # Errors
+    /// [`ConvertError`] for all of it; single filings are refused instead.
+    fn write(&self, read: &Read) -> Result<Written, ConvertError>;
+}
+
+impl Form {
+    /// The form's format; tables need their mapping.
+    #[must_use]
+    pub fn format(self, mapping: Option<&Mapping>) -> Box<dyn Format + '_> {
+        match self {
+            Self::Cds => Box::new(forms::Cds),
+            Self::Ceb => Box::new(forms::Ceb),
+            Self::Csv => Box::new(forms::Csv(mapping)),
+            Self::Json => Box::new(forms::Json),
+        }
+    }
+}
+
+/// Reads a document.
+///
+/// # Errors
+/// [`ConvertError`]; single rows of a table are rejects instead.
+pub fn read(form: Form, bytes: &[u8], mapping: Option<&Mapping>) -> Result<Read, ConvertError> {
+    let format = form.format(mapping);
+    whole(format.join(format.read(bytes)?)?)
+}
+
+/// What was read, unless it is nothing.
+///
+/// # Errors
+/// [`ConvertError::Empty`].
+pub fn whole(read: Read) -> Result<Read, ConvertError> {
+    match read.filings.is_empty() && read.rejects.is_empty() && read.messages.is_empty() {
+        true => Err(ConvertError::Empty),
+        false => Ok(read),
+    }
+}
+
+/// Writes what was read.
 ///
 /// # Errors
 /// [`ConvertError`] for all of it; single filings are refused instead.
 pub fn write(form: Form, read: &Read, mapping: Option<&Mapping>) -> Result<Written, ConvertError> {
-    let mut out = Written::default();
-    if let Some(message) = read.messages.first().filter(|_| matches!(form, Form::Cds | Form::Csv)) {
-        return Err(ConvertError::NoFiling(message.kind()));
-    }
-    match form {
-        Form::Cds => {
-            for filing in &read.filings {
-                match cds::write(filing) {
-                    Ok(document) => {
-                        out.documents.push((None, document.xml));
-                        out.lost.extend(document.lost);
-                    }
-                    Err(error) => {
-                        let lrn = filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
-                        out.refused.push(ConvertError::Filing { lrn, error });
-                    }
-                }
-            }
-        }
-        Form::Ceb => {
-            let made = ceb::messages(&read.filings)?;
-            out.lost.extend(made.lost);
-            for message in made.messages.iter().chain(&read.messages) {
-                match ceb::write(message) {
-                    Ok(xml) => out.documents.push((Some(message.kind()), xml)),
-                    Err(error) => {
-                        out.refused.push(ConvertError::Message { kind: message.kind(), error });
-                    }
-                }
-            }
-        }
-        Form::Json => {
-            let filings = read.filings.iter().map(serde_json::to_string_pretty);
-            let messages =
-                read.messages.iter().map(|m| serde_json::to_string_pretty(&ceb::json::to_json(m)));
-            let mut text = String::new();
-            for one in filings.chain(messages) {
-                text.push_str(&one.map_err(|e| ConvertError::Json(e.to_string()))?);
-                text.push('\n');
-            }
-            out.documents.push((None, text));
-        }
-        Form::Csv => {
-            let mapping = mapping.ok_or(ConvertError::NoMapping)?;
-            let mut writer =
-                csv::WriterBuilder::new().delimiter(mapping.delimiter).from_writer(Vec::new());
-            let bad = |e: csv::Error| ConvertError::Csv(e.to_string());
-            writer.write_record(mapping.columns()).map_err(bad)?;
-            for filing in &read.filings {
-                let (row, lost) = mapping.row(filing);
-                writer.write_record(row).map_err(bad)?;
-                out.lost.extend(lost);
-            }
-            let bytes = writer.into_inner().map_err(|e| ConvertError::Csv(e.to_string()))?;
-            out.documents.push((None, String::from_utf8_lossy(&bytes).into_owned()));
-        }
-    }
-    Ok(out)
+    form.format(mapping).write(read)
 }

@@ -1,8 +1,9 @@
 //! Tables: rows of texts under a header, in any encoding and with any delimiter.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read};
 
-use encoding_rs::{Encoding, UTF_8};
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 
 use crate::mapping::Mapping;
 
@@ -36,28 +37,30 @@ pub enum TableError {
     Columns(Vec<String>),
 }
 
-/// A table.
-#[derive(Debug)]
-pub struct Table {
+/// A table that is read row by row: what stands in memory doesn't grow with it.
+pub struct Table<R> {
     /// Place of each column.
     pub columns: BTreeMap<String, usize>,
-    /// Rows with their line numbers; the header is 1.
-    pub rows: Vec<(u64, csv::StringRecord)>,
+    reader: csv::Reader<Decoded<R>>,
 }
 
-impl Table {
-    /// Reads a table as its mapping says.
+impl<R: Read> Table<R> {
+    /// Reads the header of a table as its mapping says.
     ///
     /// # Errors
     /// [`TableError`].
-    pub fn read(bytes: &[u8], mapping: &Mapping) -> Result<Self, TableError> {
-        let text = decode(bytes, mapping.encoding.as_deref())?;
-        let bad = |e: csv::Error| TableError::Csv(e.to_string());
+    pub fn open(source: R, mapping: &Mapping) -> Result<Self, TableError> {
+        let encoding = match mapping.encoding.as_deref() {
+            None => UTF_8,
+            Some(label) => Encoding::for_label(label.as_bytes())
+                .ok_or_else(|| TableError::Encoding(label.to_owned()))?,
+        };
         let mut reader = csv::ReaderBuilder::new()
             .flexible(true)
             .delimiter(mapping.delimiter)
-            .from_reader(text.as_bytes());
-        let header = reader.headers().map_err(bad)?.clone();
+            .from_reader(Decoded::new(source, encoding));
+        let header = reader.headers().cloned();
+        let header = header.map_err(|e| told(e, reader.get_ref()))?;
         if header.iter().all(|name| name.trim().is_empty()) {
             return Err(TableError::Empty);
         }
@@ -68,30 +71,122 @@ impl Table {
             }
         }
         let missing = mapping.missing_columns(&columns);
-        if !missing.is_empty() {
-            return Err(TableError::Columns(missing));
+        match missing.is_empty() {
+            true => Ok(Self { columns, reader }),
+            false => Err(TableError::Columns(missing)),
         }
-        let mut rows = Vec::new();
-        for row in reader.records() {
-            let row = row.map_err(bad)?;
-            let line = row.position().map_or(0, csv::Position::line);
-            rows.push((line, row));
+    }
+
+    /// The next row with its line; the header is line 1.
+    ///
+    /// # Errors
+    /// [`TableError`]; no row follows one.
+    pub fn next_row(&mut self) -> Result<Option<(u64, csv::StringRecord)>, TableError> {
+        let mut row = csv::StringRecord::new();
+        match self.reader.read_record(&mut row) {
+            Ok(true) => Ok(Some((row.position().map_or(0, csv::Position::line), row))),
+            Ok(false) => Ok(None),
+            Err(e) => Err(told(e, self.reader.get_ref())),
         }
-        Ok(Self { columns, rows })
     }
 }
 
-/// Text of bytes: by the encoding that is named, else by the byte order mark, else UTF-8.
-fn decode(bytes: &[u8], label: Option<&str>) -> Result<String, TableError> {
-    let named = match label {
-        None => UTF_8,
-        Some(label) => Encoding::for_label(label.as_bytes())
-            .ok_or_else(|| TableError::Encoding(label.to_owned()))?,
-    };
-    let (text, used, broken) = named.decode(bytes);
-    if !broken {
-        return Ok(text.into_owned());
+/// What reading a table failed with: what the decoder found, if it did.
+fn told<R>(error: csv::Error, source: &Decoded<R>) -> TableError {
+    match source.broken {
+        Some(line) => TableError::Bytes { line, encoding: source.name.to_owned() },
+        None => TableError::Csv(error.to_string()),
     }
-    let line = text.split('\u{fffd}').next().unwrap_or_default().matches('\n').count() + 1;
-    Err(TableError::Bytes { line, encoding: used.name().to_owned() })
+}
+
+/// Bytes read at once.
+const CHUNK: usize = 64 << 10;
+
+/// A source in UTF-8: by its byte order mark, else by the encoding given.
+struct Decoded<R> {
+    source: R,
+    decoder: Decoder,
+    name: &'static str,
+    raw: Vec<u8>,
+    /// What of `raw` isn't decoded yet.
+    pending: std::ops::Range<usize>,
+    text: Vec<u8>,
+    given: usize,
+    /// The source has ended.
+    ended: bool,
+    /// The end was decoded too.
+    finished: bool,
+    /// Line feeds so far.
+    lines: usize,
+    /// Line of the first bytes that the encoding doesn't have.
+    broken: Option<usize>,
+}
+
+impl<R: Read> Decoded<R> {
+    fn new(source: R, encoding: &'static Encoding) -> Self {
+        Self {
+            source,
+            decoder: encoding.new_decoder(),
+            name: encoding.name(),
+            raw: vec![0; CHUNK],
+            pending: 0..0,
+            text: Vec::new(),
+            given: 0,
+            ended: false,
+            finished: false,
+            lines: 0,
+            broken: None,
+        }
+    }
+
+    /// Decodes more of the source; stops at what the encoding doesn't have.
+    fn fill(&mut self) -> io::Result<()> {
+        self.given = 0;
+        self.text.clear();
+        if self.pending.is_empty() && !self.ended {
+            let read = self.source.read(&mut self.raw)?;
+            (self.pending, self.ended) = (0..read, read == 0);
+        }
+        let raw = self.raw.get(self.pending.clone()).unwrap_or_default();
+        let room = self.decoder.max_utf8_buffer_length_without_replacement(raw.len());
+        self.text.resize(room.unwrap_or(CHUNK * 3), 0);
+        let (outcome, read, written) =
+            self.decoder.decode_to_utf8_without_replacement(raw, &mut self.text, self.ended);
+        self.pending.start += read;
+        self.text.truncate(written);
+        self.lines += self.text.iter().filter(|b| **b == b'\n').count();
+        match outcome {
+            DecoderResult::InputEmpty => self.finished = self.ended,
+            DecoderResult::OutputFull => {}
+            DecoderResult::Malformed(..) => {
+                self.broken = Some(self.lines + 1);
+                (self.name, self.finished) = (self.decoder.encoding().name(), true);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Decoded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.text.len() {
+            if self.broken.is_some() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "bytes of another encoding",
+                ));
+            }
+            if self.finished {
+                return Ok(0);
+            }
+            self.fill()?;
+        }
+        let left = self.text.get(self.given..).unwrap_or_default();
+        let count = left.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), left.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.given += count;
+        Ok(count)
+    }
 }

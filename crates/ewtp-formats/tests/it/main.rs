@@ -12,6 +12,7 @@ mod ceb;
 mod convert;
 mod corpus;
 mod dms;
+mod own_format;
 mod published;
 mod tables;
 mod tariff;

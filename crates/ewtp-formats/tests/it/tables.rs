@@ -19,9 +19,76 @@ fn mapping(name: &str) -> Mapping {
     Mapping::parse(std::str::from_utf8(&sample(name)).unwrap()).unwrap()
 }
 
+/// A whole table.
+#[derive(Debug)]
+struct Whole {
+    columns: BTreeMap<String, usize>,
+    rows: Vec<(u64, csv::StringRecord)>,
+}
+
+fn read(bytes: &[u8], mapping: &Mapping) -> Result<Whole, TableError> {
+    let mut table = Table::open(bytes, mapping)?;
+    let mut rows = Vec::new();
+    while let Some(row) = table.next_row()? {
+        rows.push(row);
+    }
+    Ok(Whole { columns: table.columns, rows })
+}
+
+/// Rows without end, and how many bytes of them were asked for.
+struct Endless<'a> {
+    given: &'a std::cell::Cell<usize>,
+}
+
+impl std::io::Read for Endless<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let text = b"a,b\n\xc3\xa4,2\n";
+        let at = self.given.get();
+        for (i, to) in into.iter_mut().enumerate() {
+            // The header once, the row again and again.
+            let from = if at + i < 4 { at + i } else { 4 + (at + i - 4) % 5 };
+            *to = text[from];
+        }
+        self.given.set(at + into.len());
+        Ok(into.len())
+    }
+}
+
+#[test]
+fn a_table_is_read_as_it_is_asked_for() {
+    let mapping = Mapping::parse("name = \"x\"\n[element.\"core.lrn\"]\ncolumn = \"a\"\n").unwrap();
+    let given = std::cell::Cell::new(0);
+    let mut table = Table::open(Endless { given: &given }, &mapping).unwrap();
+    for line in 2..100_002 {
+        let (at, row) = table.next_row().unwrap().unwrap();
+        assert_eq!((at, &row[0]), (line, "\u{e4}"));
+    }
+    // 100,000 rows of 5 bytes, and no more than two chunks ahead.
+    assert!((500_000..700_000).contains(&given.get()), "{}", given.get());
+}
+
+#[test]
+fn bytes_that_an_encoding_lacks_are_found_where_they_stand_also_far_inside() {
+    let mapping = Mapping::parse("name = \"x\"\n[element.\"core.lrn\"]\ncolumn = \"a\"\n").unwrap();
+    let mut bytes = b"a,b\n".to_vec();
+    for _ in 0..50_000 {
+        bytes.extend_from_slice(b"row,2\n");
+    }
+    bytes.extend_from_slice(b"r\xffw,2\nrow,2\n");
+    let wrong = read(&bytes, &mapping).unwrap_err();
+    assert_eq!(wrong, TableError::Bytes { line: 50_002, encoding: "UTF-8".into() });
+    // A character that is cut at the end, and one that two reads share, are told and read.
+    assert!(matches!(read(b"a,b\nx,\xc3", &mapping), Err(TableError::Bytes { line: 2, .. })));
+    let mut long = b"a,b\n".to_vec();
+    long.resize((64 << 10) - 1, b'x');
+    long.extend_from_slice("ä,1\n".as_bytes());
+    let whole = read(&long, &mapping).unwrap();
+    assert!(whole.rows[0].1[0].ends_with('ä'), "over the border of a chunk");
+}
+
 /// Good rows, and what is wrong with the others: mapping and check.
 fn look_through(mapping: &Mapping, bytes: &[u8]) -> (usize, Vec<String>) {
-    let table = Table::read(bytes, mapping).unwrap();
+    let table = read(bytes, mapping).unwrap();
     let lists = CodeLists::default();
     let (mut good, mut told) = (0, Vec::new());
     for (line, row) in &table.rows {
@@ -44,7 +111,7 @@ fn a_shops_orders_are_filings_and_what_is_wrong_is_told_for_each_cell() {
     assert_eq!(good, 2);
     insta::assert_snapshot!(told.join("\n"));
     let mapping = mapping("shop.mapping.toml");
-    let table = Table::read(&sample("shop-orders.csv"), &mapping).unwrap();
+    let table = read(&sample("shop-orders.csv"), &mapping).unwrap();
     let filing = mapping.filing(&table.columns, &table.rows[0].1).unwrap();
     let (core, goods, value) = (filing.core.unwrap(), filing.goods.unwrap(), filing.value.unwrap());
     assert_eq!((core.lrn.as_str(), core.departure_date.as_str()), ("10001-1", "2026-11-24"));
@@ -118,11 +185,11 @@ fn expressions_see_the_row_and_nothing_else() {
     };
     let mapping =
         parse("row[\"a\"] + \"-\" + (row[\"b\"] == \"\" ? \"none\" : row[\"b\"])").unwrap();
-    let table = Table::read(b"a,b\nX,\nY,2\n", &mapping).unwrap();
+    let table = read(b"a,b\nX,\nY,2\n", &mapping).unwrap();
     let lrn =
         |at: usize| mapping.filing(&table.columns, &table.rows[at].1).unwrap().core.unwrap().lrn;
     assert_eq!((lrn(0), lrn(1)), ("X-none".to_owned(), "Y-2".to_owned()));
-    let lacking = Table::read(b"a\nX\n", &mapping).unwrap_err();
+    let lacking = read(b"a\nX\n", &mapping).unwrap_err();
     assert_eq!(lacking, TableError::Columns(vec!["b".into()]));
     assert!(matches!(parse("env + \"\""), Err(MappingError::Expression { .. })));
     assert!(matches!(parse("row["), Err(MappingError::Expression { .. })));
@@ -137,9 +204,8 @@ fn a_table_has_any_encoding_and_says_so_when_it_is_another() {
         format!("name = \"t\"\n{head}[element.\"core.importer_name\"]\ncolumn = \"n\"\n")
     };
     let mapping = |head: &str| Mapping::parse(&text(head)).unwrap();
-    let first = |bytes: &[u8], head: &str| {
-        Table::read(bytes, &mapping(head)).map(|t| t.rows[0].1[0].to_owned())
-    };
+    let first =
+        |bytes: &[u8], head: &str| read(bytes, &mapping(head)).map(|t| t.rows[0].1[0].to_owned());
     let utf16: Vec<u8> = [0xff, 0xfe]
         .into_iter()
         .chain("n\nØ\n".encode_utf16().flat_map(u16::to_le_bytes))

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ewtp_formats::cds::Destination;
-use ewtp_formats::ceb;
-use ewtp_formats::convert::{self, ConvertError, Form, Read};
+use ewtp_formats::convert::{self, ConvertError, Form, Format, Read};
 use ewtp_formats::mapping::Mapping;
-use ewtp_formats::xml;
 use serde_json::json;
 
 use crate::args_documents::{Convert, DocumentForm};
@@ -43,8 +41,9 @@ fn form(form: DocumentForm) -> Form {
 
 pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError> {
     let mapping = command.mapping.as_deref().map(read_mapping).transpose()?;
-    let (from, to) = (form(command.from), form(command.to));
-    if command.report && from != Form::Cds {
+    let from = form(command.from).format(mapping.as_ref());
+    let to = form(command.to).format(mapping.as_ref());
+    if command.report && from.name() != "cds" {
         let hint = "a report tells where the elements of a CDS document went: --from cds";
         return Err(CliError::usage("--report", "there is nothing to report of this form", hint));
     }
@@ -53,8 +52,9 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
     }
     let mut outcome = Outcome { refused: false, lost: BTreeSet::new() };
     let mut report: BTreeMap<(String, Destination), usize> = BTreeMap::new();
-    let mut several = Several { sent: 0, files: command.files.len() };
-    for (file, read) in reads(command, from, mapping.as_ref(), &mut outcome, out)? {
+    let mut several =
+        Several { sent: 0, files: if from.joins() { 1 } else { command.files.len() } };
+    for (file, read) in reads(command, &*from, &mut outcome, out)? {
         for reject in &read.rejects {
             refused(&mut outcome, file, reject, out);
         }
@@ -69,7 +69,7 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
             *report.entry(key.clone()).or_default() += count;
         }
         if !command.report {
-            write(command, file, &read, to, mapping.as_ref(), &mut several, &mut outcome, out)?;
+            write(command, file, &read, &*to, &mut several, &mut outcome, out)?;
         }
     }
     if command.report {
@@ -81,40 +81,36 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
     Ok(outcome.code())
 }
 
-/// What the files hold: each by itself, but for messages of CEB, of which several make one filing.
+/// What the files hold: each by itself, or together where several documents may make one filing.
 fn reads<'a>(
     command: &'a Convert,
-    from: Form,
-    mapping: Option<&Mapping>,
+    from: &dyn Format,
     outcome: &mut Outcome,
     out: &Output,
 ) -> Result<Vec<(&'a Path, Read)>, CliError> {
-    let (mut all, mut messages) = (Vec::new(), Vec::new());
+    let mut all: Vec<(&Path, Read)> = Vec::new();
     for file in &command.files {
-        let bytes = bytes(file, from)?;
-        let read = match from {
-            Form::Ceb => ceb::read(&bytes).map_err(ConvertError::Ceb).map(|m| messages.push(m)),
-            _ => convert::read(from, &bytes, mapping).map(|r| all.push((file.as_path(), r))),
-        };
-        if let Err(error) = read {
-            refused(outcome, file, &error, out);
-        }
-    }
-    if let (Some(file), false) = (command.files.first(), messages.is_empty()) {
-        match convert::joined(messages) {
-            Ok(read) => all.push((file, read)),
+        match from.read(&bytes(file, from)?) {
+            Ok(read) => match all.first_mut().filter(|_| from.joins()) {
+                Some((_, together)) => together.add(read),
+                None => all.push((file, read)),
+            },
             Err(error) => refused(outcome, file, &error, out),
         }
     }
-    Ok(all)
+    let mut made = Vec::new();
+    for (file, read) in all {
+        match from.join(read).and_then(convert::whole) {
+            Ok(read) => made.push((file, read)),
+            Err(error) => refused(outcome, file, &error, out),
+        }
+    }
+    Ok(made)
 }
 
-/// A file's bytes; of an XML document no more than shows that it is too large.
-fn bytes(file: &Path, from: Form) -> Result<Vec<u8>, CliError> {
-    let most = match from {
-        Form::Cds | Form::Ceb => xml::BYTES_MAX as u64 + 1,
-        Form::Csv | Form::Json => u64::MAX,
-    };
+/// A file's bytes; no more of a document than shows that it is too large.
+fn bytes(file: &Path, from: &dyn Format) -> Result<Vec<u8>, CliError> {
+    let most = from.bytes_max().map_or(u64::MAX, |most| most as u64 + 1);
     let mut out = Vec::new();
     let opened = std::fs::File::open(file).map_err(CliError::io(file))?;
     opened.take(most).read_to_end(&mut out).map_err(CliError::io(file))?;
@@ -142,21 +138,16 @@ struct Several {
     files: usize,
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what is written, as what, where to, and what is told of it"
-)]
 fn write(
     command: &Convert,
     file: &Path,
     read: &Read,
-    to: Form,
-    mapping: Option<&Mapping>,
+    to: &dyn Format,
     several: &mut Several,
     outcome: &mut Outcome,
     out: &Output,
 ) -> Result<(), CliError> {
-    let written = match convert::write(to, read, mapping) {
+    let written = match to.write(read) {
         Ok(written) => written,
         Err(error) => {
             refused(outcome, file, &error, out);
@@ -167,10 +158,8 @@ fn write(
         refused(outcome, file, error, out);
     }
     outcome.lost.extend(written.lost.iter().map(|l| format!("{}: {l}", file.display())));
-    let is_xml = matches!(to, Form::Cds | Form::Ceb);
-    let many =
-        written.documents.len() > 1 || several.files > 1 && to == Form::Cds || several.sent > 0;
-    if is_xml && many && command.out_dir.is_none() {
+    let many = several.files > 1 || several.sent + written.documents.len() > 1;
+    if to.one_root() && many && command.out_dir.is_none() {
         let hint = "XML has one root a document: --out-dir DIR";
         return Err(CliError::usage("--to", "several documents on standard output", hint));
     }
@@ -199,16 +188,17 @@ fn create(path: &Path, text: &str) -> Result<(), CliError> {
 }
 
 /// `DIR/NAME.xml`, `DIR/NAME-3.xml` for the third filing of a document, `DIR/NAME-CEB621.xml` for a message.
-fn target(dir: &Path, file: &Path, to: Form, kind: Option<&str>, number: Option<usize>) -> PathBuf {
+fn target(
+    dir: &Path,
+    file: &Path,
+    to: &dyn Format,
+    kind: Option<&str>,
+    number: Option<usize>,
+) -> PathBuf {
     let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let number = number.map(|n| format!("-{n}")).unwrap_or_default();
     let kind = kind.map(|k| format!("-{k}")).unwrap_or_default();
-    let extension = match to {
-        Form::Cds | Form::Ceb => "xml",
-        Form::Csv => "csv",
-        Form::Json => "json",
-    };
-    dir.join(format!("{name}{kind}{number}.{extension}"))
+    dir.join(format!("{name}{kind}{number}.{}", to.extension()))
 }
 
 fn tell_report(report: &BTreeMap<(String, Destination), usize>, out: &Output) {

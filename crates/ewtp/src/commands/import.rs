@@ -1,12 +1,13 @@
 //! `ewtp import`: rows of a table through the bulk stream.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use ewtp_formats::mapping::{Mapping, RowError};
-use ewtp_formats::table::Table;
+use ewtp_formats::table::{Table, TableError};
 use ewtp_proto::v1;
 use ewtp_trade::{CodeLists, check_filing};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -49,6 +50,86 @@ struct Reject {
     fix: String,
 }
 
+/// Where rows go that were not filed, as they come; no file without one.
+struct Rejects {
+    path: PathBuf,
+    writer: Option<csv::Writer<std::fs::File>>,
+}
+
+impl Rejects {
+    fn add(&mut self, r: &Reject) -> Result<(), CliError> {
+        let path = &self.path;
+        let bad = |e: csv::Error| {
+            CliError::usage(&path.display().to_string(), e.to_string(), "choose another --rejects")
+        };
+        if self.writer.is_none() {
+            let mut writer = csv::Writer::from_path(path).map_err(bad)?;
+            writer.write_record(["row", "element", "value", "allowed", "fix"]).map_err(bad)?;
+            self.writer = Some(writer);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        writer
+            .write_record([&r.row.to_string(), &r.element, &r.value, &r.allowed, &r.fix])
+            .map_err(bad)
+    }
+
+    fn add_all(&mut self, all: impl IntoIterator<Item = Reject>) -> Result<(), CliError> {
+        all.into_iter().try_for_each(|r| self.add(&r))
+    }
+
+    /// Whether there were any.
+    fn finish(mut self) -> Result<bool, CliError> {
+        let path = &self.path;
+        let some = self.writer.is_some();
+        self.writer.as_mut().map_or(Ok(()), |w| w.flush().map_err(CliError::io(path)))?;
+        Ok(some)
+    }
+}
+
+/// The rows of a table that are wanted.
+struct Rows {
+    table: Table<std::fs::File>,
+    path: PathBuf,
+    /// Places of columns and what they have to hold.
+    wanted: Vec<(usize, String)>,
+}
+
+impl Rows {
+    fn open(command: &Import, mapping: &Mapping) -> Result<Self, CliError> {
+        let path = command.csv.clone();
+        let file = std::fs::File::open(&path).map_err(CliError::io(&path))?;
+        let table = Table::open(file, mapping).map_err(|e| unread(&path, &e))?;
+        let hint = "e.g. --where \"Country of Departure=CN\"";
+        let mut wanted = Vec::new();
+        for filter in &command.filter {
+            let (column, value) = filter
+                .split_once('=')
+                .ok_or_else(|| CliError::usage("--where", filter.as_str(), hint))?;
+            let at = table
+                .columns
+                .get(column)
+                .ok_or_else(|| CliError::usage("--where", format!("no column {column:?}"), hint))?;
+            wanted.push((*at, value.to_owned()));
+        }
+        Ok(Self { table, path, wanted })
+    }
+
+    fn next(&mut self) -> Result<Option<(u64, csv::StringRecord)>, CliError> {
+        loop {
+            let row = self.table.next_row().map_err(|e| unread(&self.path, &e))?;
+            let Some((line, record)) = row else { return Ok(None) };
+            if self.wanted.iter().all(|(at, value)| record.get(*at) == Some(value)) {
+                return Ok(Some((line, record)));
+            }
+        }
+    }
+}
+
+fn unread(path: &Path, error: &TableError) -> CliError {
+    let hint = "is this the table that the mapping is for?";
+    CliError::usage(&path.display().to_string(), error.to_string(), hint)
+}
+
 pub(crate) fn run(
     command: &Import,
     profile: &Option<PathBuf>,
@@ -62,46 +143,52 @@ pub(crate) fn run(
             "see samples/korea.mapping.toml",
         )
     })?;
-    let bytes = std::fs::read(&command.csv).map_err(CliError::io(&command.csv))?;
-    let mut table = Table::read(&bytes, &mapping).map_err(|e| {
-        let hint = "is this the table that the mapping is for?";
-        CliError::usage(&command.csv.display().to_string(), e.to_string(), hint)
-    })?;
-    filter(&command.filter, &mut table)?;
-    let (summary, rejects) = match command.dry_run {
-        true => look_through(&mapping, &table),
-        false => block_on(file_rows(command, profile.as_deref(), &mapping, table, out))?,
-    };
     let path = command.rejects.clone().unwrap_or_else(|| command.csv.with_extension("rejects.csv"));
-    if !rejects.is_empty() {
-        write_rejects(&path, &rejects)?;
-    }
+    let mut rejects = Rejects { path: path.clone(), writer: None };
+    let rows = Rows::open(command, &mapping)?;
+    let summary = match command.dry_run {
+        true => look_through(&mapping, rows, &mut rejects)?,
+        false => {
+            // A table that can't be read to its end isn't filed to its middle.
+            let count = count_rows(rows)?;
+            let rows = Rows::open(command, &mapping)?;
+            let filed =
+                file_rows(command, profile.as_deref(), mapping, (count, rows), &mut rejects, out);
+            block_on(filed)?
+        }
+    };
+    let rejected = rejects.finish()?;
     report(&summary, &path, command.dry_run, out);
-    Ok(if rejects.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if rejected { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// Keeps the rows whose columns have these values.
-fn filter(filters: &[String], table: &mut Table) -> Result<(), CliError> {
-    let hint = "e.g. --where \"Country of Departure=CN\"";
-    for filter in filters {
-        let (column, value) = filter
-            .split_once('=')
-            .ok_or_else(|| CliError::usage("--where", filter.as_str(), hint))?;
-        let at = table
-            .columns
-            .get(column)
-            .ok_or_else(|| CliError::usage("--where", format!("no column {column:?}"), hint))?;
-        table.rows.retain(|(_, row)| row.get(*at) == Some(value));
+fn count_rows(mut rows: Rows) -> Result<u64, CliError> {
+    let mut count = 0;
+    while rows.next()?.is_some() {
+        count += 1;
     }
-    Ok(())
+    Ok(count)
 }
 
 /// What a hub would say of each row, as far as it can be said without one: the mapping, and the check of every filing by the lists that
 /// come with this program.
-fn look_through(mapping: &Mapping, table: &Table) -> (Summary, Vec<Reject>) {
+fn look_through(
+    mapping: &Mapping,
+    mut rows: Rows,
+    rejects: &mut Rejects,
+) -> Result<Summary, CliError> {
     let lists = CodeLists::default();
-    let (mut summary, filings, mut rejects) = mapped(mapping, table);
-    for (row, filing) in filings {
+    let mut summary = Summary::default();
+    while let Some((row, record)) = rows.next()? {
+        summary.rows += 1;
+        let filing = match mapping.filing(&rows.table.columns, &record) {
+            Ok(filing) => filing,
+            Err(errors) => {
+                summary.rejected += 1;
+                rejects.add_all(errors.into_iter().map(|e| reject_of(row, e)))?;
+                continue;
+            }
+        };
         match check_filing(&filing, &lists) {
             Ok(checked) => {
                 summary.accepted += 1;
@@ -112,27 +199,11 @@ fn look_through(mapping: &Mapping, table: &Table) -> (Summary, Vec<Reject>) {
             }
             Err(violations) => {
                 summary.rejected += 1;
-                rejects.extend(violations.into_iter().map(|v| refused(row, v)));
+                rejects.add_all(violations.into_iter().map(|v| refused(row, v)))?;
             }
         }
     }
-    (summary, rejects)
-}
-
-/// The filings that the mapping makes of a table, by their rows, and the rows that it can't take.
-fn mapped(mapping: &Mapping, table: &Table) -> (Summary, Vec<(u64, v1::Filing)>, Vec<Reject>) {
-    let mut summary = Summary { rows: table.rows.len() as u64, ..Default::default() };
-    let (mut filings, mut rejects) = (Vec::with_capacity(table.rows.len()), Vec::new());
-    for (row, record) in &table.rows {
-        match mapping.filing(&table.columns, record) {
-            Ok(filing) => filings.push((*row, filing)),
-            Err(errors) => {
-                summary.rejected += 1;
-                rejects.extend(errors.into_iter().map(|e| reject_of(*row, e)));
-            }
-        }
-    }
-    (summary, filings, rejects)
+    Ok(summary)
 }
 
 /// A violation's line in the rejects.
@@ -140,41 +211,72 @@ fn refused(row: u64, v: v1::Finding) -> Reject {
     Reject { row, element: v.path, value: v.value, allowed: v.allowed, fix: v.fix }
 }
 
+/// What a row became.
+type Mapped = Result<(u64, Result<v1::Filing, Vec<RowError>>), CliError>;
+
+/// Maps rows ahead of what is in flight, on a thread of its own: reading blocks.
+fn map_rows(mapping: &Mapping, mut rows: Rows, to: &mpsc::Sender<Mapped>) {
+    loop {
+        let mapped = match rows.next() {
+            Ok(None) => return,
+            Ok(Some((row, record))) => Ok((row, mapping.filing(&rows.table.columns, &record))),
+            Err(error) => Err(error),
+        };
+        let last = mapped.is_err();
+        if to.blocking_send(mapped).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Rows that are mapped ahead.
+const AHEAD: usize = 256;
+
 async fn file_rows(
     command: &Import,
     profile: Option<&Path>,
-    mapping: &Mapping,
-    table: Table,
+    mapping: Mapping,
+    (count, rows): (u64, Rows),
+    rejects: &mut Rejects,
     out: &Output,
-) -> Result<(Summary, Vec<Reject>), CliError> {
+) -> Result<Summary, CliError> {
     let session = Session::open(profile).await?;
-    let bar = ProgressBar::new(table.rows.len() as u64);
+    let bar = ProgressBar::new(count);
     if let Ok(style) =
         ProgressStyle::with_template("{bar:40} {pos}/{len} rows, {per_sec}, {eta} left")
     {
         bar.set_style(style);
     }
-    let (mut summary, requests, mut rejects) = mapped(mapping, &table);
-    for (_, filing) in &requests {
-        summary.note_synthesised(filing);
-    }
+    let tally = RefCell::new((Summary { rows: count, ..Default::default() }, rejects));
+    let (ahead, mut mapped) = mpsc::channel(AHEAD);
+    let reader = tokio::task::spawn_blocking(move || map_rows(&mapping, rows, &ahead));
     let room = Arc::new(Semaphore::new(command.in_flight.max(1)));
     let (sender, receiver) = mpsc::channel(64);
     let gate = Arc::clone(&room);
-    let feed = async move {
-        for (sequence, filing) in requests {
+    let feed = async {
+        let sender = sender;
+        while let Some(row) = mapped.recv().await {
+            let (sequence, filing) = row?;
+            let filing = match filing {
+                Ok(filing) => filing,
+                Err(errors) => {
+                    let (summary, rejects) = &mut *tally.borrow_mut();
+                    summary.rejected += 1;
+                    rejects.add_all(errors.into_iter().map(|e| reject_of(sequence, e)))?;
+                    continue;
+                }
+            };
+            tally.borrow_mut().0.note_synthesised(&filing);
             // One permit per filing in flight; its acknowledgement gives it back.
-            let Ok(permit) = gate.acquire().await else { return };
+            let Ok(permit) = gate.acquire().await else { break };
             permit.forget();
             let request = v1::SubmitRequest { filing: Some(filing), ..Default::default() };
-            if sender
-                .send(v1::SubmitStreamRequest { sequence, request: Some(request) })
-                .await
-                .is_err()
-            {
-                return;
+            let request = v1::SubmitStreamRequest { sequence, request: Some(request) };
+            if sender.send(request).await.is_err() {
+                break;
             }
         }
+        Ok::<_, CliError>(())
     };
     let listen = async {
         let mut responses =
@@ -182,13 +284,18 @@ async fn file_rows(
         while let Some(response) = responses.message().await? {
             room.add_permits(1);
             bar.inc(1);
-            count(response, &mut summary, &mut rejects);
+            let (summary, rejects) = &mut *tally.borrow_mut();
+            rejects.add_all(tally_response(response, summary))?;
         }
         Ok::<_, CliError>(())
     };
-    let ((), listened) = tokio::join!(feed, listen);
+    let (fed, listened) = tokio::join!(feed, listen);
     bar.finish_and_clear();
+    drop(mapped);
+    reader.await.map_err(|e| CliError::usage("table", e.to_string(), "report this"))?;
+    fed?;
     listened?;
+    let (summary, _) = tally.into_inner();
     let answered = summary.accepted + summary.rejected;
     if answered < summary.rows {
         let message = format!(
@@ -198,7 +305,7 @@ async fn file_rows(
         out.note(&message);
         return Err(CliError::Call { code: tonic::Code::Unavailable, message });
     }
-    Ok((summary, rejects))
+    Ok(summary)
 }
 
 /// A row that the mapping could not take.
@@ -232,7 +339,8 @@ fn reject_of(row: u64, error: RowError) -> Reject {
     }
 }
 
-fn count(response: v1::SubmitStreamResponse, summary: &mut Summary, rejects: &mut Vec<Reject>) {
+/// Counts an answer; every violation has its line.
+fn tally_response(response: v1::SubmitStreamResponse, summary: &mut Summary) -> Vec<Reject> {
     match response.response.and_then(|r| r.result) {
         Some(Outcome::Accepted(accepted)) => {
             summary.accepted += 1;
@@ -240,29 +348,15 @@ fn count(response: v1::SubmitStreamResponse, summary: &mut Summary, rejects: &mu
             for w in accepted.warnings {
                 *summary.warnings.entry(w.code).or_default() += 1;
             }
+            Vec::new()
         }
         Some(Outcome::Refused(refused)) => {
             summary.rejected += 1;
-            // Every violation has its line.
             let row = response.sequence;
-            rejects.extend(refused.violations.into_iter().map(|v| self::refused(row, v)));
+            refused.violations.into_iter().map(|v| self::refused(row, v)).collect()
         }
-        None => {}
+        None => Vec::new(),
     }
-}
-
-fn write_rejects(path: &Path, rejects: &[Reject]) -> Result<(), CliError> {
-    let bad = |e: csv::Error| {
-        CliError::usage(&path.display().to_string(), e.to_string(), "choose another --rejects")
-    };
-    let mut writer = csv::Writer::from_path(path).map_err(bad)?;
-    writer.write_record(["row", "element", "value", "allowed", "fix"]).map_err(bad)?;
-    for r in rejects {
-        writer
-            .write_record([&r.row.to_string(), &r.element, &r.value, &r.allowed, &r.fix])
-            .map_err(bad)?;
-    }
-    writer.flush().map_err(CliError::io(path))
 }
 
 fn report(summary: &Summary, path: &Path, dry_run: bool, out: &Output) {
