@@ -18,6 +18,12 @@ pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
         "receipt" => seeds.extend(folder(&vectors.join("lanes/receipts"), "ewtp-receipt")),
         "evidence" => seeds.extend(folder(&vectors.join("lanes/evidence"), "ewtp-evidence")),
         "case-file" => seeds.extend(folder(&vectors.join("lanes"), "ewtp-case")),
+        "cds" => {
+            let samples = repository("crates/ewtp-formats/tests/samples");
+            seeds.extend(folder(&samples, "xml"));
+        }
+        "ceb" => seeds.extend(folder(&repository("samples/ceb"), "xml")),
+        "tariff" => seeds.extend(folder(&repository("rulesets"), "toml")),
         _ => {}
     }
     seeds

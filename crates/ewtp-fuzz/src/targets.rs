@@ -43,6 +43,9 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "case-file", check: case_file },
     Target { name: "descriptor", check: descriptor },
     Target { name: "chain", check: chain },
+    Target { name: "cds", check: cds },
+    Target { name: "ceb", check: ceb },
+    Target { name: "tariff", check: tariff },
 ];
 
 static KEYS: LazyLock<Vec<VerifierKey>> = LazyLock::new(|| {
@@ -198,4 +201,44 @@ fn chain(input: &[u8]) -> bool {
     let counted: Vec<u64> = (1..=versions.len() as u64).collect();
     assert_eq!(versions, counted);
     true
+}
+
+/// A declaration that is read is written, and reads as the same filing again.
+fn cds(input: &[u8]) -> bool {
+    let Ok(read) = ewtp_formats::cds::read(input) else { return false };
+    let written = ewtp_formats::cds::write(&read.filing);
+    let written = written.unwrap_or_else(|e| panic!("what was read isn't written: {e}"));
+    assert!(written.lost.is_empty(), "lost: {:?}", written.lost);
+    let again = ewtp_formats::cds::read(written.xml.as_bytes());
+    let again = again.unwrap_or_else(|e| panic!("what was written isn't read: {e}"));
+    assert!(again.filing == read.filing, "another filing comes back");
+    true
+}
+
+/// A message that is read is written, and by way of filings nothing of it gets lost.
+fn ceb(input: &[u8]) -> bool {
+    use ewtp_formats::ceb;
+    let Ok(message) = ceb::read(input) else { return false };
+    let xml = ceb::write(&message).unwrap_or_else(|e| panic!("what was read isn't written: {e}"));
+    if message.is_filed() {
+        let joined = ceb::join(std::slice::from_ref(&message));
+        let filings: Vec<_> = joined.into_iter().flatten().map(|j| j.filing).collect();
+        let made = ceb::messages(&filings).unwrap_or_default();
+        assert!(made.lost.is_empty(), "lost: {:?}", made.lost);
+        let back = made.messages.first().map(ceb::write);
+        assert!(back == Some(Ok(xml)), "another message comes back");
+    }
+    true
+}
+
+/// A ruleset or tariff is read or refused with every fault.
+fn tariff(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
+    match ewtp_clearance::Ruleset::parse(text) {
+        Ok(_) => true,
+        Err(faults) => {
+            assert!(!faults.is_empty(), "refused without a fault");
+            false
+        }
+    }
 }
