@@ -67,14 +67,8 @@ pub enum Destination {
     Carried(&'static str),
 }
 
-/// A declaration that was read.
-#[derive(Clone, Debug)]
-pub struct Declaration {
-    /// As a filing.
-    pub filing: v1::Filing,
-    /// How often a leaf went where, by its path without places.
-    pub report: BTreeMap<(String, Destination), usize>,
-}
+/// How often a leaf went where, by its path without places.
+pub type Report = BTreeMap<(String, Destination), usize>;
 
 /// A declaration that was written.
 #[derive(Clone, Debug)]
@@ -97,7 +91,28 @@ pub fn validate(bytes: &[u8]) -> Result<(), CdsError> {
 ///
 /// # Errors
 /// [`CdsError`], located.
-pub fn read(bytes: &[u8]) -> Result<Declaration, CdsError> {
+pub fn read(bytes: &[u8]) -> Result<v1::Filing, CdsError> {
+    read_telling(bytes, |_, _| {})
+}
+
+/// Where each leaf of a declaration goes.
+///
+/// # Errors
+/// [`CdsError`], located.
+pub fn report(bytes: &[u8]) -> Result<Report, CdsError> {
+    let mut out = Report::new();
+    read_telling(bytes, |place, destination| {
+        let path = without_places(&place.path(SCHEMA.declaration));
+        *out.entry((path, destination())).or_insert(0) += 1;
+    })?;
+    Ok(out)
+}
+
+/// Reads a declaration and tells where each of its leaves went.
+fn read_telling(
+    bytes: &[u8],
+    mut tell: impl FnMut(&Place, &dyn Fn() -> Destination),
+) -> Result<v1::Filing, CdsError> {
     let parsed = document::parse(bytes)?;
     if parsed.root != SCHEMA.declaration {
         return Err(CdsError::Notification);
@@ -107,37 +122,31 @@ pub fn read(bytes: &[u8]) -> Result<Declaration, CdsError> {
     let read = fields::read(&leaves, kind == v1::FilingType::Import);
     let mut json = tree::with_items(read.json, kind);
     tree::fill_gaps(&mut json);
+    let again = fields::write(&json, kind == v1::FilingType::Import).leaves;
     let mut filing: v1::Filing =
         serde_json::from_value(json).map_err(|e| CdsError::Fields(e.to_string()))?;
-    let again = fields::write(&json_of(&filing)?, kind == v1::FilingType::Import).leaves;
     let numbers = ItemNumbers::of(&filing);
-    let mut report = BTreeMap::new();
-    let mut count = |place: &Place, destination: Destination| {
-        let path = without_places(&place.path(SCHEMA.declaration));
-        *report.entry((path, destination)).or_insert(0) += 1;
-    };
     for (place, text) in &leaves {
         let given = again.get(place);
+        let named = || read.named.get(place).map(|row| Destination::Field(row.ours.clone()));
         if given == Some(text) {
             if place.attribute.is_none() {
-                let field = read.named.get(place).map(|f| Destination::Field(without_places(f)));
-                count(place, field.unwrap_or(Destination::Computed));
+                tell(place, &|| named().unwrap_or(Destination::Computed));
             }
             continue;
         }
         let instead_of = given.cloned().unwrap_or_default();
         let part = carry(&mut filing, &numbers, place, text.clone(), instead_of, false);
         // Another spelling of what a field says, such as 010 for 10, is carried beside it.
-        let spelt = given.and_then(|_| read.named.get(place));
-        let destination = spelt.map(|f| Destination::Field(without_places(f)));
+        let spelt = || given.and_then(|_| named());
         if place.attribute.is_none() {
-            count(place, destination.unwrap_or(Destination::Carried(part)));
+            tell(place, &|| spelt().unwrap_or(Destination::Carried(part)));
         }
     }
     for (place, given) in again.iter().filter(|(place, _)| !leaves.contains_key(place)) {
         carry(&mut filing, &numbers, place, String::new(), given.clone(), true);
     }
-    Ok(Declaration { filing, report })
+    Ok(filing)
 }
 
 /// Writes a filing as a declaration.

@@ -2,11 +2,11 @@
 
 mod forms;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ewtp_proto::v1;
 
-use crate::cds::{CdsError, Destination};
+use crate::cds::CdsError;
 use crate::ceb::{CebError, Contradiction, Message};
 use crate::mapping::{Mapping, RowError};
 use crate::table::TableError;
@@ -94,8 +94,6 @@ pub struct Read {
     pub rejects: Vec<ConvertError>,
     /// What has no place in a filing.
     pub lost: BTreeSet<String>,
-    /// Where each leaf of a CDS document went, and how often.
-    pub report: BTreeMap<(String, Destination), usize>,
     /// Messages of CEB that make no filing, such as receipts.
     pub messages: Vec<Message>,
     /// Where messages of one parcel contradict each other, by its local reference.
@@ -110,9 +108,6 @@ impl Read {
         self.lost.extend(other.lost);
         self.messages.extend(other.messages);
         self.contradictions.extend(other.contradictions);
-        for (key, count) in other.report {
-            *self.report.entry(key).or_default() += count;
-        }
     }
 }
 

@@ -322,8 +322,7 @@ impl Element {
             Source::Column(column) => (cell(column), column.as_str(), false),
             Source::Copy(column) => (cell(column), column.as_str(), true),
             Source::Expression(expression) => {
-                let names = columns.keys().map(|name| (name.clone(), cell(name)));
-                let computed = expression.evaluate(names);
+                let computed = expression.evaluate(columns.keys().map(String::as_str), cell);
                 let wrong = |problem: String| {
                     self.wrong("", &problem, "an expression that holds for every row")
                 };

@@ -140,7 +140,7 @@ impl Resolved {
 /// What was read: the fields as JSON, and which of our elements each leaf became.
 pub(crate) struct Fields {
     pub(crate) json: Value,
-    pub(crate) named: BTreeMap<Place, String>,
+    pub(crate) named: BTreeMap<Place, &'static Row>,
 }
 
 /// Reads leaves into fields; those that don't fit are left out.
@@ -154,7 +154,7 @@ pub(crate) fn read(leaves: &Leaves, import: bool) -> Fields {
         let before = tree::get(&json, &ours).cloned();
         if let Some(value) = value(row.row.how, text, attribute, before.as_ref()) {
             tree::put(&mut json, &ours, value);
-            named.insert(place.clone(), tree::path(&ours));
+            named.insert(place.clone(), row.row);
         }
     }
     Fields { json, named }

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use smallvec::SmallVec;
+
 use super::document::{ENVELOPE, INSTANT, Namespaces};
 use super::schema::{NodeId, SCHEMA};
 use crate::xml::escaped;
+
+/// Which child by the schema, and which one of several, from 0. Hardly a place is deeper than this.
+pub(crate) type Steps = SmallVec<[(usize, usize); 8]>;
 
 /// Where a leaf stands below the envelope: which child by the schema, and which one of several, from 0. Places sort as the schema
 /// orders them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    pub(crate) steps: Vec<(usize, usize)>,
+    pub(crate) steps: Steps,
     /// It is an attribute of what stands there.
     pub(crate) attribute: Option<String>,
 }
@@ -49,7 +54,7 @@ impl Place {
 
     /// The place of the element at a depth on the way here.
     pub(crate) fn up_to(&self, depth: usize) -> Self {
-        let steps = self.steps.get(..=depth).unwrap_or(&self.steps).to_vec();
+        let steps = self.steps.get(..=depth).unwrap_or(&self.steps).into();
         Self { steps, attribute: None }
     }
 
@@ -84,7 +89,7 @@ impl Place {
             Some((path, name)) => (path, Some(name.to_owned())),
             None => (path, None),
         };
-        let (mut at, mut steps) = (root, Vec::new());
+        let (mut at, mut steps) = (root, Steps::new());
         let below = match path.strip_prefix("../") {
             Some(envelope) => envelope,
             None => {

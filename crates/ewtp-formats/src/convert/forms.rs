@@ -35,8 +35,7 @@ impl Format for Cds {
     }
 
     fn read(&self, bytes: &[u8]) -> Result<Read, ConvertError> {
-        let read = cds::read(bytes)?;
-        Ok(Read { filings: vec![read.filing], report: read.report, ..Read::default() })
+        Ok(Read { filings: vec![cds::read(bytes)?], ..Read::default() })
     }
 
     fn write(&self, read: &Read) -> Result<Written, ConvertError> {

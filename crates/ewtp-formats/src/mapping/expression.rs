@@ -15,6 +15,8 @@ static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 pub(crate) struct Expression {
     program: Program,
     columns: Vec<String>,
+    /// It may read columns by other means than their names.
+    any: bool,
 }
 
 impl Expression {
@@ -28,7 +30,9 @@ impl Expression {
             return Err(format!("{name} is not known; a column is row[\"NAME\"]"));
         }
         drop(references);
-        Ok(Self { columns: columns(text), program })
+        let columns = columns(text);
+        let any = text.matches("row").count() != columns.len();
+        Ok(Self { columns, program, any })
     }
 
     /// Columns that it reads by name.
@@ -36,12 +40,18 @@ impl Expression {
         &self.columns
     }
 
-    pub(crate) fn evaluate(
-        &self,
-        row: impl Iterator<Item = (String, String)>,
+    /// Evaluates it over the cells of a row, of which it is given those that it reads.
+    pub(crate) fn evaluate<'a>(
+        &'a self,
+        all: impl Iterator<Item = &'a str>,
+        cell: impl Fn(&str) -> String,
     ) -> Result<String, String> {
         let mut context = Context::with_env(Arc::clone(&STANDARD));
-        let row: HashMap<String, String> = row.collect();
+        let with = |name: &str| (name.to_owned(), cell(name));
+        let row: HashMap<String, String> = match self.any {
+            true => all.map(with).collect(),
+            false => self.columns.iter().map(|name| with(name)).collect(),
+        };
         context.add_variable("row", row).map_err(|e| e.to_string())?;
         match self.program.execute(&context).map_err(|e| e.to_string())? {
             Value::String(text) => Ok(text.trim().to_owned()),

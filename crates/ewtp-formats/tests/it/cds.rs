@@ -58,7 +58,7 @@ fn every_sample_is_judged_as_the_schema_judges_it() {
 fn what_is_valid_comes_out_as_it_went_in_also_by_way_of_json() {
     for (name, xml) in declarations() {
         let read = cds::read(xml.as_bytes()).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let json = serde_json::to_string(&read.filing).unwrap();
+        let json = serde_json::to_string(&read).unwrap();
         let filing: v1::Filing = serde_json::from_str(&json).unwrap();
         let written = cds::write(&filing).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(written.lost, Vec::<String>::new(), "{name}");
@@ -76,14 +76,14 @@ fn nine_of_ten_leaves_have_a_name_and_none_is_carried_as_a_document() {
     let (mut named, mut carried, mut computed) = (0, 0, 0);
     for (name, xml) in declarations() {
         let read = cds::read(xml.as_bytes()).unwrap();
-        for ((_, destination), count) in read.report {
+        for ((_, destination), count) in cds::report(xml.as_bytes()).unwrap() {
             match destination {
                 Destination::Field(_) => named += count,
                 Destination::Carried(_) => carried += count,
                 Destination::Computed => computed += count,
             }
         }
-        let json = serde_json::to_string(&read.filing).unwrap();
+        let json = serde_json::to_string(&read).unwrap();
         assert!(!json.contains("</") && !json.contains("<?xml"), "{name}");
     }
     let all = named + carried + computed;
@@ -97,7 +97,7 @@ fn a_named_field_that_is_changed_changes_that_element_alone() {
     let mut changed = BTreeSet::new();
     for (name, xml) in declarations() {
         let read = cds::read(xml.as_bytes()).unwrap();
-        let json = serde_json::to_value(&read.filing).unwrap();
+        let json = serde_json::to_value(&read).unwrap();
         for pointer in texts(&json, String::new()) {
             let field: String = pointer.split('/').filter(|p| p.parse::<u32>().is_err()).collect();
             // One of a kind is enough; what others follow from changes more, and carried elements aren't named.
@@ -147,7 +147,7 @@ fn texts(value: &Value, at: String) -> Vec<String> {
 #[test]
 fn what_is_carried_is_ignored_once_its_field_says_something_else() {
     let read = cds::read(SAMPLES[0].as_bytes()).unwrap();
-    let mut filing = read.filing;
+    let mut filing = read;
     // The sample spells its packages "010": the field says 10, the spelling is carried.
     let goods = filing.goods.as_mut().unwrap();
     assert_eq!(goods.total_packages, 10);
@@ -159,7 +159,7 @@ fn what_is_carried_is_ignored_once_its_field_says_something_else() {
 
 #[test]
 fn what_cds_has_no_place_for_is_told() {
-    let mut filing = cds::read(SAMPLES[1].as_bytes()).unwrap().filing;
+    let mut filing = cds::read(SAMPLES[1].as_bytes()).unwrap();
     filing.core.as_mut().unwrap().retention_class = "standard".into();
     filing.goods.as_mut().unwrap().receptacle = "R".into();
     filing.goods.as_mut().unwrap().carried.push(v1::CarriedElement {
@@ -174,7 +174,7 @@ fn what_cds_has_no_place_for_is_told() {
 /// Carried elements come from whoever wrote the JSON: a path can't bring its own XML, nor reach where the schema has no place.
 #[test]
 fn what_is_carried_cant_write_what_it_likes() {
-    let clean = cds::read(SAMPLES[1].as_bytes()).unwrap().filing;
+    let clean = cds::read(SAMPLES[1].as_bytes()).unwrap();
     let before = cds::write(&clean).unwrap().xml;
     let attacks = [
         "TypeCode@x=\"1\"><ID>1</ID><y",
@@ -201,14 +201,14 @@ fn what_is_carried_cant_write_what_it_likes() {
     // A text is a text.
     let mut filing = clean;
     filing.goods.as_mut().unwrap().items[0].description = "</Description><x y=\"z\">&amp;".into();
-    let read = cds::read(cds::write(&filing).unwrap().xml.as_bytes()).unwrap().filing;
+    let read = cds::read(cds::write(&filing).unwrap().xml.as_bytes()).unwrap();
     assert_eq!(read.goods.unwrap().items[0].description, "</Description><x y=\"z\">&amp;");
 }
 
 /// What no field names belongs to its item, wherever the item stands, and goes with it.
 #[test]
 fn what_is_carried_of_an_item_follows_it() {
-    let filing = cds::read(SAMPLES[0].as_bytes()).unwrap().filing;
+    let filing = cds::read(SAMPLES[0].as_bytes()).unwrap();
     let cups = |xml: &str| {
         let item = xml.split("<GovernmentAgencyGoodsItem>").find(|i| i.contains("Coffee cups"));
         item.unwrap().contains("UNDGID") && xml.matches("UNDGID").count() == 2
@@ -245,7 +245,7 @@ fn lists_without_their_first_are_written_whole() {
         (xml.matches("<DomesticDutyTaxParty>").count(), xml.matches("<Classification>").count()),
         (2, 1)
     );
-    let read = cds::read(xml.as_bytes()).unwrap().filing;
+    let read = cds::read(xml.as_bytes()).unwrap();
     assert_eq!(read.parties.unwrap().fiscal_references, filing.parties.unwrap().fiscal_references);
 }
 
@@ -262,7 +262,7 @@ fn elements_without_names_leave_gaps_and_no_errors() {
         let xml = SAMPLES[0].replacen(from, to, 1);
         assert_ne!(xml, SAMPLES[0]);
         let read = cds::read(xml.as_bytes()).unwrap_or_else(|e| panic!("{to}: {e}"));
-        let written = cds::write(&read.filing).unwrap();
+        let written = cds::write(&read).unwrap();
         assert_eq!((lines(&xml), written.lost), (lines(&written.xml), Vec::new()), "{to}");
     }
 }
@@ -270,7 +270,7 @@ fn elements_without_names_leave_gaps_and_no_errors() {
 /// What is carried is what the document said of something else, never another value for a field that a hub checked.
 #[test]
 fn what_is_carried_changes_no_field_and_no_unit() {
-    let mut filing = cds::read(SAMPLES[0].as_bytes()).unwrap().filing;
+    let mut filing = cds::read(SAMPLES[0].as_bytes()).unwrap();
     let forged = |value: &str, absent| v1::CarriedElement {
         path: "InvoiceAmount".into(),
         value: value.into(),
@@ -288,13 +288,13 @@ fn what_is_carried_changes_no_field_and_no_unit() {
     filing.goods.as_mut().unwrap().items[0].net_mass_kg = "2.1".into();
     let xml = cds::write(&filing).unwrap().xml;
     assert!(xml.contains("<NetNetWeightMeasure>2.1</NetNetWeightMeasure>"), "{xml}");
-    let read = cds::read(xml.as_bytes()).unwrap().filing;
+    let read = cds::read(xml.as_bytes()).unwrap();
     assert_eq!(read.goods.unwrap().items[0].net_mass_kg, "2.1");
 }
 
 #[test]
 fn what_contradicts_itself_is_no_document() {
-    let filing = cds::read(SAMPLES[0].as_bytes()).unwrap().filing;
+    let filing = cds::read(SAMPLES[0].as_bytes()).unwrap();
     let refused = |change: fn(&mut v1::Filing)| {
         let mut filing = filing.clone();
         change(&mut filing);

@@ -102,7 +102,7 @@ proptest! {
         let end = (at + len).min(bytes.len());
         bytes.splice(at..end, put.bytes());
         if let Ok(read) = cds::read(&bytes) {
-            let written = cds::write(&read.filing).unwrap();
+            let written = cds::write(&read).unwrap();
             prop_assert!(written.lost.is_empty());
             let text = String::from_utf8(bytes).unwrap();
             // Codes are tokens: white space inside them counts as one space (XML Schema part 2, 3.3.2).

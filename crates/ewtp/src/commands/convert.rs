@@ -1,11 +1,11 @@
 //! `ewtp convert`: documents between forms, offline, with a list of what got lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ewtp_formats::cds::Destination;
+use ewtp_formats::cds::{self, Destination};
 use ewtp_formats::convert::{self, ConvertError, Form, Format, Read};
 use ewtp_formats::mapping::Mapping;
 use serde_json::json;
@@ -43,15 +43,13 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
     let mapping = command.mapping.as_deref().map(read_mapping).transpose()?;
     let from = form(command.from).format(mapping.as_ref());
     let to = form(command.to).format(mapping.as_ref());
-    if command.report && from.name() != "cds" {
-        let hint = "a report tells where the elements of a CDS document went: --from cds";
-        return Err(CliError::usage("--report", "there is nothing to report of this form", hint));
+    if command.report {
+        return report(command, &*from, out);
     }
     if let Some(dir) = &command.out_dir {
         std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
     }
     let mut outcome = Outcome { refused: false, lost: BTreeSet::new() };
-    let mut report: BTreeMap<(String, Destination), usize> = BTreeMap::new();
     let mut several =
         Several { sent: 0, files: if from.joins() { 1 } else { command.files.len() } };
     for (file, read) in reads(command, &*from, &mut outcome, out)? {
@@ -65,19 +63,31 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
                 told.path, told.said, told.kind, told.says
             ));
         }
-        for (key, count) in &read.report {
-            *report.entry(key.clone()).or_default() += count;
-        }
-        if !command.report {
-            write(command, file, &read, &*to, &mut several, &mut outcome, out)?;
-        }
-    }
-    if command.report {
-        tell_report(&report, out);
+        write(command, file, &read, &*to, &mut several, &mut outcome, out)?;
     }
     for lost in &outcome.lost {
         out.note(&format!("lost: {lost}"));
     }
+    Ok(outcome.code())
+}
+
+/// Where the elements of CDS documents go.
+fn report(command: &Convert, from: &dyn Format, out: &Output) -> Result<ExitCode, CliError> {
+    if from.name() != "cds" {
+        let hint = "a report tells where the elements of a CDS document went: --from cds";
+        return Err(CliError::usage("--report", "there is nothing to report of this form", hint));
+    }
+    let mut outcome = Outcome { refused: false, lost: BTreeSet::new() };
+    let mut all = cds::Report::new();
+    for file in &command.files {
+        match cds::report(&bytes(file, from)?) {
+            Ok(report) => {
+                report.into_iter().for_each(|(at, count)| *all.entry(at).or_default() += count);
+            }
+            Err(error) => refused(&mut outcome, file, &error.into(), out),
+        }
+    }
+    tell_report(&all, out);
     Ok(outcome.code())
 }
 
@@ -201,7 +211,7 @@ fn target(
     dir.join(format!("{name}{kind}{number}.{}", to.extension()))
 }
 
-fn tell_report(report: &BTreeMap<(String, Destination), usize>, out: &Output) {
+fn tell_report(report: &cds::Report, out: &Output) {
     let words = |destination: &Destination| match destination {
         Destination::Field(path) => path.clone(),
         Destination::Computed => "computed when written".to_owned(),
