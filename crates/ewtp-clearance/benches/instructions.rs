@@ -132,6 +132,7 @@ fn decision() {
         facts: &facts,
         public: &public,
         confidential: None,
+        tariffs: &[],
         draw: None,
     };
     // The first call builds what all others use.

@@ -295,7 +295,8 @@ fn item_facts(
             f.insert("packages".into(), Fact::Count(i64::from(g.packages)));
         }
     }
-    money(&mut f, "value", value.and_then(|v| v.value.as_ref()));
+    // What is stated at its price alone is worth that.
+    money(&mut f, "value", value.and_then(|v| v.value.as_ref().or(v.price.as_ref())));
     f
 }
 

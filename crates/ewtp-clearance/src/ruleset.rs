@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::expression::Expression;
 use crate::facts::DRAW;
-use crate::tariff::{Charges, RawCharges, RawDuty, RawFixed, RawPreference, RawRelief, RawVat};
+use crate::tariff::{Charges, RawCharges, RawDuty, RawFixed, RawPreference, RawRelief, VatField};
 use crate::value::Rates;
 
 /// Longest ruleset, bytes: it must fit into a statement.
@@ -56,7 +56,7 @@ struct RawRuleset {
     #[serde(default)]
     fixed: Vec<RawFixed>,
     #[serde(default)]
-    vat: Vec<RawVat>,
+    vat: VatField,
     #[serde(default)]
     text: Vec<BTreeMap<String, String>>,
     #[serde(default)]
@@ -361,7 +361,7 @@ impl RawRuleset {
             preference: self.preference,
             relief: self.relief,
             fixed: self.fixed,
-            vat: self.vat,
+            vat: self.vat.several(),
             ioss_up_to: self.ioss_up_to,
         };
         let charges = charges.check(&self.currency, faults);

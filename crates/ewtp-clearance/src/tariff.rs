@@ -13,5 +13,5 @@ mod price;
 pub mod rate;
 
 pub use charges::{Charges, Fixed, Line, Per, Preference, Relief, Valuation, Vat};
-pub(crate) use charges::{RawCharges, RawDuty, RawFixed, RawPreference, RawRelief, RawVat};
+pub(crate) use charges::{RawCharges, RawDuty, RawFixed, RawPreference, RawRelief, VatField};
 pub use price::{PriceError, price};

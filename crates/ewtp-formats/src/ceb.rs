@@ -19,7 +19,7 @@ mod message;
 pub mod receipts;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ewtp_proto::v1;
 use serde_json::{Value, json};
@@ -30,7 +30,6 @@ use kinds::{Group, Kind};
 use message::{Leaves, Place};
 pub use message::{Message, read, write};
 
-use crate::cds::without_places;
 use crate::tree;
 use crate::xml::{Violation, XmlError, told};
 
@@ -116,15 +115,25 @@ fn parcels(messages: &[Message]) -> Vec<Vec<Record<'_>>> {
     for (message, at) in all {
         let key = |leaf: &str| (message.kind.import, message.text(at, leaf).to_owned());
         let (order, transport) = (key("orderNo"), key("logisticsNo"));
-        let candidates = match order.1.is_empty() {
-            false => by_order.get(&order),
-            true => by_transport.get(&transport),
+        // Orders are one platform's numbers, transport documents one carrier's.
+        let (candidates, whose) = match order.1.is_empty() {
+            false => (by_order.get(&order), "ebpCode"),
+            true => (by_transport.get(&transport), "logisticsCode"),
         };
-        let free = |parcel: &&usize| {
-            let records = out.get(**parcel);
-            records.is_some_and(|all| all.iter().all(|(m, _)| m.kind.name != message.kind.name))
+        let mine = message.text(at, whose);
+        let fits = |parcel: &&usize| {
+            let Some(records) = out.get(**parcel) else { return false };
+            let free = records.iter().all(|(m, _)| m.kind.name != message.kind.name);
+            let mut theirs =
+                records.iter().map(|(m, at)| m.text(*at, whose)).filter(|t| !t.is_empty());
+            free && (mine.is_empty() || theirs.all(|t| t == mine))
         };
-        let parcel = candidates.into_iter().flatten().find(free).copied();
+        let mut fitting = candidates.into_iter().flatten().filter(fits);
+        // Who doesn't say whose number it is belongs to one parcel if there is but one.
+        let parcel = match (fitting.next(), mine.is_empty() && fitting.next().is_some()) {
+            (Some(parcel), false) => Some(*parcel),
+            _ => None,
+        };
         let parcel = parcel.unwrap_or_else(|| {
             out.push(Vec::new());
             out.len() - 1
@@ -236,6 +245,7 @@ fn carried_path(kind: &Kind, place: Place, labels: &[String]) -> String {
 
 fn carry(filing: &mut v1::Filing, leaf: &str, element: v1::CarriedElement) {
     let list = match rows::part_of(leaf) {
+        "authority" => &mut filing.authority.get_or_insert_default().carried,
         "parties" => &mut filing.parties.get_or_insert_default().carried,
         "value" => &mut filing.value.get_or_insert_default().carried,
         _ => &mut filing.goods.get_or_insert_default().carried,
@@ -257,7 +267,7 @@ fn carry_record(
         .filter(|(place, _)| !fields::is_named(kind, **place))
         .map(|(place, text)| (*place, text.clone()))
         .collect();
-    let (again, _) = fields::write(kind, named, &free);
+    let again = fields::write(kind, named, &free).leaves;
     for (place, text) in leaves {
         let given = again.get(place).filter(|_| !free.contains_key(place));
         if given == Some(text) {
@@ -322,10 +332,10 @@ pub fn messages(filings: &[v1::Filing]) -> Result<Written, CebError> {
     let mut out = Written::default();
     for filing in filings {
         let json = json_of(filing)?;
-        let mut used = Vec::new();
+        // Paths of what the messages say.
+        let mut used = BTreeSet::new();
         for kind in kinds_of(filing)? {
-            let record = record(kind, filing, &json, &mut out.lost)?;
-            used.push(kind);
+            let record = record(kind, filing, &json, &mut out.lost, &mut used)?;
             let same = out.messages.iter_mut().find(|m| {
                 m.kind.name == kind.name
                     && (&m.guid, &m.version, &m.envelope)
@@ -337,7 +347,7 @@ pub fn messages(filings: &[v1::Filing]) -> Result<Written, CebError> {
                 None => out.messages.push(record),
             }
         }
-        out.lost.extend(unused(&json, &used));
+        out.lost.extend(unused(&json, &used, kinds_of(filing)?.iter().any(|k| k.import)));
     }
     out.lost.sort_unstable();
     out.lost.dedup();
@@ -365,9 +375,10 @@ fn kinds_of(filing: &v1::Filing) -> Result<Vec<&'static Kind>, CebError> {
 }
 
 fn all_carried(filing: &v1::Filing) -> impl Iterator<Item = &v1::CarriedElement> {
+    let authority = filing.authority.iter().flat_map(|a| &a.carried);
     let parties = filing.parties.iter().flat_map(|p| &p.carried);
     let goods = filing.goods.iter().flat_map(|g| &g.carried);
-    parties.chain(goods).chain(filing.value.iter().flat_map(|v| &v.carried))
+    authority.chain(parties).chain(goods).chain(filing.value.iter().flat_map(|v| &v.carried))
 }
 
 /// A message with one record.
@@ -376,6 +387,7 @@ fn record(
     filing: &v1::Filing,
     json: &Value,
     lost: &mut Vec<String>,
+    used: &mut BTreeSet<String>,
 ) -> Result<Message, CebError> {
     let labels = labels(filing);
     let (mut guid, mut version) = (String::new(), String::new());
@@ -397,8 +409,12 @@ fn record(
             },
         }
     }
-    let (mut leaves, contradictions) = fields::write(kind, json, &free);
-    lost.extend(contradictions);
+    let masses = masses_from_elsewhere(kind, json, &free);
+    free.extend(masses);
+    let written = fields::write(kind, json, &free);
+    let mut leaves = written.leaves;
+    lost.extend(written.contradictions);
+    used.extend(written.used);
     for (place, carried) in spelt {
         let given = leaves.get(&place).map_or("", String::as_str);
         if given != carried.instead_of {
@@ -460,7 +476,6 @@ fn defaults(kind: &'static Kind, core: Option<&v1::FilingCore>, leaves: &mut Lea
         ("orderType", flag),
         ("ieFlag", flag),
         ("orderNo", lrn),
-        ("tradeMode", "9610"),
     ];
     for group in (0..groups.len()).filter(|g| Some(*g) != list) {
         for (name, text) in heads.iter().filter(|(_, text)| !text.is_empty()) {
@@ -475,7 +490,7 @@ fn defaults(kind: &'static Kind, core: Option<&v1::FilingCore>, leaves: &mut Lea
         let at = |name: &str| place_of(groups, list, item, name);
         let text = |name: &str| at(name).and_then(|p| leaves.get(&p)).cloned();
         let price = unit_price(text("totalPrice"), text("qty"));
-        for (name, value) in [("qty1", text("qty")), ("unit1", text("unit")), ("price", price)] {
+        for (name, value) in [("price", price)] {
             if let (Some(place), Some(value)) = (at(name), value) {
                 leaves.entry(place).or_insert(value);
             }
@@ -490,17 +505,28 @@ fn unit_price(total: Option<String>, count: Option<String>) -> Option<String> {
     Some(price.round_dp(5).normalize().to_string())
 }
 
-/// Our elements that none of the kinds has a place for.
-fn unused(json: &Value, kinds: &[&Kind]) -> Vec<String> {
-    let known = |path: &str| {
-        let plain = without_places(path);
-        rows::ROWS.iter().filter(|r| kinds.iter().any(|k| r.holds(k.name))).any(|r| {
-            let ours = without_places(r.ours);
-            plain == ours || plain.strip_prefix(&ours).is_some_and(|rest| rest.starts_with('.'))
-        })
+/// Where a filing from elsewhere says its net masses: as the first statutory quantity, in kilograms.
+fn masses_from_elsewhere(kind: &'static Kind, json: &Value, free: &Leaves) -> Leaves {
+    let groups = &kind.record.groups;
+    let Some(list) = fields::list_of(kind) else { return Leaves::new() };
+    let items = json.pointer("/goods/items").and_then(Value::as_array);
+    let mut out = Leaves::new();
+    for (at, item) in items.into_iter().flatten().enumerate() {
+        let unit = |name: &str| place_of(groups, list, at, name);
+        let said = ["unit1", "unit2"].iter().filter_map(|u| unit(u)).any(|p| free.contains_key(&p));
+        let net = item.get("net_mass_kg").and_then(Value::as_str).is_some_and(|n| !n.is_empty());
+        out.extend(unit("unit1").filter(|_| net && !said).map(|p| (p, rows::KILOGRAMS.to_owned())));
+    }
+    out
+}
+
+/// Our elements that no message has a place for: what wasn't written, and doesn't follow from the kind of message.
+fn unused(json: &Value, used: &BTreeSet<String>, import: bool) -> Vec<String> {
+    let home = if import { "core.country_of_destination" } else { "core.country_of_export" };
+    let written = |path: &str| {
+        let above = |u: &String| path.strip_prefix(u.as_str()).is_some_and(|r| r.starts_with('.'));
+        used.contains(path) || used.iter().any(above)
     };
-    let home = if kinds.iter().any(|k| k.import) { "destination" } else { "export" };
-    let home = format!("core.country_of_{home}");
     let implied = |path: &str, value: &Value| {
         let china = value == "CN" && (path == home || path == "parties.importer_address.country");
         let order =
@@ -510,6 +536,6 @@ fn unused(json: &Value, kinds: &[&Kind]) -> Vec<String> {
         china || order || known || number || matches!(path, "core.type" | "core.mrn_external")
     };
     let said = tree::leaves(json).into_iter();
-    let lost = said.filter(|(path, value)| !implied(path, value) && !known(path));
+    let lost = said.filter(|(path, value)| !implied(path, value) && !written(path));
     lost.map(|(path, _)| tree::list(&path)).collect()
 }

@@ -166,12 +166,15 @@ impl Casebook<'_> {
             standings: standings(self.shared, record),
             ..Default::default()
         };
+        // Filings of which the caller sees no more than the core.
+        let mut cores_only = Vec::new();
         for filing in &record.filings {
             if let Some(statement) = self.read(filing.stands.as_ref()).await? {
                 let mut shown = self.filing(record, filing, &statement);
                 let core = shown.filing.as_ref().and_then(|f| f.core.clone()).unwrap_or_default();
                 let whole = standing::sees_parts(self.shared, self.account, &filing.account, &core);
                 if !whole.await? {
+                    cores_only.push(filing.filing_id.as_str());
                     shown.filing = Some(v1::Filing { core: Some(core), ..Default::default() });
                 }
                 if let Some(before) = self.read(filing.earlier.last()).await? {
@@ -183,7 +186,14 @@ impl Casebook<'_> {
         }
         for decision in &record.decisions {
             if let Some(statement) = self.read(decision.stands.as_ref()).await? {
-                out.decisions.push(self.decision(record, decision, &statement).await?);
+                let mut decided = self.decision(record, decision, &statement).await?;
+                // Estimate and facts hold what the parts hold.
+                if let Some(trader) = &mut decided.trader
+                    && cores_only.contains(&decision.filing_id.as_str())
+                {
+                    (trader.estimate, trader.facts) = (None, Vec::new());
+                }
+                out.decisions.push(decided);
             }
         }
         for request in &record.requests {

@@ -145,8 +145,15 @@ impl Directory {
         for stored in views.rulesets().await? {
             match Ruleset::parse(&stored.text) {
                 Ok(ruleset) => directory.rulesets.push(Arc::new(ruleset)),
+                // What an older program published and this one can't read doesn't hold; the hub runs all the same.
                 Err(faults) => {
-                    return Err(StoreError::Value(format!("ruleset with {} faults", faults.len())));
+                    let name = stored.core.as_ref().map(|c| c.name.as_str()).unwrap_or_default();
+                    let fault = faults.first().map(|f| f.allowed.as_str()).unwrap_or_default();
+                    tracing::error!(
+                        ruleset = name,
+                        fault,
+                        "can't be read and doesn't hold: publish it anew"
+                    );
                 }
             }
         }

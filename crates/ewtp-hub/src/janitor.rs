@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ewtp_proto::store::v1::{CaseRecord, FilingRecord, OrderRecord};
+use ewtp_proto::store::v1::{CaseRecord, OrderRecord};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views, Whose};
 use ewtp_trade::forget::is_forgotten;
@@ -28,8 +28,6 @@ const FIRST: Duration = Duration::from_secs(60);
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), OrderError> {
     let cadence = Duration::from_secs(shared.config.retention.cadence_s);
     let mut wait = cadence.min(FIRST);
-    // Cases before this one have no filing that could still end without use.
-    let mut unused_from = 0;
     loop {
         tokio::select! {
             biased;
@@ -37,7 +35,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
             () = tokio::time::sleep(wait) => {}
         }
         wait = cadence;
-        let ended = end_unused(&shared, &stop, &mut unused_from).await.map_err(|e| e.to_string());
+        let ended = end_unused(&shared, &stop).await.map_err(|e| e.to_string());
         if let Err(problem) = &ended {
             tracing::error!(%problem, "filings that were never used may still stand");
         }
@@ -131,39 +129,32 @@ async fn end_retention(shared: &Arc<Shared>, stop: &CancellationToken) -> Result
     }
 }
 
-/// Ends filings of this hub that were never used. Cases are looked at in the order in which they were opened, from the first that may
-/// still have one.
-async fn end_unused(
-    shared: &Arc<Shared>,
-    stop: &CancellationToken,
-    unused_from: &mut u64,
-) -> Result<(), OrderError> {
+/// Ends filings of this hub that were never used. A case that fails is passed over and told.
+async fn end_unused(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), OrderError> {
     let terms = shared.config.expiry.terms();
     let Some(shortest) = terms.shortest_ms() else { return Ok(()) };
     let (now_ms, me) = (shared.clock.now_ms(), shared.identity.hub.as_str());
-    let (mut from, mut settled) = (*unused_from, true);
+    let (mut failed, mut from) = (Ok(()), 0);
     loop {
         let cases = Views(&*shared.store).cases(&Whose::All, from, PAGE).await?;
         for case in &cases {
+            // Cases are in the order in which they were opened: those that follow are younger.
             if case.created_ms.saturating_add(shortest) > now_ms || stop.is_cancelled() {
-                return Ok(());
+                return failed;
             }
             from = case.ordinal + 1;
-            let open = |f: &&FilingRecord| terms.may_end(case, f, me);
-            settled = settled && !case.filings.iter().any(|f| open(&f));
-            if settled {
-                *unused_from = from;
-            }
             let ended = case.filings.iter().find(|f| terms.ended(case, f, me, now_ms));
-            if let Some(filing) = ended {
-                // One a time: it moves the case, and what else ended there is found next time.
-                let draft = expire(shared, case, filing)?;
-                carry_out(shared, draft).await?;
-                tracing::info!(case = %case.case_id, filing = %filing.filing_id, "ended without use");
+            let Some(filing) = ended else { continue };
+            // One a time: it moves the case, and what else ended there is found next time.
+            match carry_out(shared, expire(shared, case, filing)?).await {
+                Ok(()) => {
+                    tracing::info!(case = %case.case_id, filing = %filing.filing_id, "ended without use");
+                }
+                Err(error) => failed = Err(error),
             }
         }
         if cases.len() < PAGE {
-            return Ok(());
+            return failed;
         }
     }
 }

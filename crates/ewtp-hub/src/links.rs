@@ -1,7 +1,7 @@
 //! Cases that have to do with each other: returns, parts of a consignment, consignments of a master, supplements; and which case an import
 //! filing that was lodged apart is of.
 
-use ewtp_proto::store::v1::CaseRecord;
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views, Whose};
 use ewtp_trade::case::goods_released;
@@ -14,17 +14,27 @@ use crate::casebook::{Casebook, Viewer, filing_of};
 use crate::shared::Shared;
 use crate::standing;
 
-/// Most cases that are looked at by one name.
+/// Most cases that are looked at by one name at once.
 const NAMED_MAX: usize = 20;
-/// Most cases of an importer that are looked at for candidates.
-const CANDIDATES_MAX: usize = 50;
+/// Most pages of them.
+const NAMED_PAGES: usize = 10;
+/// Most cases that are looked at to link one.
+const LOOKED_MAX: usize = 100;
+/// Most names that are looked up to link one.
+const NAMES_MAX: usize = 64;
+/// Most cases of an importer that are looked through for candidates.
+const CANDIDATES_LOOKED: usize = 500;
+/// Most candidates that are shown, the best.
+const CANDIDATES_MAX: usize = 10;
 /// How many cases of the hub before the import's own one are looked through for them.
-const CANDIDATES_BACK: u64 = 100_000;
+const CANDIDATES_BACK: u64 = 20_000;
 /// Least that has to agree of a candidate, of 100.
 const CANDIDATE_SCORE: u32 = 60;
 
-/// The case of an import filing that names none: that of the goods with its UCR, else with its transport document, whose origin names
-/// the declarant as importer. One case, or none: where several fit, people choose.
+/// The case of an import filing that names none: that of the goods with its UCR, else with its transport document, whose export filing
+/// names the declarant as importer. Nobody is drawn into a case by somebody who merely names them: the export has to be of the
+/// exporter that the import names, and by a transport document, which others can guess, it has to name one. One case, or none: where
+/// several fit, people choose.
 ///
 /// # Errors
 /// Reading.
@@ -38,36 +48,55 @@ pub(crate) async fn case_of_import(
     if core.r#type() != FilingType::Import || !lodged_apart || core.declarant_id.is_empty() {
         return Ok(None);
     }
+    if !core.ucr.is_empty()
+        && let Some(case) = only_one(shared, core, &selector::ucr_name(&core.ucr)).await?
+    {
+        return Ok(Some(case));
+    }
     let document = goods.map_or("", |g| g.transport_document.as_str());
-    let names = [
-        (&*core.ucr, selector::ucr_name(&core.ucr)),
-        (document, selector::document_name(document)),
-    ];
-    for (value, name) in names {
-        if value.is_empty() {
-            continue;
-        }
-        let found = Views(&*shared.store).selected(&name, 0, NAMED_MAX).await?;
-        let mut found = found.into_iter().filter(|case| expects(case, core));
-        if let (Some(one), None) = (found.next(), found.next()) {
-            return Ok(Some(one));
+    if document.is_empty() || core.exporter_id.is_empty() {
+        return Ok(None);
+    }
+    only_one(shared, core, &selector::document_name(document)).await
+}
+
+/// The one case of a name that waits for this import filing.
+async fn only_one(
+    shared: &Shared,
+    core: &v1::FilingCore,
+    name: &str,
+) -> Result<Option<CaseRecord>, StoreError> {
+    let (mut from, mut found) = (0, None);
+    for _ in 0..NAMED_PAGES {
+        let page = Views(&*shared.store).selected(name, from, NAMED_MAX).await?;
+        let Some(last) = page.last() else { break };
+        from = last.ordinal + 1;
+        for case in page.into_iter().filter(|case| expects(case, core)) {
+            if found.replace(case).is_some() {
+                return Ok(None);
+            }
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// Whether a case waits for this declarant's import filing.
 fn expects(case: &CaseRecord, core: &v1::FilingCore) -> bool {
-    let is = |t: i32, kind: FilingType| t == kind as i32;
-    let origin = case.filings.iter().any(|f| {
-        (is(f.r#type, FilingType::Export) || is(f.r#type, FilingType::Advance))
+    let is = |f: &FilingRecord, kind: FilingType| f.r#type == kind as i32;
+    let exported = case.filings.iter().any(|f| {
+        is(f, FilingType::Export)
             && f.country_of_destination == core.country_of_destination
             && f.importer_id == core.declarant_id
             && !is_invalidated(case, f)
     });
-    let imported =
-        case.filings.iter().any(|f| is(f.r#type, FilingType::Import) && !is_invalidated(case, f));
-    origin && !imported && !goods_released(case)
+    let exporter = core.exporter_id.is_empty() || case.parties.contains(&core.exporter_id);
+    exported && exporter && !is_imported(case) && !goods_released(case)
+}
+
+/// Whether a case has an import filing.
+fn is_imported(case: &CaseRecord) -> bool {
+    let import = |f: &&FilingRecord| f.r#type == FilingType::Import as i32;
+    case.filings.iter().filter(import).any(|f| !is_invalidated(case, f))
 }
 
 impl Casebook<'_> {
@@ -80,7 +109,7 @@ impl Casebook<'_> {
         record: &CaseRecord,
         shown: &v1::Case,
     ) -> Result<Vec<v1::CaseLink>, StoreError> {
-        let mut links = Links { book: self, record, out: Vec::new() };
+        let mut links = Links { book: self, record, out: Vec::new(), looked: 0, names: 0 };
         for name in record.selectors.iter().map(|s| s.name.as_str()) {
             if let Some(ucr) = name.strip_prefix("ucr ") {
                 for kind in ["DCR", "MCR"] {
@@ -123,11 +152,20 @@ struct Links<'a, 'b> {
     book: &'a Casebook<'b>,
     record: &'a CaseRecord,
     out: Vec<v1::CaseLink>,
+    /// Cases and names looked at so far.
+    looked: usize,
+    names: usize,
 }
 
 impl Links<'_, '_> {
     async fn add(&mut self, name: &str, relation: &Relation) -> Result<(), StoreError> {
-        let found = Views(&*self.book.shared.store).selected(name, 0, NAMED_MAX).await?;
+        self.names += 1;
+        let room = LOOKED_MAX.saturating_sub(self.looked).min(NAMED_MAX);
+        if self.names > NAMES_MAX || room == 0 {
+            return Ok(());
+        }
+        let found = Views(&*self.book.shared.store).selected(name, 0, room).await?;
+        self.looked += found.len();
         for other in found {
             let known = self.out.iter().any(|l| l.case_id == other.case_id);
             if known || other.case_id == self.record.case_id || !self.sees(&other).await? {
@@ -191,22 +229,37 @@ impl Links<'_, '_> {
         let importer =
             if core.importer_id.is_empty() { &core.declarant_id } else { &core.importer_id };
         let whose = Whose::Of { accounts: Vec::new(), parties: [importer.clone()].into() };
-        let from = self.record.ordinal.saturating_sub(CANDIDATES_BACK);
-        let cases = Views(&*self.book.shared.store).cases(&whose, from, CANDIDATES_MAX).await?;
-        for case in cases {
-            let known = self.out.iter().any(|l| l.case_id == case.case_id);
-            if known || case.case_id == self.record.case_id {
-                continue;
-            }
-            let kinds = [FilingType::Export as i32, FilingType::Advance as i32];
-            let origin = case.filings.iter().find(|f| kinds.contains(&f.r#type));
-            let origin = self.book.read(origin.and_then(|f| f.stands.as_ref())).await?;
-            let Some(origin) = origin.map(|s| filing_of(&s)) else { continue };
-            let score = matching::compare(&origin, import).score;
-            if score >= CANDIDATE_SCORE {
-                self.push(&case, "candidate", score);
+        let mut from = self.record.ordinal.saturating_sub(CANDIDATES_BACK);
+        let (mut best, mut looked) = (Vec::new(), 0);
+        while looked < CANDIDATES_LOOKED {
+            let views = Views(&*self.book.shared.store);
+            let page = views.cases(&whose, from, NAMED_MAX).await?;
+            let Some(last) = page.last() else { break };
+            (from, looked) = (last.ordinal + 1, looked + page.len());
+            for case in page {
+                let known = self.out.iter().any(|l| l.case_id == case.case_id);
+                if known || is_imported(&case) || goods_released(&case) {
+                    continue;
+                }
+                let score = self.agreement(&case, import).await?;
+                if score >= CANDIDATE_SCORE {
+                    best.push((score, case));
+                }
             }
         }
+        // The newest of those that agree as much.
+        best.sort_by_key(|(score, case)| std::cmp::Reverse((*score, case.ordinal)));
+        for (score, case) in best.into_iter().take(CANDIDATES_MAX) {
+            self.push(&case, "candidate", score);
+        }
         Ok(())
+    }
+
+    /// How much of an import filing agrees with the origin's filing of a case.
+    async fn agreement(&self, case: &CaseRecord, import: &v1::Filing) -> Result<u32, StoreError> {
+        let kinds = [FilingType::Export as i32, FilingType::Advance as i32];
+        let origin = case.filings.iter().find(|f| kinds.contains(&f.r#type));
+        let origin = self.book.read(origin.and_then(|f| f.stands.as_ref())).await?;
+        Ok(origin.map_or(0, |s| matching::compare(&filing_of(&s), import).score))
     }
 }

@@ -4,10 +4,12 @@
 use ewtp_log::HubId;
 use ewtp_log::page::{EntryBody, PageEntry};
 use ewtp_log::statement::{Header, StatementId, open_part};
+use ewtp_proto::store::v1::FilingRecord;
 use ewtp_proto::{Message, v1};
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::attachment;
 use ewtp_trade::case::hub;
+use ewtp_trade::check::vocabulary::SUPPLEMENTS_MAX;
 use ewtp_trade::check::{CONTAINERS_MAX, RETENTION_CLASS_BYTES_MAX};
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::lists::ListBook;
@@ -16,7 +18,7 @@ use ewtp_trade::selector;
 
 use crate::code_lists;
 use crate::directory::{Directory, Peer};
-use crate::statement_rights::{Assessor, was_told};
+use crate::statement_rights::Assessor;
 
 /// What a statement turned out to be.
 #[derive(Clone, Debug, Default)]
@@ -402,9 +404,12 @@ impl Judge<'_> {
                 &core.filing_id,
                 "a filing of the hub that says it",
             );
-            // An import filing that was lodged apart joins the case of the goods that its hub was told of.
-            let apart = core.r#type() == v1::FilingType::Import
-                && (was_told(case, self.peer.hub.as_str()) || self.is_of_third(&core.case_id));
+            // An import filing that was lodged apart joins the case of goods that go where it is lodged.
+            let bound = |f: &FilingRecord| {
+                let kinds = [v1::FilingType::Export as i32, v1::FilingType::Advance as i32];
+                kinds.contains(&f.r#type) && f.country_of_destination == core.country_of_destination
+            };
+            let apart = core.r#type() == v1::FilingType::Import && case.filings.iter().any(bound);
             let joins = may_open || apart || case.filings.iter().any(|f| self.has_part(f));
             reasons.unless(
                 joins,
@@ -422,6 +427,14 @@ impl Judge<'_> {
             "core.retention_class",
             &class.to_string(),
             "at most 64 bytes",
+        );
+        let supplements = core.supplements.len();
+        reasons.unless(
+            supplements <= SUPPLEMENTS_MAX,
+            "supplements",
+            "core.supplements",
+            &supplements.to_string(),
+            "at most 200 registration numbers",
         );
         let containers = goods.containers.len();
         reasons.unless(

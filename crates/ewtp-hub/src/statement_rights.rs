@@ -28,7 +28,7 @@ const KEEPINGS_MAX: usize = 64;
 const FULL: &str = "fewer than 1000 statements of one hub about a case";
 
 /// Whether a peer was told anything in a case, or said something there.
-pub(crate) fn was_told(case: &CaseRecord, peer: &str) -> bool {
+fn was_told(case: &CaseRecord, peer: &str) -> bool {
     case.told.iter().any(|t| t == peer) || has_part(case, peer)
 }
 

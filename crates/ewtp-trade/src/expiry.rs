@@ -56,25 +56,28 @@ impl Terms {
         all.into_iter().filter(|ms| *ms > 0).min()
     }
 
-    /// Whether a filing of this hub may still end without use.
-    #[must_use]
-    pub fn may_end(self, case: &CaseRecord, filing: &FilingRecord, me: &str) -> bool {
-        let kind = FilingType::try_from(filing.r#type).unwrap_or_default();
-        let moved = || legs(case).iter().any(|(_, state)| *state != GoodsState::Expected);
-        self.of(kind) > 0
-            && hub(filing.stands.as_ref()) == me
-            && filing_state(case, filing) == FilingState::Registered
-            && adoption(case, filing).is_none()
-            && !moved()
-    }
-
-    /// Whether a filing of this hub ended without use: its term since the newest version is over, nothing moved, nobody adopted it.
+    /// Whether a filing of this hub ended without use: its term since the newest version is over, its goods never moved (an import's were
+    /// never presented here), nobody adopted it.
     #[must_use]
     pub fn ended(self, case: &CaseRecord, filing: &FilingRecord, me: &str, now_ms: u64) -> bool {
         let kind = FilingType::try_from(filing.r#type).unwrap_or_default();
         let term = self.of(kind);
         let logged_ms = filing.stands.as_ref().map_or(u64::MAX, |s| s.logged_ms);
-        logged_ms.saturating_add(term) <= now_ms && self.may_end(case, filing, me)
+        let moved = || {
+            let here = |hub: &str| kind != FilingType::Import || hub == me;
+            let waits = |state: GoodsState| {
+                state == GoodsState::Expected
+                    || (kind == FilingType::Import
+                        && matches!(state, GoodsState::Departed | GoodsState::Incident))
+            };
+            legs(case).into_iter().any(|(hub, state)| here(hub) && !waits(state))
+        };
+        term > 0
+            && hub(filing.stands.as_ref()) == me
+            && logged_ms.saturating_add(term) <= now_ms
+            && filing_state(case, filing) == FilingState::Registered
+            && adoption(case, filing).is_none()
+            && !moved()
     }
 }
 

@@ -36,21 +36,34 @@ pub fn matches(case: &v1::Case) -> Vec<CaseMatch> {
         let counting = case.invalidations.iter().filter(|i| i.counts);
         counting.filter_map(|i| i.core.as_ref()).any(|c| c.filing_id == id)
     };
-    let standing: Vec<&v1::Filing> = case
+    let core =
+        |f: &v1::CaseFiling| f.filing.as_ref().and_then(|f| f.core.clone()).unwrap_or_default();
+    let standing: Vec<(&v1::CaseFiling, v1::FilingCore)> = case
         .filings
         .iter()
-        .filter_map(|f| f.filing.as_ref())
-        .filter(|f| f.core.as_ref().is_some_and(|c| !withdrawn(&c.filing_id)))
+        .map(|f| (f, core(f)))
+        .filter(|(_, c)| !withdrawn(&c.filing_id))
         .collect();
-    let of = |kind: FilingType| {
-        standing
-            .iter()
-            .filter(move |f| f.core.as_ref().is_some_and(|c| c.r#type() == kind))
-            .copied()
+    let completed = |c: &v1::FilingCore| {
+        c.partial && standing.iter().any(|(_, other)| other.completes == c.filing_id)
     };
-    let origin = of(FilingType::Export).next().or_else(|| of(FilingType::Advance).next());
-    let Some(origin) = origin else { return Vec::new() };
-    of(FilingType::Import).map(|import| compare(origin, import)).collect()
+    // Not the order in which they were heard: the newest by where it stands.
+    let newest = |kind: FilingType| {
+        let of = standing.iter().filter(|(_, c)| c.r#type() == kind && !completed(c));
+        of.max_by_key(|(f, _)| {
+            let at = f.statement.clone().unwrap_or_default();
+            (f.logged_ms, at.log_index, at.hub)
+        })
+    };
+    let origin = newest(FilingType::Export).or_else(|| newest(FilingType::Advance));
+    let imports = standing.iter().filter(|(_, c)| c.r#type() == FilingType::Import);
+    let pair = |(import, core): &(&v1::CaseFiling, v1::FilingCore)| {
+        let is_adopted = |c: &v1::FilingCore| !core.adopts.is_empty() && c.filing_id == core.adopts;
+        let adopted = standing.iter().find(|(_, c)| is_adopted(c));
+        let origin = adopted.or(origin)?.0.filing.as_ref()?;
+        Some(compare(origin, import.filing.as_ref()?))
+    };
+    imports.filter_map(pair).collect()
 }
 
 /// Compares an import filing with the origin's.

@@ -11,8 +11,10 @@ use crate::finding::{Say, finding};
 
 /// Longest time between a filing and an event that covers it, milliseconds: containers and flight numbers are used again.
 pub const COVERS_MS: u64 = 60 * 86_400_000;
-/// Most things by which one case is selected.
+/// Most things by which events select one case.
 pub(crate) const SELECTORS_MAX: usize = 256;
+/// Most names by which other cases find it: its UCRs, what it cites and supplements.
+const LINKS_MAX: usize = 320;
 /// Longest value, characters.
 const VALUE_CHARS_MAX: usize = 64;
 
@@ -107,12 +109,19 @@ pub(crate) fn names(core: &v1::FilingCore, goods: &v1::FilingGoods) -> Vec<Strin
     one.into_iter().flatten().chain(containers).chain(found).collect()
 }
 
+/// Whether a name links cases, and no event selects by it.
+fn is_link(name: &str) -> bool {
+    ["ucr ", "cites ", "supplements "].iter().any(|kind| name.starts_with(kind))
+}
+
 /// Notes what a filing names; the earliest filing counts. A name stays though an amendment drops it: what happened to the goods
 /// under it has happened.
 pub(crate) fn note(case: &mut CaseRecord, name: String, logged_ms: u64) {
     if let Some(known) = case.selectors.iter_mut().find(|s| s.name == name) {
         known.since_ms = known.since_ms.min(logged_ms);
-    } else if case.selectors.len() < SELECTORS_MAX {
+    } else if case.selectors.iter().filter(|s| is_link(&s.name) == is_link(&name)).count()
+        < if is_link(&name) { LINKS_MAX } else { SELECTORS_MAX }
+    {
         case.selectors.push(CaseSelector { name, since_ms: logged_ms });
     }
 }

@@ -157,7 +157,9 @@ pub(crate) struct RawCharges {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawDuty {
     hs: String,
-    rate: String,
+    rate: Option<String>,
+    /// As rulesets before 0.2 wrote it: `percent = "7.5"`.
+    percent: Option<String>,
     from: Option<String>,
     until: Option<String>,
 }
@@ -189,6 +191,7 @@ pub(crate) struct RawRelief {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawFixed {
     amount: String,
+    #[serde(default = "per_heading")]
     per: String,
     up_to: String,
     #[serde(default)]
@@ -199,6 +202,35 @@ pub(crate) struct RawFixed {
     instead_of_duty: bool,
     from: Option<String>,
     until: Option<String>,
+}
+
+fn per_heading() -> String {
+    "heading".to_owned()
+}
+
+/// VAT as `[[vat]]`, or as rulesets before 0.2 wrote it: `vat = "21"`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum VatField {
+    Percent(String),
+    Several(Vec<RawVat>),
+}
+
+impl Default for VatField {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl VatField {
+    pub(crate) fn several(self) -> Vec<RawVat> {
+        match self {
+            Self::Percent(percent) => {
+                vec![RawVat { percent, hs: Vec::new(), from: None, until: None }]
+            }
+            Self::Several(all) => all,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -237,7 +269,9 @@ impl RawCharges {
         for (i, raw) in self.duty.into_iter().enumerate() {
             let path = format!("duty[{i}]");
             let days = faults.days(&path, raw.from.as_deref(), raw.until.as_deref());
-            let line = faults.rate_line(&path, &raw.rate, currency, days);
+            let percent = raw.percent.map(|p| format!("{p}%"));
+            let rate = raw.rate.or(percent).unwrap_or_default();
+            let line = faults.rate_line(&path, &rate, currency, days);
             let code = faults.code(&path, &raw.hs);
             duty.entry(code).or_default().extend(line);
         }

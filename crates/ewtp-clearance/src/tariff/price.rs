@@ -48,14 +48,20 @@ pub fn price(
         [] => vec![&ruleset.charges],
         several => several.iter().map(|t| &t.charges).collect(),
     };
-    // Exchange rates and currency are those of the first tariff: what a hub publishes speaks one currency.
+    // What a hub publishes speaks one currency; each tariff may bring exchange rates.
     let of = tariffs.first().copied().unwrap_or(ruleset);
+    let mut rates = Rates { home: of.currency.clone(), ..Rates::default() };
+    for tariff in tariffs.iter().rev().copied().chain(tariffs.is_empty().then_some(ruleset)) {
+        rates.rates.extend(tariff.rates_on(day).rates.clone());
+    }
     let mut sheet = Sheet {
         facts,
         charges,
         day,
         home: of,
-        rates: of.rates_on(day),
+        rates,
+        schedule: !tariffs.is_empty(),
+        unvalued: false,
         estimate: DutyEstimate {
             for_date: day.to_string(),
             time_zone: of.time_zone_name.clone(),
@@ -103,7 +109,11 @@ struct Sheet<'a> {
     charges: Vec<&'a Charges>,
     day: Date,
     home: &'a Ruleset,
-    rates: std::sync::Arc<Rates>,
+    rates: Rates,
+    /// The charges are those of tariffs, which hold every code that there is.
+    schedule: bool,
+    /// The value of some goods isn't known: nothing is below any threshold.
+    unvalued: bool,
     estimate: DutyEstimate,
     total: Decimal,
     used: BTreeSet<String>,
@@ -155,8 +165,12 @@ impl<'a> Sheet<'a> {
                 Some(Fact::Count(n)) => u32::try_from(*n).unwrap_or_default(),
                 _ => 0,
             };
-            let Some(value) = facts.get("value") else { continue };
-            let Some((value, given, rate)) = self.at_home(value)? else { continue };
+            let found = facts.get("value").map(|v| self.at_home(v)).transpose()?.flatten();
+            let Some((value, given, rate)) = found else {
+                self.unvalued = true;
+                self.open(number, "duty", "", "a value".into());
+                continue;
+            };
             if !rate.is_empty() {
                 self.step(number, "value", given, rate, value, String::new());
             }
@@ -243,7 +257,8 @@ impl<'a> Sheet<'a> {
             _ => text(&self.facts.filing, "mode") == "5",
         };
         let mode = text(&self.facts.filing, "mode");
-        whole <= fixed.up_to
+        !self.unvalued
+            && whole <= fixed.up_to
             && holds(fixed.from, fixed.until, self.day)
             && (fixed.schemes.is_empty() || fixed.schemes.iter().any(scheme))
             && (fixed.modes.is_empty() || fixed.modes.iter().any(|m| m == mode))
@@ -258,6 +273,7 @@ impl<'a> Sheet<'a> {
         let all = self.charges.iter().flat_map(|c| &c.reliefs);
         let holds = |r: &&Relief| {
             r.of_vat == of_vat
+                && !self.unvalued
                 && whole <= r.up_to
                 && !r.not_from.iter().any(|o| o == origin)
                 && holds(r.from, r.until, self.day)
@@ -273,28 +289,44 @@ impl<'a> Sheet<'a> {
                 self.charge(item.number, "duty", base, String::new(), zero, None, note)?;
                 continue;
             }
-            let preference = self.preference(item);
-            let (line, note) = match preference {
-                Some((preference, proof)) => (Some(&preference.line), proof),
-                None => (self.line(item.hs), String::new()),
-            };
-            let Some(line) = line else {
-                let known = self.charges.iter().any(|c| !c.duty.is_empty());
-                if known && item.hs.is_empty() {
-                    self.open(item.number, "duty", "", "a commodity code".into());
-                }
-                continue;
-            };
-            item.duty = self.duty(item, line, note)?;
+            let charges: Vec<&'a Charges> = self.charges.clone();
+            let mut found = false;
+            for charges in charges {
+                let preference = self.preference(charges, item);
+                let (line, note) = match preference {
+                    Some((preference, proof)) => (Some(&preference.line), proof),
+                    None => (self.line(charges, item.hs), String::new()),
+                };
+                let Some(line) = line else { continue };
+                found = true;
+                let duty = self.duty(item, line, note)?;
+                item.duty = item.duty.checked_add(duty).ok_or(PriceError::Digits)?;
+            }
+            if !found && self.schedule {
+                self.open(item.number, "duty", "", self.no_line(item.hs));
+            }
         }
         Ok(())
     }
 
-    /// The line of the longest beginning of a code that holds on the day.
-    fn line(&self, hs: &str) -> Option<&'a Line> {
+    /// Why a schedule has no line for a code.
+    fn no_line(&self, hs: &str) -> String {
+        let longer = |c: &&Charges| c.duty.keys().any(|code| is_longer(code, hs));
+        match (hs, self.charges.iter().any(longer)) {
+            ("", _) => "a commodity code".to_owned(),
+            (hs, true) => format!("a longer commodity code than {hs}: its lines differ"),
+            (hs, false) => format!("a line for {hs} in the tariff"),
+        }
+    }
+
+    /// The line of the longest beginning of a code that holds on the day; none if the code could be one of several longer ones.
+    fn line(&self, charges: &'a Charges, hs: &str) -> Option<&'a Line> {
+        if self.schedule && charges.duty.keys().any(|code| is_longer(code, hs)) {
+            return None;
+        }
         let beginnings = (0..=hs.len()).rev().filter_map(|n| hs.get(..n));
         for beginning in beginnings {
-            let lines = self.charges.iter().filter_map(|c| c.duty.get(beginning)).flatten();
+            let lines = charges.duty.get(beginning).into_iter().flatten();
             let found = lines.into_iter().find(|l| holds(l.from, l.until, self.day));
             if found.is_some() {
                 return found;
@@ -304,14 +336,18 @@ impl<'a> Sheet<'a> {
     }
 
     /// The first preference that the goods have a claim to, and by what.
-    fn preference(&self, item: &Goods<'a>) -> Option<(&'a Preference, String)> {
+    fn preference(
+        &self,
+        charges: &'a Charges,
+        item: &Goods<'a>,
+    ) -> Option<(&'a Preference, String)> {
         let documents = |facts: &'a BTreeMap<String, Fact>| match facts.get("documents") {
             Some(Fact::Texts(all)) => all.as_slice(),
             _ => &[],
         };
         let shown: Vec<&String> =
             documents(item.facts).iter().chain(documents(&self.facts.filing)).collect();
-        self.charges.iter().flat_map(|c| &c.preferences).find_map(|p| {
+        charges.preferences.iter().find_map(|p| {
             let goods = p.hs.is_empty() || p.hs.iter().any(|h| item.hs.starts_with(h.as_str()));
             let origin = p.origins.iter().any(|o| o == item.origin);
             let day = holds(p.line.from, p.line.until, self.day);
@@ -369,7 +405,7 @@ impl<'a> Sheet<'a> {
 
     fn vat(&mut self, goods: &[Goods<'a>], whole: Decimal) -> Result<(), PriceError> {
         let prepaid = self.charges.iter().filter_map(|c| c.ioss_up_to).any(|v| whole <= v);
-        let prepaid = prepaid && self.is_ioss();
+        let prepaid = prepaid && self.is_ioss() && !self.unvalued;
         for item in goods {
             let Some(percent) = self.vat_of(item.hs).filter(|p| !p.is_zero()) else { continue };
             let base = item.customs.checked_add(item.duty).ok_or(PriceError::Digits)?;
@@ -436,6 +472,11 @@ impl<'a> Sheet<'a> {
         let (kind, rate) = (kind.to_owned(), rate.to_owned());
         self.estimate.open.push(DutyOpen { item, kind, rate, missing });
     }
+}
+
+/// Whether a line's code is longer than a filing's, and begins with it.
+fn is_longer(line: &str, hs: &str) -> bool {
+    !hs.is_empty() && line.len() > hs.len() && line.starts_with(hs)
 }
 
 /// The items that a fixed amount is charged with: each, the first of each heading, or the first.

@@ -405,6 +405,97 @@ until = "2025-08-28"
 }
 
 #[test]
+fn what_a_schedule_doesnt_know_is_told_and_never_free() {
+    let eu = shipped("be-tariff");
+    let at = "2026-11-26T12:00:00+01:00";
+    let open = |hs| {
+        let estimate = priced(&eu, &sent(&[good(hs, "CN", ("1000.00", "EUR"), ("1", "H87"))], at));
+        estimate.open.iter().map(|o| o.missing.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(open("950300"), ["a line for 950300 in the tariff"]);
+    // Fewer digits than the lines that begin with them don't choose the cheaper one.
+    assert_eq!(open("6109"), ["a longer commodity code than 6109: its lines differ"]);
+    assert_eq!(open("610910"), Vec::<String>::new());
+    // Goods of unknown value: told, and nothing is below a threshold then.
+    let mut facts = facts(&Sent { ioss: true, ..sent(&[SHIRTS, BASKETS], at) });
+    facts.items[1].remove("value");
+    let day = eu.day_of(facts.at_ms);
+    let estimate = price(&facts, &eu, &[&eu], day).unwrap().unwrap();
+    assert_eq!(estimate.open[0].missing, "a value");
+    // 80 x 12% = 9.60, VAT 21% of 89.60 = 18.816: no fixed amount instead, no IOSS.
+    assert_eq!(estimate.total.unwrap().amount, "28.42");
+}
+
+#[test]
+fn goods_are_worth_their_price_where_no_value_is_stated() {
+    let filing = v1::Filing {
+        core: Some(v1::FilingCore { items: vec![v1::CoreItem::default()], ..Default::default() }),
+        value: Some(v1::FilingValue {
+            items: vec![v1::ValueItem {
+                price: Some(v1::Money { amount: "10.00".into(), currency: "EUR".into() }),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let facts = Facts::of_filing(&filing, 0, BTreeMap::new());
+    let worth = format!("{:?}", facts.items[0].get("value"));
+    assert!(worth.contains("10.00"), "{worth}");
+}
+
+#[test]
+fn tariffs_add_up_and_each_brings_its_rates() {
+    let eu = shipped("be-tariff");
+    let text = r#"
+kind = "tariff"
+name = "aa-more"
+version = 1
+visibility = "public"
+territory = "BE"
+time_zone = "Europe/Brussels"
+valid_from = "2026-01-01"
+currency = "EUR"
+lines = """
+6109.10 40%
+"""
+"#;
+    let more = Ruleset::parse(text).unwrap();
+    let shirts = sent(
+        &[good("610910", "CN", ("1000.00", "USD"), ("1", "H87"))],
+        "2026-11-26T12:00:00+01:00",
+    );
+    let facts = facts(&shirts);
+    let day = eu.day_of(facts.at_ms);
+    for both in [[&more, &eu], [&eu, &more]] {
+        // 1000 USD are 900 EUR: 12% and 40% of it, VAT 21% of 1368.00.
+        let total = price(&facts, &eu, &both, day).unwrap().unwrap().total.unwrap();
+        assert_eq!(total.amount, "755.28", "108.00 + 360.00 + 287.28");
+    }
+}
+
+/// As rulesets were written before: what is logged is logged.
+#[test]
+fn older_spellings_of_charges_are_still_read() {
+    let text = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets/be-advance.toml"),
+    )
+    .unwrap();
+    let older = text
+        .replace("\n[[vat]]\npercent = \"21\"\n", "vat = \"21\"\n")
+        .replace("rate = \"7.5%\"", "percent = \"7.5\"")
+        .replace("per = \"heading\"\n", "");
+    assert_ne!(older, text);
+    let (old, new) = (Ruleset::parse(&older).unwrap(), Ruleset::parse(&text).unwrap());
+    let coffee =
+        sent(&[good("090111", "KE", ("100.00", "EUR"), ("1", "KGM"))], "2026-11-26T12:00:00+01:00");
+    let facts = facts(&coffee);
+    let day = old.day_of(facts.at_ms);
+    let lines = |r: &Ruleset| price(&facts, r, &[], day).unwrap().unwrap();
+    assert_eq!(lines(&old), lines(&new));
+}
+
+#[test]
 fn a_tariff_that_is_wrong_is_refused_with_every_fault() {
     let text = std::fs::read_to_string(
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rulesets/be-tariff.toml"),

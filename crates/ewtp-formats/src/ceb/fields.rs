@@ -163,17 +163,30 @@ fn value<'a>(how: How, text: &str, beside: impl Fn(&str) -> &'a str) -> Option<V
         Some(json!({"amount": text, "currency": currency}))
     };
     let all_digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    let number = |t: &str| ewtp_trade::quantity::parse_decimal(t).is_ok();
+    let numeric =
+        matches!(how, How::Money(_) | How::Total(..) | How::Quantity(_) | How::Kilograms(_));
+    // What a filing couldn't hold is carried as it stands.
+    if numeric && !number(text) {
+        return None;
+    }
     Some(match how {
         How::Text | How::Document(_) => json!(text),
         How::Count => json!(text.parse::<u32>().ok()?),
         How::Id => json!(format!("CN{text}")),
         How::Office => json!(format!("CN00{text}")),
         How::Code(list) => json!(list.ours(text)?),
-        How::Day if text.len() == 8 && all_digits(text) => json!(day(text)?),
+        How::Day if text.len() == 8 && all_digits(text) => {
+            let day = day(text)?;
+            day.parse::<jiff::civil::Date>().ok()?;
+            json!(day)
+        }
         How::Instant if text.len() == 14 && all_digits(text) => {
             let time = |range: std::ops::Range<usize>| text.get(range);
             let clock = format!("{}:{}:{}", time(8..10)?, time(10..12)?, time(12..14)?);
-            json!(format!("{}T{clock}+08:00", day(text)?))
+            let instant = format!("{}T{clock}+08:00", day(text)?);
+            instant.parse::<jiff::Timestamp>().ok()?;
+            json!(instant)
         }
         How::Day | How::Instant => return None,
         How::Function => json!(match text {
@@ -252,14 +265,22 @@ pub(crate) fn is_named(kind: &Kind, place: Place) -> bool {
     ROWS.iter().filter(here).any(|r| follows(&r))
 }
 
+/// What the named fields give.
+pub(crate) struct WrittenFields {
+    pub(crate) leaves: Leaves,
+    /// Fields that contradict each other there (two currencies for one leaf), by path.
+    pub(crate) contradictions: Vec<String>,
+    /// Paths of the fields that were written.
+    pub(crate) used: Vec<String>,
+}
+
 /// The named fields of a filing as a record's leaves. `stands` holds the leaves that no row writes, which say where masses go.
-/// Fields that contradict each other there (two currencies for one leaf) are told by path.
-pub(crate) fn write(kind: &'static Kind, filing: &Value, stands: &Leaves) -> (Leaves, Vec<String>) {
+pub(crate) fn write(kind: &'static Kind, filing: &Value, stands: &Leaves) -> WrittenFields {
     let groups = &kind.record.groups;
     let list = list_of(kind);
     let head = (0..groups.len()).find(|g| Some(*g) != list && !groups[*g].leaves.is_empty());
     let count = filing.pointer("/core/items").and_then(Value::as_array).map_or(0, Vec::len);
-    let (mut out, mut lost) = (stands.clone(), Vec::new());
+    let (mut out, mut lost, mut used) = (stands.clone(), Vec::new(), Vec::new());
     for row in ROWS.iter().filter(|r| r.holds(kind.name)) {
         let (group, times) = match (row.is_item(), list, head) {
             (true, Some(list), _) => (list, count),
@@ -268,9 +289,12 @@ pub(crate) fn write(kind: &'static Kind, filing: &Value, stands: &Leaves) -> (Le
         };
         for index in 0..times {
             let path = path_at(row, index);
-            let found = match row.how {
-                How::Document(of) => documents(filing, of).next().map(Value::from),
-                _ => tree::get(filing, &path).filter(|v| !v.is_null()).cloned(),
+            let (path, found) = match row.how {
+                How::Document(of) => match document_at(filing, of) {
+                    Some((path, id)) => (path, Some(Value::from(id))),
+                    None => continue,
+                },
+                _ => (path.clone(), tree::get(filing, &path).filter(|v| !v.is_null()).cloned()),
             };
             let Some(place) = place_of(groups, group, index, row.leaf) else { continue };
             let beside = |name: &str| place_of(groups, group, index, name);
@@ -289,10 +313,19 @@ pub(crate) fn write(kind: &'static Kind, filing: &Value, stands: &Leaves) -> (Le
                     lost.push(format!("{}: {name} holds for several values", tree::path(&path)));
                 }
             }
+            used.push(tree::path(&path));
             out.insert(place, text);
         }
     }
-    (out, lost)
+    WrittenFields { leaves: out, contradictions: lost, used }
+}
+
+/// The first document of a type: its path and number.
+fn document_at<'a>(filing: &'a Value, of: &str) -> Option<(Vec<tree::Step>, &'a str)> {
+    let all = filing.pointer("/goods/documents").and_then(Value::as_array)?;
+    let at = all.iter().position(|d| d.get("type").is_some_and(|t| t == of))?;
+    let id = all.get(at)?.get("id").and_then(Value::as_str)?;
+    Some((tree::steps(&format!("goods.documents[{at}]"))?, id))
 }
 
 /// The civil time of an instant in China, which has one offset all year.

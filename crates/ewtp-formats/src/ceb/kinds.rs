@@ -131,6 +131,14 @@ impl Leaf {
         matches!(self.holds, Holds::Anything)
     }
 
+    /// Most characters that it holds.
+    pub(crate) fn longest(&self) -> usize {
+        match self.holds {
+            Holds::Text(_, max, _) => max,
+            _ => usize::MAX,
+        }
+    }
+
     /// A text as it counts.
     pub(crate) fn normalise(&self, text: &str) -> String {
         match self.holds {

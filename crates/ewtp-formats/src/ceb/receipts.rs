@@ -106,8 +106,11 @@ fn receipt(filed: &Message, answer: &'static Kind, said: &Notification) -> Optio
             "returnInfo" => format!("{words} [{}]", said.reference),
             // An inventory's number is its registration; the hub has no number before that one.
             "invtNo" | "preNo" => said.mrn.clone(),
+            // The firm's own number: without one the hub's local reference.
+            "copNo" if text_at(filed.kind, leaves, "copNo").is_empty() => said.lrn.clone(),
             name => text_at(filed.kind, leaves, name).to_owned(),
         };
+        let text: String = text.chars().take(leaf.longest()).collect();
         let place = place_of(&answer.record.groups, 0, 0, leaf.name)?;
         if !text.is_empty() || !leaf.optional {
             out.insert(place, text);

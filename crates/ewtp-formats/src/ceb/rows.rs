@@ -193,6 +193,10 @@ pub(crate) fn part_of(leaf: &str) -> &'static str {
         "area",
         "status",
     ];
+    // Numbers of people's identity cards are for agencies alone.
+    if matches!(leaf, "buyerIdNumber" | "payerIdNumber") {
+        return "authority";
+    }
     let among = |names: &[&str]| names.iter().any(|n| leaf.starts_with(n));
     // A payer is a person, what is paid an amount; the number that a firm gives its declaration is nobody's name.
     match (among(PARTIES) && leaf != "copNo", among(VALUE)) {

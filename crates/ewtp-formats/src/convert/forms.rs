@@ -1,7 +1,6 @@
 //! The forms that come with the program.
 
 use ewtp_proto::v1;
-use serde::Deserialize as _;
 
 use super::{ConvertError, Format, Read, Written};
 use crate::mapping::Mapping;
@@ -132,7 +131,24 @@ impl Format for Json {
 
     fn read(&self, bytes: &[u8]) -> Result<Read, ConvertError> {
         let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        if is_message(bytes) { messages(bytes) } else { filings(bytes) }
+        let (mut out, mut at) = (Read::default(), 0);
+        while let Some(rest) = bytes.get(at..).filter(|r| !r.trim_ascii().is_empty()) {
+            at += match is_message(rest) {
+                true => {
+                    let (value, length) = next::<serde_json::Value>(bytes, at)?;
+                    if let Some(message) = ceb::json::from_json(&value) {
+                        out.messages.push(message?);
+                    }
+                    length
+                }
+                false => {
+                    let (filing, length) = next::<v1::Filing>(bytes, at)?;
+                    out.filings.push(filing);
+                    length
+                }
+            };
+        }
+        Ok(out)
     }
 
     fn write(&self, read: &Read) -> Result<Written, ConvertError> {
@@ -154,25 +170,25 @@ fn is_message(bytes: &[u8]) -> bool {
     inside.is_some_and(|t| t.starts_with(b"\"CEB"))
 }
 
-fn messages(bytes: &[u8]) -> Result<Read, ConvertError> {
-    let mut all = Vec::new();
-    for value in serde_json::Deserializer::from_slice(bytes).into_iter::<serde_json::Value>() {
-        let value = value.map_err(|e| ConvertError::Json(e.to_string()))?;
-        let message = ceb::json::from_json(&value);
-        let none = || ConvertError::Json("a message of CEB is followed by something else".into());
-        all.push(message.ok_or_else(none)??);
+/// The value that begins at a place, and how many bytes it has.
+fn next<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    at: usize,
+) -> Result<(T, usize), ConvertError> {
+    let (before, rest) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
+    let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
+    match values.next() {
+        Some(Ok(value)) => Ok((value, values.byte_offset())),
+        Some(Err(error)) => {
+            // The parser counts from the value's beginning.
+            let told = error.to_string();
+            let problem = told.split(" at line ").next().unwrap_or_default();
+            let line = before.iter().filter(|b| **b == b'\n').count() + error.line();
+            let column = error.column();
+            Err(ConvertError::Json(format!("{problem} at line {line} column {column}")))
+        }
+        None => Err(ConvertError::Empty),
     }
-    Ok(Read { messages: all, ..Read::default() })
-}
-
-fn filings(bytes: &[u8]) -> Result<Read, ConvertError> {
-    let mut out = Read::default();
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    while deserializer.end().is_err() {
-        let filing = v1::Filing::deserialize(&mut deserializer);
-        out.filings.push(filing.map_err(|e| ConvertError::Json(e.to_string()))?);
-    }
-    Ok(out)
 }
 
 /// Rows of a table, with a mapping; one filing a row.

@@ -174,6 +174,49 @@ fn messages_of_other_parcels_stay_apart() {
 }
 
 #[test]
+fn an_order_number_is_its_platforms() {
+    let other = |name: &str| changed(name, "3301960C2D", "3301960ZZZ");
+    let messages = [
+        parcel(&["inventory"]).remove(0),
+        other("inventory"),
+        other("order"),
+        parcel(&["order"]).remove(0),
+        parcel(&["logistics"]).remove(0),
+    ];
+    let joined = ceb::join(&messages).unwrap();
+    let told = |j: &Joined| {
+        let platform = j.filing.parties.clone().unwrap().platform.map(|p| p.id).unwrap_or_default();
+        (
+            platform,
+            j.filing.goods.clone().unwrap().source.unwrap().type_name,
+            j.contradictions.len(),
+        )
+    };
+    let all: Vec<_> = joined.iter().map(told).collect();
+    let expected = [
+        ("CN3301960C2D".to_owned(), "CEB621+CEB311".to_owned(), 0),
+        ("CN3301960ZZZ".to_owned(), "CEB621+CEB311".to_owned(), 0),
+        // Logistics name no platform: two parcels fit, so it is nobody's.
+        (String::new(), "CEB511".to_owned(), 0),
+    ];
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn what_a_filing_couldnt_hold_is_carried_and_identity_numbers_are_for_agencies() {
+    let odd = changed("order", "<ceb:freight>18.00", "<ceb:freight>+5");
+    let filing = one(std::slice::from_ref(&odd)).filing;
+    assert!(filing.value.as_ref().unwrap().freight.is_none(), "+5 is no amount of a filing");
+    let payer = changed("payment", "330106199001010017", "440301199505050025");
+    let joined = one(&[parcel(&["inventory"]).remove(0), payer]);
+    let authority = joined.filing.authority.clone().unwrap();
+    assert_eq!(authority.carried[0].path, "CEB411/PaymentHead/payerIdNumber");
+    let shown = v1::Filing { authority: None, ..joined.filing };
+    let json = serde_json::to_string(&shown).unwrap();
+    assert!(!json.contains("4403011995") && !json.contains("3301061990"), "{json}");
+}
+
+#[test]
 fn a_filing_from_elsewhere_becomes_an_inventory_or_is_told_what_it_lacks() {
     let mut filing = one(&parcel(&["inventory"])).filing;
     for carried in [
@@ -185,8 +228,32 @@ fn a_filing_from_elsewhere_becomes_an_inventory_or_is_told_what_it_lacks() {
     }
     filing.goods.as_mut().unwrap().source = None;
     filing.core.as_mut().unwrap().ucr = "6KE-77-1".into();
+    // What is said twice where the message has one place, and what it has none for.
+    let goods = filing.goods.as_mut().unwrap();
+    let certificate = |kind: &str| v1::DocumentReference {
+        r#type: kind.into(),
+        id: "KE-EUR1-9".into(),
+        ..Default::default()
+    };
+    goods.documents.extend([certificate("954"), certificate("220")]);
+    filing.core.as_mut().unwrap().offices.push("CN000101".into());
     let made = ceb::messages(std::slice::from_ref(&filing)).unwrap();
-    assert_eq!(made.lost, ["core.ucr"]);
+    let lost = [
+        "core.offices",
+        "core.ucr",
+        "goods.documents[1].id",
+        "goods.documents[1].type",
+        "goods.documents[2].id",
+        "goods.documents[2].type",
+    ];
+    assert_eq!(made.lost, lost);
+    // Net masses are the first statutory quantity; where there is none, that is told below.
+    assert_eq!(
+        (made.messages[0].text(0, "qty1"), made.messages[0].text(0, "unit1")),
+        ("0.5", "035")
+    );
+    filing.goods.as_mut().unwrap().documents.truncate(1);
+    filing.core.as_mut().unwrap().offices.truncate(1);
     let CebError::Invalid(all) = ceb::write(&made.messages[0]).unwrap_err() else { panic!() };
     let told: Vec<_> = all.iter().map(|v| v.allowed.as_str()).collect();
     assert_eq!(
@@ -293,6 +360,12 @@ fn receipts_go_to_json_and_back_and_are_no_filings() {
     let json = write(Form::Json, &back, None).unwrap();
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     assert_eq!(value(&json.documents[0].1), value(&receipt));
+    // A filing and a receipt in one file come back as two.
+    let filing = one(&parcel(&["order"])).filing;
+    let both =
+        format!("{}\n{}", serde_json::to_string_pretty(&filing).unwrap(), json.documents[0].1);
+    let both = read(Form::Json, both.as_bytes(), None).unwrap();
+    assert_eq!((both.filings.len(), both.messages.len()), (1, 1));
     let refused = write(Form::Cds, &back, None).unwrap_err().to_string();
     assert!(refused.contains("CEB622"), "{refused}");
     let unknown = receipt.replace("returnInfo", "returnedInfo");

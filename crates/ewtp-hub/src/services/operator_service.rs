@@ -523,7 +523,14 @@ fn beside(all: &[Arc<Ruleset>], new: &Ruleset) -> Option<(&'static str, String)>
     if let Some(same) = all.iter().find(|r| r.name == new.name && r.is_tariff != new.is_tariff) {
         return Some(("kind", format!("{} is {}; take another name", same.name, kind(same))));
     }
+    // What holds beside it: of each other name the newest, on a day when both do.
+    let newest = |r: &Ruleset| !all.iter().any(|o| o.name == r.name && o.version > r.version);
+    let meets = |r: &Ruleset| {
+        r.valid_until.is_none_or(|last| last >= new.valid_from)
+            && new.valid_until.is_none_or(|last| last >= r.valid_from)
+    };
     let others = all.iter().filter(|r| r.is_tariff && new.is_tariff && r.name != new.name);
+    let others = others.filter(|r| newest(r) && meets(r));
     let speaks = |r: &Ruleset| (r.currency.clone(), r.time_zone_name.clone());
     let other = others.into_iter().find(|r| speaks(r) != speaks(new))?;
     let message = format!(

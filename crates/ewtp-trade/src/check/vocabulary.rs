@@ -97,6 +97,7 @@ impl Check<'_> {
                 digits.is_some_and(|d| d.len() == 10 && d.bytes().all(|b| b.is_ascii_digit()))
             };
             self.optional("authority.ioss", &authority.ioss, syntax, ioss);
+            self.carried("authority.carried", &authority.carried);
         }
         self.supplements();
         self.count("core.amendments", core.amendments.len());

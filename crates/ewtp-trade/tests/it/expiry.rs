@@ -55,16 +55,30 @@ fn each_type_has_its_term_and_an_amendment_begins_it_anew() {
     assert_eq!((never.shortest_ms(), Terms::default().shortest_ms()), (None, Some(30 * DAY_MS)));
 }
 
+fn event_of(case: &str) -> Option<v1::EventSelector> {
+    Some(v1::EventSelector { by: Some(v1::event_selector::By::CaseId(case.into())) })
+}
+
 #[test]
 fn goods_that_moved_and_filings_that_were_used_dont_end() {
     let mut moved = case_of(v1::FilingType::Export);
     let event = v1::EventCore {
         code: v1::EventCode::Presented as i32,
-        selector: Some(v1::EventSelector { by: Some(v1::event_selector::By::CaseId("C".into())) }),
+        selector: event_of("C"),
         ..Default::default()
     };
     put(&mut moved, stands("KE", DAY_MS), Fact::Event(Box::new(event)));
     assert!(!ended(&moved, 151));
+    // An import whose goods left there, and were never presented here, ends all the same.
+    let mut left = case_of(v1::FilingType::Import);
+    let there = |code: v1::EventCode| v1::EventCode::try_from(code as i32).unwrap() as i32;
+    let departed = v1::EventCore {
+        code: there(v1::EventCode::Departed),
+        selector: event_of("C"),
+        ..Default::default()
+    };
+    put(&mut left, stands("BE", DAY_MS), Fact::Event(Box::new(departed)));
+    assert!(ended(&left, 31));
     let mut withdrawn = case_of(v1::FilingType::Export);
     let core = |reason: &str| v1::InvalidationCore {
         case_id: "C".into(),

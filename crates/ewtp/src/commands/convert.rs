@@ -58,9 +58,17 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
         }
         outcome.lost.extend(read.lost.iter().map(|l| format!("{}: {l}", file.display())));
         for (lrn, told) in &read.contradictions {
+            // What is for agencies alone is no line for a terminal's scrollback.
+            let shown = |text: &str| match told.path.starts_with("authority.") {
+                true => "a number that isn't shown".to_owned(),
+                false => text.to_owned(),
+            };
             out.note(&format!(
                 "contradiction: filing {lrn}: {} is {}, {} says {}",
-                told.path, told.said, told.kind, told.says
+                told.path,
+                shown(&told.said),
+                told.kind,
+                shown(&told.says)
             ));
         }
         write(command, file, &read, &*to, &mut several, &mut outcome, out)?;

@@ -15,7 +15,9 @@ use crate::output::Output;
 
 pub(crate) fn run(command: &Duties, out: &Output) -> Result<ExitCode, CliError> {
     let tariffs = command.tariff.iter().map(|p| tariff(p)).collect::<Result<Vec<_>, _>>()?;
-    let all: Vec<&Ruleset> = tariffs.iter().collect();
+    let mut all: Vec<&Ruleset> = tariffs.iter().collect();
+    // As a hub has them.
+    all.sort_by(|a, b| a.name.cmp(&b.name));
     let at = match &command.at {
         None => jiff::Timestamp::now(),
         Some(text) => text.parse().map_err(|e: jiff::Error| {

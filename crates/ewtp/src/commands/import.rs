@@ -229,6 +229,15 @@ fn map_rows(mapping: &Mapping, mut rows: Rows, to: &mpsc::Sender<Mapped>) {
     }
 }
 
+/// Closes a semaphore when it is dropped.
+struct Closes<'a>(&'a Semaphore);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Rows that are mapped ahead.
 const AHEAD: usize = 256;
 
@@ -279,6 +288,8 @@ async fn file_rows(
         Ok::<_, CliError>(())
     };
     let listen = async {
+        // However it ends, nobody waits for room any more.
+        let _closes = Closes(&room);
         let mut responses =
             session.trade().submit_stream(ReceiverStream::new(receiver)).await?.into_inner();
         while let Some(response) = responses.message().await? {

@@ -32,6 +32,7 @@ fn import(lrn: &str, ucr: &str, declarant: &str) -> v1::Filing {
     core.r#type = v1::FilingType::Import as i32;
     core.ucr = ucr.into();
     (core.declarant_id, core.importer_id) = (declarant.into(), declarant.into());
+    core.exporter_id = EXPORTER.into();
     filing.goods.as_mut().unwrap().items[0].procedure = "4000".into();
     filing
 }
@@ -111,6 +112,14 @@ async fn an_import_lodged_apart_joins_the_case_and_both_hubs_show_the_same_diffe
     until("the second export", || case(&be, "officer", &second.case_id)).await;
     let mut by_document = import("IN-2", "", IMPORTER);
     by_document.goods.as_mut().unwrap().transport_document = "HAWB-OUT-2".into();
+    // A number that others can guess draws nobody into their case: the import has to name the same exporter.
+    for (lrn, exporter) in [("IN-2A", ""), ("IN-2B", "KEP000000000X")] {
+        let mut guessed = by_document.clone();
+        let core = guessed.core.as_mut().unwrap();
+        (core.lrn, core.exporter_id) = (lrn.into(), exporter.into());
+        let own = file(&mut be.trade("importer").await, guessed).await;
+        assert_ne!(own.case_id, second.case_id, "{exporter:?}");
+    }
     let found = file(&mut be.trade("importer").await, by_document.clone()).await;
     assert_eq!(found.case_id, second.case_id);
     by_document.core.as_mut().unwrap().lrn = "IN-3".into();

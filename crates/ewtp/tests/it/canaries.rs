@@ -55,7 +55,7 @@ pub(crate) fn filing(set: &str, from: &str, to: &str) -> v1::Filing {
     filing.authority = Some(v1::FilingAuthority {
         note: text(31),
         importer_tax_id: text(32),
-        ioss: String::new(),
+        ..Default::default()
     });
     filing
 }
