@@ -160,8 +160,9 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
     let mut written = fields::write(&json, core.r#type() == v1::FilingType::Import);
     defaults(&core, &mut written.leaves);
     let mut lost = overlay_all(&mut written.leaves, filing);
+    let used = written.used();
     for (path, value) in tree::leaves(&json) {
-        if !written.used.contains(&path) && !is_implied(&path, value) {
+        if !used.contains(&path) && !is_implied(&path, value) {
             lost.push(tree::list(&path));
         }
     }

@@ -2,6 +2,7 @@
 
 use ewtp_proto::v1;
 use serde_json::{Map, Value};
+use smallvec::SmallVec;
 
 /// A step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,9 @@ pub(crate) enum Step {
     /// Every place in a list.
     Each,
 }
+
+/// Places in the lists that a path leads through.
+pub(crate) type Indexes = SmallVec<[usize; 4]>;
 
 /// Highest index of a list in a filing.
 const INDEX_MAX: usize = 998;
@@ -72,55 +76,92 @@ pub(crate) fn get<'a>(tree: &'a Value, steps: &[Step]) -> Option<&'a Value> {
 }
 
 /// Everything at a path with the indexes of its lists, in order.
-pub(crate) fn all<'a>(tree: &'a Value, steps: &[Step]) -> Vec<(Vec<usize>, &'a Value)> {
-    let mut found = vec![(Vec::new(), tree)];
-    for step in steps {
-        let mut next = Vec::new();
-        for (indexes, value) in found {
-            match step {
-                Step::Field(name) => next.extend(value.get(name).map(|v| (indexes, v))),
-                Step::Index(index) => next.extend(value.get(index).map(|v| (indexes, v))),
-                Step::Each => {
-                    for (i, one) in value.as_array().into_iter().flatten().enumerate() {
-                        let mut indexes = indexes.clone();
-                        indexes.push(i);
-                        next.push((indexes, one));
-                    }
+pub(crate) fn all<'a>(tree: &'a Value, steps: &[Step]) -> Vec<(Indexes, &'a Value)> {
+    fn walk<'a>(
+        value: &'a Value,
+        steps: &[Step],
+        indexes: &mut Indexes,
+        out: &mut Vec<(Indexes, &'a Value)>,
+    ) {
+        let Some((step, rest)) = steps.split_first() else {
+            return out.push((indexes.clone(), value));
+        };
+        let next = match step {
+            Step::Field(name) => value.get(name),
+            Step::Index(index) => value.get(index),
+            Step::Each => {
+                for (i, one) in value.as_array().into_iter().flatten().enumerate() {
+                    indexes.push(i);
+                    walk(one, rest, indexes, out);
+                    indexes.pop();
+                }
+                return;
+            }
+        };
+        if let Some(value) = next {
+            walk(value, rest, indexes, out);
+        }
+    }
+    let mut out = Vec::new();
+    walk(tree, steps, &mut Indexes::new(), &mut out);
+    out
+}
+
+/// What stands at the path at these indexes.
+pub(crate) fn get_at<'a>(tree: &'a Value, steps: &[Step], indexes: &[usize]) -> Option<&'a Value> {
+    let mut indexes = indexes.iter();
+    steps.iter().try_fold(tree, |value, step| match step {
+        Step::Field(name) => value.get(name),
+        Step::Index(index) => value.get(index),
+        Step::Each => value.get(indexes.next()?),
+    })
+}
+
+/// Puts a value at the path at these indexes.
+pub(crate) fn put_at(tree: &mut Value, steps: &[Step], indexes: &[usize], value: Value) {
+    match (steps.split_first(), indexes.split_first()) {
+        (Some((Step::Each, rest)), Some((index, below))) => {
+            if let Some(slot) = slot(tree, *index) {
+                put_at(slot, rest, below, value);
+            }
+        }
+        (Some((Step::Index(index), rest)), _) => {
+            if let Some(slot) = slot(tree, *index) {
+                put_at(slot, rest, indexes, value);
+            }
+        }
+        (Some((Step::Field(field), rest)), _) => {
+            if !tree.is_object() {
+                *tree = Value::Object(Map::new());
+            }
+            let Value::Object(map) = tree else { return };
+            match map.get_mut(field) {
+                Some(slot) => put_at(slot, rest, indexes, value),
+                None => {
+                    put_at(map.entry(field.clone()).or_insert(Value::Null), rest, indexes, value)
                 }
             }
         }
-        found = next;
+        (Some((Step::Each, _)), None) => {}
+        (None, _) => *tree = value,
     }
-    found
+}
+
+/// A place of a list, which is made as long as that.
+fn slot(tree: &mut Value, index: usize) -> Option<&mut Value> {
+    if !tree.is_array() {
+        *tree = Value::Array(Vec::new());
+    }
+    let Value::Array(list) = tree else { return None };
+    while list.len() <= index {
+        list.push(Value::Null);
+    }
+    list.get_mut(index)
 }
 
 /// Puts a value at a path, with the objects and lists that lead there.
 pub(crate) fn put(tree: &mut Value, steps: &[Step], value: Value) {
-    match steps.split_first() {
-        None => *tree = value,
-        Some((Step::Field(field), rest)) => {
-            if !tree.is_object() {
-                *tree = Value::Object(Map::new());
-            }
-            if let Value::Object(map) = tree {
-                put(map.entry(field.clone()).or_insert(Value::Null), rest, value);
-            }
-        }
-        Some((Step::Index(index), rest)) => {
-            if !tree.is_array() {
-                *tree = Value::Array(Vec::new());
-            }
-            if let Value::Array(list) = tree {
-                while list.len() <= *index {
-                    list.push(Value::Null);
-                }
-                if let Some(slot) = list.get_mut(*index) {
-                    put(slot, rest, value);
-                }
-            }
-        }
-        Some((Step::Each, _)) => {}
-    }
+    put_at(tree, steps, &[], value);
 }
 
 /// Fills places of lists that nothing was put at: with an empty text among texts, else with an empty object.

@@ -187,13 +187,13 @@ impl Reader<'_, '_> {
 
     /// The namespace that an element has here.
     fn namespace(&self, name: &str, place: &Place) -> &'static str {
-        let nodes = place.nodes(self.root);
         let content = SCHEMA.content(self.root).map_or("", |id| SCHEMA.node(id).name);
-        if nodes.is_empty() && name != content {
+        if place.steps.is_empty() && name != content {
             return ENVELOPE;
         }
-        // What is quoted is a declaration, by the declaration's own schema.
-        let quoted = name == QUOTED || nodes.iter().any(|id| SCHEMA.node(*id).name == QUOTED);
+        // What a notification quotes is a declaration, by the declaration's own schema.
+        let inside = || place.nodes(self.root).iter().any(|id| SCHEMA.node(*id).name == QUOTED);
+        let quoted = self.root == SCHEMA.response && (name == QUOTED || inside());
         let root = if quoted { SCHEMA.declaration } else { self.root };
         let namespaces = Namespaces::of(root);
         if name == INSTANT { namespaces.instants } else { namespaces.content }

@@ -6,15 +6,15 @@ use std::sync::LazyLock;
 use ewtp_trade::wco::{How, ROWS, Row, Step, When};
 use serde_json::{Map, Value, json};
 
-use super::leaves::{Leaves, Place};
+use super::leaves::{Leaves, Place, Positions};
 use super::schema::{NodeId, SCHEMA};
-use crate::tree::{self, Step as OurStep};
+use crate::tree::{self, Indexes, Step as OurStep};
 
 /// A row with its steps resolved in the schema of declarations.
 struct Resolved {
     row: &'static Row,
     /// Which child by the schema, for each step.
-    positions: Vec<usize>,
+    positions: Positions,
     /// Position of the guard's leaf below its step.
     guard: Option<usize>,
     ours: Vec<OurStep>,
@@ -25,8 +25,8 @@ static RESOLVED: LazyLock<Vec<Resolved>> =
     LazyLock::new(|| ROWS.iter().filter_map(resolved).collect());
 
 /// Rows by the child positions of their steps.
-static BY_STEPS: LazyLock<BTreeMap<Vec<usize>, Vec<&'static Resolved>>> = LazyLock::new(|| {
-    let mut out: BTreeMap<Vec<usize>, Vec<&Resolved>> = BTreeMap::new();
+static BY_STEPS: LazyLock<BTreeMap<Positions, Vec<&'static Resolved>>> = LazyLock::new(|| {
+    let mut out: BTreeMap<Positions, Vec<&Resolved>> = BTreeMap::new();
     for one in RESOLVED.iter() {
         out.entry(one.positions.clone()).or_default().push(one);
     }
@@ -39,7 +39,7 @@ pub(crate) fn has_place(row: &Row) -> bool {
 
 fn resolved(row: &'static Row) -> Option<Resolved> {
     let mut at = SCHEMA.declaration;
-    let (mut positions, mut guard) = (Vec::new(), None);
+    let (mut positions, mut guard) = (Positions::new(), None);
     let mut step = |name: &str, at: &mut NodeId| {
         let (position, id) = SCHEMA.child(*at, name)?;
         *at = id;
@@ -75,8 +75,8 @@ impl Resolved {
     }
 
     /// Indexes of our path for a leaf that stands on the row's steps; `None` if the row isn't about it.
-    fn bind(&self, place: &Place, leaves: &Leaves) -> Option<Vec<usize>> {
-        let mut out = Vec::new();
+    fn bind(&self, place: &Place, leaves: &Leaves) -> Option<Indexes> {
+        let mut out = Indexes::new();
         for (depth, (step, (_, index))) in self.steps().zip(&place.steps).enumerate() {
             let first_holds = || {
                 let mut first = place.up_to(depth);
@@ -131,7 +131,7 @@ impl Resolved {
                 && matches!(r.steps().nth(depth), Some(Some(Step::First(_, Some(_)))))
         };
         RESOLVED.iter().filter(same).any(|r| {
-            let value = tree::get(json, &tree::at(&r.ours, above));
+            let value = tree::get_at(json, &r.ours, above);
             value.and_then(Value::as_str).is_some_and(|text| !text.is_empty())
         })
     }
@@ -149,11 +149,10 @@ pub(crate) fn read(leaves: &Leaves, import: bool) -> Fields {
     let mut named = BTreeMap::new();
     for (place, text) in leaves.iter().filter(|(p, _)| p.attribute.is_none()) {
         let Some((row, indexes)) = row_at(place, leaves, import) else { continue };
-        let ours = tree::at(&row.ours, &indexes);
         let attribute = |name: &str| leaves.get(&place.attribute(name)).map(String::as_str);
-        let before = tree::get(&json, &ours).cloned();
+        let before = tree::get_at(&json, &row.ours, &indexes).cloned();
         if let Some(value) = value(row.row.how, text, attribute, before.as_ref()) {
-            tree::put(&mut json, &ours, value);
+            tree::put_at(&mut json, &row.ours, &indexes, value);
             named.insert(place.clone(), row.row);
         }
     }
@@ -161,7 +160,7 @@ pub(crate) fn read(leaves: &Leaves, import: bool) -> Fields {
 }
 
 /// The row that a leaf belongs to, and the indexes of our path.
-fn row_at(place: &Place, leaves: &Leaves, import: bool) -> Option<(&'static Resolved, Vec<usize>)> {
+fn row_at(place: &Place, leaves: &Leaves, import: bool) -> Option<(&'static Resolved, Indexes)> {
     let mut rows = BY_STEPS.get(&place.positions())?.iter().filter(|r| r.holds(import));
     rows.find_map(|row| Some((*row, row.bind(place, leaves)?)))
 }
@@ -244,25 +243,35 @@ pub(crate) fn utc(at: jiff::Timestamp) -> String {
 /// What the fields give: leaves, and which paths of ours were used.
 pub(crate) struct Written {
     pub(crate) leaves: Leaves,
-    pub(crate) used: BTreeSet<String>,
+    used: Vec<(&'static Resolved, Indexes)>,
 }
 
 /// Writes fields as leaves, with what the schema asks beside them: places in lists, the number of items, guards.
 pub(crate) fn write(json: &Value, import: bool) -> Written {
-    let mut out = Written { leaves: Leaves::new(), used: BTreeSet::new() };
+    let mut out = Written { leaves: Leaves::new(), used: Vec::new() };
     for row in RESOLVED.iter().filter(|r| r.holds(import)) {
         for (indexes, value) in tree::all(json, &row.ours) {
             let place = row.place(&indexes, json);
-            let ours = tree::path(&tree::at(&row.ours, &indexes));
             if put(&mut out, row.row.how, &place, value) {
                 guard(&mut out.leaves, row, &place);
-                out.used.extend(parts(row.row.how).iter().map(|p| format!("{ours}{p}")));
+                out.used.push((row, indexes));
             }
         }
     }
     item_count(json, &mut out.leaves);
     sequences(&mut out.leaves);
     out
+}
+
+impl Written {
+    /// Paths of ours that were written.
+    pub(crate) fn used(&self) -> BTreeSet<String> {
+        let paths = |(row, indexes): &(&'static Resolved, Indexes)| {
+            let ours = tree::path(&tree::at(&row.ours, indexes));
+            parts(row.row.how).iter().map(move |part| format!("{ours}{part}"))
+        };
+        self.used.iter().flat_map(paths).collect()
+    }
 }
 
 /// Fields below the path of a row that it uses.

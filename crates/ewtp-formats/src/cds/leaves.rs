@@ -12,6 +12,9 @@ use crate::xml::escaped;
 /// Which child by the schema, and which one of several, from 0. Hardly a place is deeper than this.
 pub(crate) type Steps = SmallVec<[(usize, usize); 8]>;
 
+/// Which children, whichever one of several.
+pub(crate) type Positions = SmallVec<[usize; 8]>;
+
 /// Where a leaf stands below the envelope: which child by the schema, and which one of several, from 0. Places sort as the schema
 /// orders them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +41,7 @@ impl Place {
     }
 
     /// The nodes of the schema that its steps lead through.
-    pub(crate) fn nodes(&self, root: NodeId) -> Vec<NodeId> {
+    pub(crate) fn nodes(&self, root: NodeId) -> SmallVec<[NodeId; 8]> {
         let mut at = root;
         let step = |(position, _): &(usize, usize)| {
             at = *SCHEMA.node(at).children.get(*position)?;
@@ -48,7 +51,7 @@ impl Place {
     }
 
     /// Which children its steps are, whichever one of several.
-    pub(crate) fn positions(&self) -> Vec<usize> {
+    pub(crate) fn positions(&self) -> Positions {
         self.steps.iter().map(|(position, _)| *position).collect()
     }
 

@@ -13,14 +13,17 @@ const NAMESPACES_MAX: usize = 10_000;
 /// Byte and reason of the first thing that is out of bounds. What is not well-formed is left to the parser.
 pub(crate) fn out_of_bounds(text: &str) -> Option<(usize, String)> {
     let (mut at, mut namespaces) = (0, 0);
-    // Namespaces that each open element declares.
+    // Namespaces that each open element declares, and their sum.
     let mut open: Vec<usize> = Vec::new();
+    let mut held = 0;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find('<')) {
         let start = at + found;
         let tag = text.get(start..)?;
         let unfinished = || Some((start, "a tag or comment doesn't end".to_owned()));
         let skipped = [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
-        if let Some((begin, end)) = skipped.iter().find(|(begin, _)| tag.starts_with(begin)) {
+        let special = matches!(tag.as_bytes().get(1), Some(b'!' | b'?'));
+        let skipped = skipped.iter().find(|(begin, _)| special && tag.starts_with(begin));
+        if let Some((begin, end)) = skipped {
             // Behind its beginning: `<!-->` is no comment yet.
             let Some(length) = tag.get(begin.len()..).and_then(|t| t.find(end)) else {
                 return unfinished();
@@ -30,9 +33,9 @@ pub(crate) fn out_of_bounds(text: &str) -> Option<(usize, String)> {
         }
         let Some((length, attributes)) = measure(tag) else { return unfinished() };
         let inside = tag.get(..length)?;
-        let declared = inside.matches("xmlns").count();
+        let declared = if attributes == 0 { 0 } else { inside.matches("xmlns").count() };
         namespaces += declared;
-        if open.iter().sum::<usize>() + declared > IN_SCOPE_MAX {
+        if held + declared > IN_SCOPE_MAX {
             return Some((
                 start,
                 format!("more than {IN_SCOPE_MAX} namespaces hold at one element"),
@@ -45,8 +48,11 @@ pub(crate) fn out_of_bounds(text: &str) -> Option<(usize, String)> {
             return Some((start, format!("more than {NAMESPACES_MAX} namespaces are declared")));
         }
         match (inside.starts_with("</"), inside.ends_with("/>")) {
-            (true, _) => drop(open.pop()),
-            (false, false) => open.push(declared),
+            (true, _) => held -= open.pop().unwrap_or(0),
+            (false, false) => {
+                open.push(declared);
+                held += declared;
+            }
             (false, true) => {}
         }
         if open.len() > DEPTH_MAX {
@@ -59,6 +65,11 @@ pub(crate) fn out_of_bounds(text: &str) -> Option<(usize, String)> {
 
 /// Length of a tag and its number of attributes; `None` if it doesn't end.
 fn measure(tag: &str) -> Option<(usize, usize)> {
+    // Most tags hold nothing but a name.
+    let end = tag.find('>')?;
+    if !tag.get(..end)?.bytes().any(|b| matches!(b, b'"' | b'\'' | b'=')) {
+        return Some((end + 1, 0));
+    }
     let (mut quote, mut attributes) = (None, 0);
     for (at, byte) in tag.bytes().enumerate() {
         match (quote, byte) {
