@@ -151,8 +151,17 @@ fn documents(into: &mut BTreeMap<String, Fact>, all: &[v1::DocumentReference]) {
 /// Whether VAT was prepaid: the number itself is for agencies, and no fact.
 fn has_ioss(filing: &v1::Filing) -> bool {
     let stated = filing.authority.as_ref().is_some_and(|a| !a.ioss.is_empty());
-    let references = filing.parties.iter().flat_map(|p| &p.fiscal_references);
-    stated || references.into_iter().any(|r| r.role == "FR5" && !r.id.is_empty())
+    // The reference that an importer may adopt by can be such a number, told by its form.
+    let of_form = |id: &str| {
+        let digits = id.strip_prefix("IM");
+        digits.is_some_and(|d| d.len() == 10 && d.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let parties = filing.parties.as_ref();
+    stated
+        || parties.is_some_and(|p| of_form(&p.fiscal_reference))
+        || parties.is_some_and(|p| {
+            p.fiscal_references.iter().any(|r| r.role == "FR5" && !r.id.is_empty())
+        })
 }
 
 impl Facts {

@@ -159,6 +159,7 @@ fn joined(records: Vec<Record<'_>>) -> Result<Joined, CebError> {
         contradictions.extend(read.contradictions);
         placed.push((*message, moved(message.kind, leaves, &read.items)));
     }
+    contradictions.extend(beside_fields(&records));
     let kinds: Vec<_> = records.iter().map(|(m, _)| m.kind.name).collect();
     let import = records.first().is_some_and(|(m, _)| m.kind.import);
     implied(&mut json, import, &kinds.join("+"));
@@ -174,6 +175,47 @@ fn joined(records: Vec<Record<'_>>) -> Result<Joined, CebError> {
         carry_envelope(&mut filing, message);
     }
     Ok(Joined { filing, contradictions })
+}
+
+/// What customs compares of elements that no field names: the amount paid, and what one of each item costs.
+fn beside_fields(records: &[Record<'_>]) -> Vec<Contradiction> {
+    let number = |text: &str| text.parse::<rust_decimal::Decimal>().ok();
+    let differ = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && number(a) != number(b);
+    let of = |kinds: &[&str]| records.iter().find(|(m, _)| kinds.contains(&m.kind.name)).copied();
+    let mut out = Vec::new();
+    let mut tell = |kind, path: String, said: &str, says: &str| {
+        let (said, says) = (said.to_owned(), says.to_owned());
+        out.push(Contradiction { kind, path, said, says });
+    };
+    if let (Some((order, at)), Some((payment, paid))) = (of(&["CEB311"]), of(&["CEB411"])) {
+        let (due, amount) = (order.text(at, "acturalPaid"), payment.text(paid, "amountPaid"));
+        if differ(due, amount) {
+            tell(payment.kind.name, "the amount paid".into(), due, amount);
+        }
+    }
+    let listed = (of(&["CEB603", "CEB621"]), of(&["CEB303", "CEB311"]));
+    if let (Some((inventory, a)), Some((order, b))) = listed {
+        for (gnum, price) in prices(inventory, a) {
+            let other = prices(order, b).into_iter().find(|(g, _)| *g == gnum);
+            if let Some((_, theirs)) = other.filter(|(_, theirs)| differ(price, theirs)) {
+                tell(order.kind.name, format!("the price of one of item {gnum}"), price, theirs);
+            }
+        }
+    }
+    out
+}
+
+/// Numbers and unit prices of a record's items.
+fn prices<'a>(message: &'a Message, at: usize) -> Vec<(&'a str, &'a str)> {
+    let groups = &message.kind.record.groups;
+    let (Some(list), Some(leaves)) = (fields::list_of(message.kind), message.records.get(at))
+    else {
+        return Vec::new();
+    };
+    let count = leaves.keys().filter(|p| p.0 == list).map(|p| p.1 + 1).max().unwrap_or(0);
+    let text = |i, name| place_of(groups, list, i, name).and_then(|p| leaves.get(&p));
+    let pair = |i| Some((text(i, "gnum")?.as_str(), text(i, "price")?.as_str()));
+    (0..count).filter_map(pair).collect()
 }
 
 /// A record with its items where the filing has them.

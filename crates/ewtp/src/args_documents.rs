@@ -56,7 +56,7 @@ pub(crate) struct Convert {
 pub(crate) struct Duties {
     /// Filings in JSON.
     pub(crate) file: PathBuf,
-    /// Tariffs; a code's longest line in any of them counts.
+    /// Tariffs, which add up; in each the longest line of a code counts.
     #[arg(long, required = true)]
     pub(crate) tariff: Vec<PathBuf>,
     /// The instant for which it is asked, with its offset; now if absent.

@@ -310,12 +310,11 @@ impl RawCharges {
             let path = format!("vat[{i}]");
             let (from, until) = faults.days(&path, raw.from.as_deref(), raw.until.as_deref());
             let hs = raw.hs.iter().map(|code| faults.code(&path, code)).collect();
-            Vat {
-                hs,
-                percent: faults.decimal(&format!("{path}.percent"), &raw.percent),
-                from,
-                until,
+            let percent = faults.decimal(&format!("{path}.percent"), &raw.percent);
+            if percent.is_sign_negative() || percent > Decimal::ONE_HUNDRED {
+                faults.add(format!("{path}.percent"), &raw.percent, "0 to 100");
             }
+            Vat { hs, percent, from, until }
         });
         let vat = vat.collect();
         let ioss_up_to = self.ioss_up_to.as_deref().map(|v| faults.decimal("ioss_up_to", v));

@@ -23,6 +23,16 @@ pub enum PriceError {
     /// Too many digits to be exact.
     #[error("the amounts have too many digits to be exact")]
     Digits,
+    /// No amount.
+    #[error(
+        "{amount:?} {currency:?} is no amount of a filing: allowed are digits with a point, such as 80.00, and an ISO 4217 code"
+    )]
+    Amount {
+        /// As it stands.
+        amount: String,
+        /// Its currency.
+        currency: String,
+    },
 }
 
 /// Terms of delivery (Incoterms 2020, and DAT and DDU of editions before) whose price holds transport to the destination.
@@ -73,8 +83,16 @@ pub fn price(
     let mut goods = sheet.values()?;
     sheet.delivered(&mut goods)?;
     let whole = sum(goods.iter().map(|g| g.value))?;
+    if facts.items.is_empty() {
+        sheet.open(0, "duty", "", "items".into());
+    }
     let fixed = sheet.fixed(&mut goods, whole)?;
-    if !fixed {
+    if fixed {
+        // What is charged by heading has to have one.
+        for item in goods.iter().filter(|g| g.hs.len() < 6) {
+            sheet.open(item.number, "fixed", "", "a commodity code of six digits".into());
+        }
+    } else {
         sheet.duties(&mut goods, whole)?;
     }
     sheet.vat(&goods, whole)?;
@@ -145,7 +163,12 @@ impl<'a> Sheet<'a> {
     /// A fact of money in the tariff's currency, rounded, with its rate.
     fn at_home(&mut self, fact: &Fact) -> Result<Option<(Decimal, Money, String)>, PriceError> {
         let Fact::Money { amount, currency } = fact else { return Ok(None) };
-        let exact = Exact::parse(amount, currency).map_err(|_| PriceError::Digits)?;
+        let no_amount =
+            || PriceError::Amount { amount: amount.clone(), currency: currency.clone() };
+        let exact = Exact::parse(amount, currency).map_err(|_| no_amount())?;
+        if exact.amount().is_sign_negative() {
+            return Err(no_amount());
+        }
         let home = self.rates.to_home(exact.amount(), currency);
         let home = home.ok_or_else(|| PriceError::Rate(currency.clone()))?;
         let rate = match self.rates.rates.get(currency).filter(|_| *currency != self.rates.home) {
@@ -283,7 +306,9 @@ impl<'a> Sheet<'a> {
 
     fn duties(&mut self, goods: &mut [Goods<'a>], whole: Decimal) -> Result<(), PriceError> {
         for item in goods {
-            if let Some(relief) = self.relief(false, whole, item.origin) {
+            if let Some(relief) =
+                self.relief(false, whole, item.origin).filter(|_| !item.hs.is_empty())
+            {
                 let note = format!("relief up to {} {}", relief.up_to, self.home.currency);
                 let (base, zero) = (item.customs, Decimal::ZERO);
                 self.charge(item.number, "duty", base, String::new(), zero, None, note)?;

@@ -162,6 +162,23 @@ fn messages_that_contradict_each_other_are_told_and_come_back() {
 }
 
 #[test]
+fn what_was_paid_and_what_one_costs_is_compared_too() {
+    let messages = [
+        parcel(&["inventory"]).remove(0),
+        changed("order", "<ceb:price>88.00", "<ceb:price>99.00"),
+        changed("payment", "<ceb:amountPaid>277.11", "<ceb:amountPaid>300"),
+    ];
+    let told: Vec<String> = one(&messages)
+        .contradictions
+        .iter()
+        .map(|c| format!("{}: {} {} {}", c.kind, c.path, c.said, c.says))
+        .collect();
+    let expected =
+        ["CEB411: the amount paid 277.11 300", "CEB311: the price of one of item 1 88.00 99.00"];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn messages_of_other_parcels_stay_apart() {
     let mut messages = parcel(&["order", "payment"]);
     messages.push(changed("logistics", "YS20261103000417", "YS20261103000418"));

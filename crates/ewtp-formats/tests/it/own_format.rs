@@ -37,8 +37,16 @@ impl Format for Manifest {
             let goods = filing.goods.clone().unwrap_or_default();
             let (document, mass) = (goods.transport_document, goods.gross_mass_kg);
             text.push_str(&format!("{document};{mass};{}\n", goods.total_packages));
-            let others = filing.core.is_some() || filing.value.is_some();
-            out.lost.extend(others.then(|| "core, value".to_owned()));
+            // What else it says, part by part, has no place in a manifest.
+            let kept = parcel(&document, &mass, goods.total_packages).goods;
+            let parts = [
+                ("core", filing.core.is_some()),
+                ("parties", filing.parties.is_some()),
+                ("goods", filing.goods != kept),
+                ("value", filing.value.is_some()),
+                ("authority", filing.authority.is_some()),
+            ];
+            out.lost.extend(parts.iter().filter(|p| p.1).map(|p| p.0.to_owned()));
         }
         out.documents.push((None, text));
         Ok(out)
@@ -70,7 +78,9 @@ fn a_format_of_ones_own_goes_to_every_other_and_back() {
     assert_eq!((back.documents[0].1.as_str(), back.lost.len()), (text, 0));
     let mut from_elsewhere = again;
     from_elsewhere.filings[0].core = Some(v1::FilingCore::default());
-    assert_eq!(Manifest.write(&from_elsewhere).unwrap().lost.len(), 1, "what it has no place for");
+    from_elsewhere.filings[0].goods.as_mut().unwrap().location = "CNHGH".into();
+    let lost = Manifest.write(&from_elsewhere).unwrap().lost;
+    assert_eq!(lost.iter().map(String::as_str).collect::<Vec<_>>(), ["core", "goods"]);
     let bad = Manifest.read(b"SF1;1;x\nSF2;2\n").unwrap();
     let told: Vec<String> = bad.rejects.iter().map(ToString::to_string).collect();
     let expected = [

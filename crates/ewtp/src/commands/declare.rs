@@ -104,6 +104,8 @@ pub(crate) fn show_accepted(name: &str, lrn: &str, accepted: &v1::Accepted, out:
         if accepted.repeated_submission { " (filed before; this is the first answer)" } else { "" };
     let to = if accepted.repeated_submission {
         "as then".into()
+    } else if accepted.audience.is_empty() && name == "import" {
+        "no other hub: it is assessed here, and is in no case that began elsewhere".into()
     } else if accepted.audience.is_empty() {
         "no hub yet: the destination has none that is pinned here".into()
     } else {

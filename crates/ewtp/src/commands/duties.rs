@@ -31,9 +31,19 @@ pub(crate) fn run(command: &Duties, out: &Output) -> Result<ExitCode, CliError> 
         CliError::usage(&name, problem, "a filing in JSON: docs/filing.schema.json")
     };
     let read = convert::read(Form::Json, &bytes, None).map_err(|e| refused(e.to_string()))?;
-    let (mut lines, mut open) = (Vec::new(), false);
+    for (at, one) in all.iter().enumerate() {
+        if all.iter().take(at).any(|other| other.name == one.name) {
+            let problem = format!("{} is given twice; tariffs add up", one.name);
+            return Err(CliError::usage(
+                "--tariff",
+                problem,
+                "give each tariff once, its newest version",
+            ));
+        }
+    }
+    let (mut lines, mut open) = (Vec::new(), read.filings.is_empty());
     for filing in &read.filings {
-        let lrn = filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
+        let core = filing.core.clone().unwrap_or_default();
         let facts = Facts::of_filing(filing, at.as_millisecond(), Default::default());
         let Some(first) = all.first() else { break };
         // Of a tariff that isn't in force on the day nothing is said.
@@ -43,23 +53,29 @@ pub(crate) fn run(command: &Duties, out: &Output) -> Result<ExitCode, CliError> 
             let problem = format!("no tariff given is in force on {day}");
             return Err(CliError::usage("--tariff", problem, "see valid_from and valid_until"));
         }
-        let priced = price(&facts, first, &here, day).map_err(|e| {
-            CliError::usage(
-                &format!("{name}, filing {lrn}"),
-                e.to_string(),
-                "see [[rate]] in the tariff",
-            )
-        })?;
-        let Some(estimate) = priced else {
-            out.say(&format!("{lrn}: no part value, nothing to price"));
-            continue;
-        };
-        open |= !estimate.open.is_empty();
-        out.say(&format!("{lrn}: {}", duty_text::total(&estimate)));
-        for line in duty_text::lines(&estimate) {
-            out.say(&format!("  {line}"));
+        let to = core.country_of_destination.as_str();
+        if !to.is_empty() && here.iter().all(|t| t.territory != to) {
+            out.note(&format!("{}: goes to {to}, the tariff is {}'s", core.lrn, first.territory));
         }
-        lines.push(json!({"lrn": lrn, "estimate": estimate}));
+        let problem = match price(&facts, first, &here, day) {
+            Ok(Some(estimate)) => {
+                open |= !estimate.open.is_empty();
+                out.say(&format!("{}: {}", core.lrn, duty_text::total(&estimate)));
+                for line in duty_text::lines(&estimate) {
+                    out.say(&format!("  {line}"));
+                }
+                lines.push(json!({"lrn": core.lrn, "estimate": estimate}));
+                continue;
+            }
+            Ok(None) => "it has no part value".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        open = true;
+        out.say(&format!("{}: not priced: {problem}", core.lrn));
+        lines.push(json!({"lrn": core.lrn, "problem": problem}));
+    }
+    if read.filings.is_empty() {
+        out.note(&format!("{name}: there is no filing in it"));
     }
     if out.is_json() {
         out.json_line(&json!(lines));
