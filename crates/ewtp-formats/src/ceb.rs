@@ -206,7 +206,7 @@ fn beside_fields(records: &[Record<'_>]) -> Vec<Contradiction> {
 }
 
 /// Numbers and unit prices of a record's items.
-fn prices<'a>(message: &'a Message, at: usize) -> Vec<(&'a str, &'a str)> {
+fn prices(message: &Message, at: usize) -> Vec<(&str, &str)> {
     let groups = &message.kind.record.groups;
     let (Some(list), Some(leaves)) = (fields::list_of(message.kind), message.records.get(at))
     else {
