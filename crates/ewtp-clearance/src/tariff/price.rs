@@ -443,12 +443,18 @@ impl<'a> Sheet<'a> {
                 }
                 (false, None) => {
                     let exact = percent_of(base, percent, 1).ok_or(PriceError::Digits)?;
-                    (self.round(exact), String::new())
+                    (self.round(exact), self.without(item.number).to_owned())
                 }
             };
             self.charge(item.number, "vat", base, format!("{percent}%"), amount, None, note)?;
         }
         Ok(())
+    }
+
+    /// What an item's VAT says where a charge that it is on top of is open: the amount would pass for the whole otherwise.
+    fn without(&self, item: u32) -> &'static str {
+        let open = self.estimate.open.iter().any(|o| o.item == item);
+        if open { "at least: its duty is open" } else { "" }
     }
 
     fn vat_of(&self, hs: &str) -> Option<Decimal> {

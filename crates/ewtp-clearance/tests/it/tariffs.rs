@@ -333,6 +333,9 @@ fn worked_duties_on_delivered_values_by_origin_and_by_measure_come_out() {
     let bottles =
         priced(&eu, &sent(&[good("220421", "ZA", ("300.00", "EUR"), ("120", "H87"))], at));
     assert_eq!(bottles.total.unwrap().amount, "63.00");
+    // VAT is charged on the duty too, so its own line mustn't pass for the whole.
+    let [vat] = bottles.lines.as_slice() else { panic!("{:?}", bottles.lines) };
+    assert_eq!((vat.kind.as_str(), vat.note.as_str()), ("vat", "at least: its duty is open"));
     let open = &bottles.open[0];
     assert_eq!(
         (open.item, open.rate.as_str(), open.missing.as_str()),
