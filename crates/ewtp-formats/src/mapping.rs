@@ -272,6 +272,9 @@ fn element(path: String, raw: RawElement) -> Result<Element, MappingError> {
     };
     let steps = tree::steps(&path).filter(|s| !s.contains(&Step::Each));
     let steps = steps.ok_or_else(|| MappingError::Path(path.clone()))?;
+    if let Some(problem) = unknown(&steps) {
+        return Err(MappingError::Form { path, problem });
+    }
     let bad = |problem| MappingError::Form { path: path.clone(), problem };
     let form = Form::parse(raw.decimal, raw.date).map_err(bad)?;
     let list = match &raw.list {
@@ -294,6 +297,17 @@ fn element(path: String, raw: RawElement) -> Result<Element, MappingError> {
         default: raw.default,
         path,
     })
+}
+
+/// Why no filing has an element at this path: told once for the mapping, not once for every row.
+fn unknown(steps: &[Step]) -> Option<String> {
+    let mut tree = Value::Object(serde_json::Map::new());
+    // The first of a list stands for any: what is in front of a later one would be refused before it.
+    let first = |s: &Step| if matches!(s, Step::Index(_)) { Step::Index(0) } else { s.clone() };
+    tree::put(&mut tree, &steps.iter().map(first).collect::<Vec<_>>(), Value::Null);
+    // Whether nothing may stand there is the row's matter.
+    let refused = serde_json::from_value::<v1::Filing>(tree).err()?.to_string();
+    refused.starts_with("unknown field").then(|| format!("filings have no such element: {refused}"))
 }
 
 impl Element {

@@ -177,6 +177,21 @@ fn numbers_and_days_are_read_exactly_or_not_at_all() {
 }
 
 #[test]
+fn a_misspelt_element_is_refused_with_the_mapping() {
+    let parse = |path: &str| {
+        Mapping::parse(&format!("name = \"t\"\n[element.\"{path}\"]\ncolumn = \"a\"")).map(drop)
+    };
+    for path in ["core.lrn", "core.items[2].commodity_code", "core.items[0].quantity.value"] {
+        assert_eq!(parse(path), Ok(()));
+    }
+    for path in ["core.lnr", "cor.lrn", "core.items[2].comodity_code"] {
+        let error = parse(path).unwrap_err();
+        assert!(matches!(error, MappingError::Form { .. }), "{path}: {error}");
+        assert!(error.to_string().contains("unknown field"), "{error}");
+    }
+}
+
+#[test]
 fn expressions_see_the_row_and_nothing_else() {
     let parse = |expression: &str| {
         Mapping::parse(&format!(
