@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 pub use fields::Contradiction;
 use fields::{name_at, place_of};
 use kinds::{Group, Kind};
-use message::{Leaves, Place};
+use message::{Leaves, Place, text_at};
 pub use message::{Message, read, write};
 
 use crate::tree;
@@ -376,7 +376,8 @@ pub fn messages(filings: &[v1::Filing]) -> Result<Written, CebError> {
         let json = json_of(filing)?;
         // Paths of what the messages say.
         let mut used = BTreeSet::new();
-        for kind in kinds_of(filing)? {
+        let kinds = kinds_of(filing)?;
+        for kind in &kinds {
             let record = record(kind, filing, &json, &mut out.lost, &mut used)?;
             let same = out.messages.iter_mut().find(|m| {
                 m.kind.name == kind.name
@@ -389,7 +390,7 @@ pub fn messages(filings: &[v1::Filing]) -> Result<Written, CebError> {
                 None => out.messages.push(record),
             }
         }
-        out.lost.extend(unused(&json, &used, kinds_of(filing)?.iter().any(|k| k.import)));
+        out.lost.extend(unused(&json, &used, kinds.iter().any(|k| k.import)));
     }
     out.lost.sort_unstable();
     out.lost.dedup();
@@ -478,12 +479,6 @@ fn record(
     Ok(Message { kind, guid, version, records: vec![leaves], envelope, lost: Vec::new() })
 }
 
-fn text_at<'a>(kind: &Kind, leaves: &'a Leaves, name: &str) -> &'a str {
-    let groups = &kind.record.groups;
-    let place = (0..groups.len()).find_map(|g| place_of(groups, g, 0, name));
-    place.and_then(|p| leaves.get(&p)).map_or("", String::as_str)
-}
-
 /// Reads what [`carried_path`] wrote, without the kind: whether it stands in the envelope, and where.
 fn place_of_path(kind: &Kind, path: &str, labels: &[String]) -> Option<(bool, Place)> {
     let (group, leaf) = path.strip_prefix('/')?.rsplit_once('/')?;
@@ -532,10 +527,8 @@ fn defaults(kind: &'static Kind, core: Option<&v1::FilingCore>, leaves: &mut Lea
         let at = |name: &str| place_of(groups, list, item, name);
         let text = |name: &str| at(name).and_then(|p| leaves.get(&p)).cloned();
         let price = unit_price(text("totalPrice"), text("qty"));
-        for (name, value) in [("price", price)] {
-            if let (Some(place), Some(value)) = (at(name), value) {
-                leaves.entry(place).or_insert(value);
-            }
+        if let Some((place, price)) = at("price").zip(price) {
+            leaves.entry(place).or_insert(price);
         }
     }
 }

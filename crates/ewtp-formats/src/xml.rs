@@ -4,6 +4,7 @@
 mod shape;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use encoding_rs::{Encoding, UTF_8};
 use roxmltree::{Document, ParsingOptions};
@@ -13,7 +14,7 @@ pub const BYTES_MAX: usize = 16 << 20;
 /// Most nodes of a document.
 const NODES_MAX: u32 = 1 << 20;
 /// Most violations that are told.
-pub(crate) const VIOLATIONS_MAX: usize = 100;
+const VIOLATIONS_MAX: usize = 100;
 
 /// Why bytes are no XML document that is read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +50,27 @@ pub struct Violation {
     pub value: String,
     /// What is allowed.
     pub allowed: String,
+}
+
+/// The violations of one document while it is read, with line and column; no more than are told.
+pub(crate) struct Violations<'a, 'i> {
+    document: &'a Document<'i>,
+    pub(crate) found: Vec<Violation>,
+}
+
+impl<'a, 'i> Violations<'a, 'i> {
+    pub(crate) fn of(document: &'a Document<'i>) -> Self {
+        Self { document, found: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, at: Range<usize>, path: String, value: &str, allowed: String) {
+        if self.found.len() < VIOLATIONS_MAX {
+            let position = self.document.text_pos_at(at.start);
+            let value = value.trim().chars().take(80).collect();
+            let (line, column) = (position.row, position.col);
+            self.found.push(Violation { line, column, path, value, allowed });
+        }
+    }
 }
 
 /// Violations in words, a line each.

@@ -1,13 +1,11 @@
 //! Reads a document into its leaves and checks it against the schema on the way: every violation with line and column.
 
-use std::ops::Range;
-
-use roxmltree::{Document, Node as XmlNode};
+use roxmltree::Node as XmlNode;
 
 use super::CdsError;
 use super::leaves::{Leaves, Place};
 use super::schema::{Node, NodeId, QUOTED, SCHEMA};
-use crate::xml::{self, VIOLATIONS_MAX, Violation};
+use crate::xml::{self, Violations};
 
 /// Namespace of the envelope.
 pub(crate) const ENVELOPE: &str = "urn:wco:datamodel:WCO:DocumentMetaData-DMS:2";
@@ -57,32 +55,22 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, CdsError> {
     let content = element.children().rfind(XmlNode::is_element);
     let is_response = content.is_some_and(|c| c.tag_name().name() == "Response");
     let root = if is_response { SCHEMA.response } else { SCHEMA.declaration };
-    let mut reader = Reader { document: &document, root, leaves: Leaves::new(), out: Vec::new() };
+    let mut reader = Reader { root, leaves: Leaves::new(), violations: Violations::of(&document) };
     reader.attributes(element, None, &Place::default());
     reader.elements(element, root, &Place::default());
-    match reader.out.is_empty() {
+    match reader.violations.found.is_empty() {
         true => Ok(Parsed { leaves: reader.leaves, root }),
-        false => Err(CdsError::Invalid(reader.out)),
+        false => Err(CdsError::Invalid(reader.violations.found)),
     }
 }
 
 struct Reader<'a, 'i> {
-    document: &'a Document<'i>,
     root: NodeId,
     leaves: Leaves,
-    out: Vec<Violation>,
+    violations: Violations<'a, 'i>,
 }
 
 impl Reader<'_, '_> {
-    fn violation(&mut self, at: Range<usize>, path: String, value: &str, allowed: String) {
-        if self.out.len() < VIOLATIONS_MAX {
-            let position = self.document.text_pos_at(at.start);
-            let value = value.trim().chars().take(80).collect();
-            let (line, column) = (position.row, position.col);
-            self.out.push(Violation { line, column, path, value, allowed });
-        }
-    }
-
     /// The elements of an element, in the order of the schema.
     fn elements(&mut self, element: XmlNode<'_, '_>, id: NodeId, place: &Place) {
         let node = SCHEMA.node(id);
@@ -92,7 +80,7 @@ impl Reader<'_, '_> {
             if child.is_text() && !child.text().unwrap_or_default().trim().is_empty() {
                 let text = child.text().unwrap_or_default();
                 let path = place.path(self.root);
-                self.violation(child.range(), path, text, "elements, no text".into());
+                self.violations.add(child.range(), path, text, "elements, no text".into());
             }
             if !child.is_element() {
                 continue;
@@ -105,18 +93,18 @@ impl Reader<'_, '_> {
             let here = namespace == Some(self.namespace(name, place));
             let Some((position, of)) = found.filter(|_| here) else {
                 let path = format!("{}/{name}", place.path(self.root));
-                self.violation(child.range(), path, "", expected(node, child));
+                self.violations.add(child.range(), path, "", expected(node, child));
                 continue;
             };
             let index = counts.get(position).copied().unwrap_or_default();
             let at = place.child(position, index);
             if position < last {
                 let allowed = format!("not behind {}", SCHEMA.node(node.children[last]).name);
-                self.violation(child.range(), at.path(self.root), "", allowed);
+                self.violations.add(child.range(), at.path(self.root), "", allowed);
             }
             if index as u64 >= u64::from(SCHEMA.node(of).max) {
                 let allowed = format!("at most {} of them", SCHEMA.node(of).max);
-                self.violation(child.range(), at.path(self.root), "", allowed);
+                self.violations.add(child.range(), at.path(self.root), "", allowed);
                 continue;
             }
             last = last.max(position);
@@ -129,7 +117,12 @@ impl Reader<'_, '_> {
             let child = SCHEMA.node(*child);
             if (*count as u64) < u64::from(child.min) {
                 let path = place.child(position, 0).path(self.root);
-                self.violation(element.range(), path, "", format!("{} is mandatory", child.name));
+                self.violations.add(
+                    element.range(),
+                    path,
+                    "",
+                    format!("{} is mandatory", child.name),
+                );
             }
         }
     }
@@ -148,12 +141,12 @@ impl Reader<'_, '_> {
             text.push_str(child.text().filter(|_| child.is_text()).unwrap_or_default());
             if child.is_element() {
                 let path = format!("{}/{}", place.path(self.root), child.tag_name().name());
-                self.violation(child.range(), path, "", "text, no elements".into());
+                self.violations.add(child.range(), path, "", "text, no elements".into());
             }
         }
         let value = leaf.normalise(&text);
         if let Some(allowed) = leaf.refuses(&value) {
-            self.violation(element.range(), place.path(self.root), &value, allowed);
+            self.violations.add(element.range(), place.path(self.root), &value, allowed);
         }
         self.leaves.insert(place.clone(), value);
     }
@@ -173,7 +166,7 @@ impl Reader<'_, '_> {
             let at = place.attribute(name);
             match refused {
                 Some(allowed) => {
-                    self.violation(attribute.range(), at.path(self.root), value, allowed);
+                    self.violations.add(attribute.range(), at.path(self.root), value, allowed);
                 }
                 None => drop(self.leaves.insert(at, value.to_owned())),
             }
@@ -181,7 +174,7 @@ impl Reader<'_, '_> {
         let required = leaf.and_then(|l| l.required_attribute());
         if let Some(name) = required.filter(|name| element.attribute(*name).is_none()) {
             let path = place.attribute(name).path(self.root);
-            self.violation(element.range(), path, "", format!("{name} is mandatory"));
+            self.violations.add(element.range(), path, "", format!("{name} is mandatory"));
         }
     }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use roxmltree::{Document, Node};
+use roxmltree::Node;
 
 use super::CebError;
+use super::fields::place_of;
 use super::kinds::{Group, Kind, Leaf};
-use crate::xml::{self, VIOLATIONS_MAX, Violation, escaped};
+use crate::xml::{self, Violations, escaped};
 
 const NAMESPACE: &str = "http://www.chinaport.gov.cn/ceb";
 const SIGNATURES: &str = "http://www.w3.org/2000/09/xmldsig#";
@@ -59,16 +60,15 @@ impl Message {
     /// A leaf of a record by its name, the first of several; empty if it isn't there.
     #[must_use]
     pub fn text(&self, record: usize, name: &str) -> &str {
-        let find = |leaves: &'static [Group], name: &str| {
-            let at = |(g, group): (usize, &Group)| {
-                group.leaves.iter().position(|l| l.name == name).map(|l| (g, 0, l))
-            };
-            leaves.iter().enumerate().find_map(at)
-        };
-        let place = find(&self.kind.record.groups, name);
-        let leaf = place.and_then(|place| self.records.get(record)?.get(&place));
-        leaf.map_or("", String::as_str)
+        self.records.get(record).map_or("", |leaves| text_at(self.kind, leaves, name))
     }
+}
+
+/// A leaf of a record by its name, the first of several; empty if it isn't there.
+pub(crate) fn text_at<'a>(kind: &Kind, leaves: &'a Leaves, name: &str) -> &'a str {
+    let groups = &kind.record.groups;
+    let place = (0..groups.len()).find_map(|g| place_of(groups, g, 0, name));
+    place.and_then(|p| leaves.get(&p)).map_or("", String::as_str)
 }
 
 /// Reads a message of any kind.
@@ -94,31 +94,21 @@ pub fn read(bytes: &[u8]) -> Result<Message, CebError> {
         envelope: Leaves::new(),
         lost: Vec::new(),
     };
-    let mut reader = Reader { document: &document, message, out: Vec::new() };
+    let mut reader = Reader { message, violations: Violations::of(&document) };
     reader.attributes(root);
     reader.message(root);
-    match reader.out.is_empty() {
+    match reader.violations.found.is_empty() {
         true => Ok(reader.message),
-        false => Err(CebError::Invalid(reader.out)),
+        false => Err(CebError::Invalid(reader.violations.found)),
     }
 }
 
 struct Reader<'a, 'i> {
-    document: &'a Document<'i>,
     message: Message,
-    out: Vec<Violation>,
+    violations: Violations<'a, 'i>,
 }
 
 impl Reader<'_, '_> {
-    fn violation(&mut self, at: Range<usize>, path: String, value: &str, allowed: String) {
-        if self.out.len() < VIOLATIONS_MAX {
-            let position = self.document.text_pos_at(at.start);
-            let value = value.trim().chars().take(80).collect();
-            let (line, column) = (position.row, position.col);
-            self.out.push(Violation { line, column, path, value, allowed });
-        }
-    }
-
     fn attributes(&mut self, root: Node<'_, '_>) {
         for (name, (min, max)) in [("guid", (36, 36)), ("version", (1, 10))] {
             let value = root.attribute(name).unwrap_or_default();
@@ -127,7 +117,7 @@ impl Reader<'_, '_> {
                     true => format!("{min} characters"),
                     false => format!("{min} to {max} characters"),
                 };
-                self.violation(root.range(), format!("@{name}"), value, allowed);
+                self.violations.add(root.range(), format!("@{name}"), value, allowed);
             }
         }
         self.message.guid = root.attribute("guid").unwrap_or_default().to_owned();
@@ -151,7 +141,7 @@ impl Reader<'_, '_> {
             if ours && name == kind.record.name && !behind {
                 if self.message.records.len() >= kind.record.max {
                     let allowed = format!("at most {} of them", kind.record.max);
-                    self.violation(child.range(), name.to_owned(), "", allowed);
+                    self.violations.add(child.range(), name.to_owned(), "", allowed);
                     return;
                 }
                 let leaves = self.record(child);
@@ -171,13 +161,13 @@ impl Reader<'_, '_> {
                     let names = kind.envelope.iter().map(|g| g.name);
                     let names: Vec<_> = std::iter::once(kind.record.name).chain(names).collect();
                     let allowed = format!("in this order: {}", names.join(", "));
-                    self.violation(child.range(), name.to_owned(), "", allowed);
+                    self.violations.add(child.range(), name.to_owned(), "", allowed);
                 }
             }
         }
         if self.message.records.is_empty() {
             let allowed = format!("{} is mandatory", kind.record.name);
-            self.violation(root.range(), kind.record.name.to_owned(), "", allowed);
+            self.violations.add(root.range(), kind.record.name.to_owned(), "", allowed);
         }
         self.missing(root, &kind.envelope, &counts, "");
     }
@@ -207,7 +197,12 @@ impl Reader<'_, '_> {
                 None => {
                     let names: Vec<_> = record.groups.iter().skip(1).map(|g| g.name).collect();
                     let allowed = format!("in this order: {}", names.join(", "));
-                    self.violation(child.range(), format!("{}/{name}", record.name), "", allowed);
+                    self.violations.add(
+                        child.range(),
+                        format!("{}/{name}", record.name),
+                        "",
+                        allowed,
+                    );
                 }
             }
         }
@@ -229,7 +224,7 @@ impl Reader<'_, '_> {
         let path = joined(above, group.name);
         if *count > group.max {
             let allowed = format!("at most {} of them", group.max);
-            return self.violation(element.range(), path, "", allowed);
+            return self.violations.add(element.range(), path, "", allowed);
         }
         let index = *count - 1;
         self.leaves(element, group, (at, index), leaves, &path);
@@ -239,7 +234,7 @@ impl Reader<'_, '_> {
         for (group, count) in groups.iter().zip(counts) {
             if *count < group.min {
                 let path = joined(above, group.name);
-                self.violation(at.range(), path, "", format!("{} is mandatory", group.name));
+                self.violations.add(at.range(), path, "", format!("{} is mandatory", group.name));
             }
         }
     }
@@ -265,7 +260,7 @@ impl Reader<'_, '_> {
                         format!("one of {}", names.join(", "))
                     }
                 };
-                self.violation(child.range(), format!("{path}/{name}"), "", allowed);
+                self.violations.add(child.range(), format!("{path}/{name}"), "", allowed);
                 continue;
             };
             self.skipped(element, group, next..position, path);
@@ -282,7 +277,7 @@ impl Reader<'_, '_> {
     fn skipped(&mut self, at: Node<'_, '_>, group: &Group, range: Range<usize>, path: &str) {
         for leaf in group.leaves.get(range).unwrap_or_default().iter().filter(|l| !l.optional) {
             let allowed = format!("{} is mandatory", leaf.name);
-            self.violation(at.range(), format!("{path}/{}", leaf.name), "", allowed);
+            self.violations.add(at.range(), format!("{path}/{}", leaf.name), "", allowed);
         }
     }
 
@@ -298,16 +293,21 @@ impl Reader<'_, '_> {
         for child in element.children() {
             text.push_str(child.text().filter(|_| child.is_text()).unwrap_or_default());
             if child.is_element() {
-                self.violation(child.range(), path.clone(), "", "text, no elements".into());
+                self.violations.add(child.range(), path.clone(), "", "text, no elements".into());
             }
         }
         if let Some(attribute) = element.attributes().next() {
             let at = format!("{path}@{}", attribute.name());
-            self.violation(attribute.range(), at, attribute.value(), "no such attribute".into());
+            self.violations.add(
+                attribute.range(),
+                at,
+                attribute.value(),
+                "no such attribute".into(),
+            );
         }
         let text = leaf.normalise(&text);
         if let Some(allowed) = leaf.refuses(&text) {
-            self.violation(element.range(), path, &text, allowed);
+            self.violations.add(element.range(), path, &text, allowed);
         }
         text
     }
@@ -317,7 +317,12 @@ impl Reader<'_, '_> {
         for child in element.children().filter(Node::is_text) {
             let text = child.text().unwrap_or_default();
             if !text.trim().is_empty() {
-                self.violation(child.range(), path.to_owned(), text, "elements, no text".into());
+                self.violations.add(
+                    child.range(),
+                    path.to_owned(),
+                    text,
+                    "elements, no text".into(),
+                );
             }
         }
         element.children().filter(Node::is_element).collect()

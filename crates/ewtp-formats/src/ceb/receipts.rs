@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::fields::{in_china, place_of};
 use super::kinds::Kind;
-use super::message::{Leaves, Message};
-use super::{CebError, kinds_of, text_at};
+use super::message::{Leaves, Message, text_at};
+use super::{CebError, kinds_of};
 use crate::dms::{self, Notice, Notification};
 
 /// The message that answers a kind.
