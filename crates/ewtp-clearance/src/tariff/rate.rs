@@ -4,8 +4,6 @@
 //! The grammar is that of the Harmonized Tariff Schedule of the United States, general notes 3 and statistical annotations, and of the EU's
 //! specific duties (`EUR/100 kg`).
 
-use std::fmt;
-
 use rust_decimal::Decimal;
 
 /// A rate of duty.
@@ -205,13 +203,4 @@ fn sliding(full: &str, rest: &str, currency: &str) -> Option<Rate> {
 fn decimal(text: &str) -> Option<Decimal> {
     let number = ewtp_trade::quantity::parse_decimal(text).ok()?;
     (!number.is_sign_negative()).then_some(number)
-}
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.over {
-            1 => write!(f, "{}%", self.of),
-            over => write!(f, "{}/{over}%", self.of),
-        }
-    }
 }
