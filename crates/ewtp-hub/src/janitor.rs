@@ -1,6 +1,7 @@
 //! The janitor: on its cadence it ends filings that were never used, erases what no rule keeps any more, and lets what was erased leave
 //! the disk.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,62 +72,88 @@ async fn sweep(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), Ord
     resumed.and(ended)
 }
 
-async fn resume_orders(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), OrderError> {
-    let (mut failed, mut from) = (Ok(()), 0);
-    loop {
-        let cases = Views(&*shared.store).ordered(from, PAGE).await?;
-        for case in &cases {
-            from = case.ordinal + 1;
-            if stop.is_cancelled() {
-                return failed;
-            }
-            for order in &case.orders {
-                // One that erases moves the case: the others find it as it is then, next time.
-                match resume(shared, case, order).await {
-                    Ok(false) => {}
-                    Ok(true) => break,
-                    Err(error) => failed = Err(error),
-                }
-            }
+/// Which cases are gone through.
+enum Which {
+    /// Those with orders that something was kept of.
+    Ordered,
+    /// Those that were opened at this instant, Unix milliseconds, or before.
+    OpenedBy(u64),
+}
+
+/// Cases in the order in which they were opened, page by page, until the hub stops.
+struct Walk<'a> {
+    shared: &'a Shared,
+    stop: &'a CancellationToken,
+    which: Which,
+    page: VecDeque<CaseRecord>,
+    from: u64,
+    /// No page follows.
+    last: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn of(shared: &'a Shared, stop: &'a CancellationToken, which: Which) -> Self {
+        Self { shared, stop, which, page: VecDeque::new(), from: 0, last: false }
+    }
+
+    async fn next(&mut self) -> Result<Option<CaseRecord>, StoreError> {
+        if self.page.is_empty() && !self.last {
+            let views = Views(&*self.shared.store);
+            let page = match self.which {
+                Which::Ordered => views.ordered(self.from, PAGE).await?,
+                Which::OpenedBy(_) => views.cases(&Whose::All, self.from, PAGE).await?,
+            };
+            self.last = page.len() < PAGE;
+            self.page = page.into();
         }
-        if cases.len() < PAGE {
-            return failed;
+        let Some(case) = self.page.pop_front().filter(|_| !self.stop.is_cancelled()) else {
+            return Ok(None);
+        };
+        self.from = case.ordinal + 1;
+        // Those that follow are younger.
+        let young = matches!(self.which, Which::OpenedBy(ms) if case.created_ms > ms);
+        Ok((!young).then_some(case))
+    }
+}
+
+async fn resume_orders(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), OrderError> {
+    let (mut failed, mut walk) = (Ok(()), Walk::of(shared, stop, Which::Ordered));
+    while let Some(case) = walk.next().await? {
+        for order in &case.orders {
+            // One that erases moves the case: the others find it as it is then, next time.
+            match resume(shared, &case, order).await {
+                Ok(false) => {}
+                Ok(true) => break,
+                Err(error) => failed = Err(error),
+            }
         }
     }
+    failed
 }
 
 async fn end_retention(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<(), OrderError> {
     let rules = shared.config.retention.rules();
     let Some(shortest) = rules.iter().map(|r| r.keep_ms).min() else { return Ok(()) };
     let now_ms = shared.clock.now_ms();
-    let (mut failed, mut from) = (Ok(()), 0);
-    loop {
-        let cases = Views(&*shared.store).cases(&Whose::All, from, PAGE).await?;
-        for case in &cases {
-            // Cases are in the order in which they were opened: those that follow are younger.
-            if case.created_ms.saturating_add(shortest) > now_ms || stop.is_cancelled() {
-                return failed;
-            }
-            from = case.ordinal + 1;
-            if is_forgotten(case) {
-                continue;
-            }
-            let held = found(&*shared.store, case).await?;
-            let meant = |_: &Found| Some(Asked::Due);
-            let going = plan(&*shared.store, &rules, case, &held, meant, now_ms).await?;
-            if going.erases.is_empty() {
-                continue;
-            }
-            let draft = draft(shared, case, going, Reach::Named, "")?;
-            if let Err(error) = carry_out(shared, draft).await {
-                tracing::warn!(case = %case.case_id, %error, "what is due can't be erased now");
-                failed = Err(error);
-            }
+    let Some(opened_by) = now_ms.checked_sub(shortest) else { return Ok(()) };
+    let (mut failed, mut walk) = (Ok(()), Walk::of(shared, stop, Which::OpenedBy(opened_by)));
+    while let Some(case) = walk.next().await? {
+        if is_forgotten(&case) {
+            continue;
         }
-        if cases.len() < PAGE {
-            return failed;
+        let held = found(&*shared.store, &case).await?;
+        let meant = |_: &Found| Some(Asked::Due);
+        let going = plan(&*shared.store, &rules, &case, &held, meant, now_ms).await?;
+        if going.erases.is_empty() {
+            continue;
+        }
+        let draft = draft(shared, &case, going, Reach::Named, "")?;
+        if let Err(error) = carry_out(shared, draft).await {
+            tracing::warn!(case = %case.case_id, %error, "what is due can't be erased now");
+            failed = Err(error);
         }
     }
+    failed
 }
 
 /// Ends filings of this hub that were never used. A case that fails is passed over and told.
@@ -134,29 +161,20 @@ async fn end_unused(shared: &Arc<Shared>, stop: &CancellationToken) -> Result<()
     let terms = shared.config.expiry.terms();
     let Some(shortest) = terms.shortest_ms() else { return Ok(()) };
     let (now_ms, me) = (shared.clock.now_ms(), shared.identity.hub.as_str());
-    let (mut failed, mut from) = (Ok(()), 0);
-    loop {
-        let cases = Views(&*shared.store).cases(&Whose::All, from, PAGE).await?;
-        for case in &cases {
-            // Cases are in the order in which they were opened: those that follow are younger.
-            if case.created_ms.saturating_add(shortest) > now_ms || stop.is_cancelled() {
-                return failed;
+    let Some(opened_by) = now_ms.checked_sub(shortest) else { return Ok(()) };
+    let (mut failed, mut walk) = (Ok(()), Walk::of(shared, stop, Which::OpenedBy(opened_by)));
+    while let Some(case) = walk.next().await? {
+        let ended = case.filings.iter().find(|f| terms.ended(&case, f, me, now_ms));
+        let Some(filing) = ended else { continue };
+        // One a time: it moves the case, and what else ended there is found next time.
+        match carry_out(shared, expire(shared, &case, filing)?).await {
+            Ok(()) => {
+                tracing::info!(case = %case.case_id, filing = %filing.filing_id, "ended without use");
             }
-            from = case.ordinal + 1;
-            let ended = case.filings.iter().find(|f| terms.ended(case, f, me, now_ms));
-            let Some(filing) = ended else { continue };
-            // One a time: it moves the case, and what else ended there is found next time.
-            match carry_out(shared, expire(shared, case, filing)?).await {
-                Ok(()) => {
-                    tracing::info!(case = %case.case_id, filing = %filing.filing_id, "ended without use");
-                }
-                Err(error) => failed = Err(error),
-            }
-        }
-        if cases.len() < PAGE {
-            return failed;
+            Err(error) => failed = Err(error),
         }
     }
+    failed
 }
 
 /// Comes back to an order: true if something went.

@@ -4,10 +4,9 @@
 use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views, Whose};
-use ewtp_trade::case::goods_released;
-use ewtp_trade::case::is_invalidated;
+use ewtp_trade::case::{goods_released, is_invalidated};
 use ewtp_trade::matching;
-use ewtp_trade::selector;
+use ewtp_trade::selector::{self, Link};
 use v1::FilingType;
 
 use crate::casebook::{Casebook, Viewer, filing_of};
@@ -111,19 +110,21 @@ impl Casebook<'_> {
     ) -> Result<Vec<v1::CaseLink>, StoreError> {
         let mut links = Links { book: self, record, out: Vec::new(), looked: 0, names: 0 };
         for name in record.selectors.iter().map(|s| s.name.as_str()) {
-            if let Some(ucr) = name.strip_prefix("ucr ") {
-                for kind in ["DCR", "MCR"] {
-                    links.add(&selector::cites_name(kind, ucr), &Relation::CitedBy).await?;
-                }
-                links.add(name, &Relation::Beside).await?;
-            } else if let Some((kind, ucr)) =
-                name.strip_prefix("cites ").and_then(|c| c.split_once(' '))
-            {
-                links.add(&selector::ucr_name(ucr), &Relation::Cites).await?;
-                // Consignments of one master; two that cite one consignment have nothing else in common.
-                if kind == "MCR" {
+            match Link::parse(name) {
+                Some(Link::Ucr(ucr)) => {
+                    for kind in ["DCR", "MCR"] {
+                        links.add(&selector::cites_name(kind, ucr), &Relation::CitedBy).await?;
+                    }
                     links.add(name, &Relation::Beside).await?;
                 }
+                Some(Link::Cites { kind, ucr }) => {
+                    links.add(&selector::ucr_name(ucr), &Relation::Cites).await?;
+                    // Consignments of one master; two that cite one consignment have nothing else in common.
+                    if kind == "MCR" {
+                        links.add(name, &Relation::Beside).await?;
+                    }
+                }
+                Some(Link::Supplements(_)) | None => {}
             }
         }
         for mrn in record.filings.iter().map(|f| f.mrn.as_str()).filter(|m| !m.is_empty()) {

@@ -16,7 +16,7 @@ struct Compared {
     what: &'static str,
     path: &'static str,
     weight: u32,
-    tolerance: &'static str,
+    tolerance: String,
     origin: String,
     import: String,
     agrees: bool,
@@ -28,6 +28,9 @@ const VALUE_PERCENT: u32 = 5;
 const GROSS_PERCENT: u32 = 5;
 /// Percent by which net masses may differ.
 const NET_PERCENT: u32 = 2;
+
+/// No difference is tolerated.
+const NOTHING: &str = "none";
 
 /// The import filings of a case, each compared with the export filing there or, where that isn't known, the advance filing.
 #[must_use]
@@ -102,7 +105,7 @@ fn discrepancy(one: &Compared) -> Discrepancy {
         path: one.path.to_owned(),
         origin_says: one.origin.clone(),
         import_says: one.import.clone(),
-        tolerance: one.tolerance.to_owned(),
+        tolerance: one.tolerance.clone(),
         weight: one.weight,
     }
 }
@@ -218,7 +221,7 @@ fn within(
     let allowed = a.max(b).checked_mul(Decimal::from(percent));
     let scaled = difference.and_then(|d| d.checked_mul(Decimal::ONE_HUNDRED));
     let agrees = matches!((scaled, allowed), (Some(d), Some(most)) if d <= most);
-    let tolerance = if percent == NET_PERCENT { "2%" } else { "5%" };
+    let tolerance = format!("{percent}%");
     let (origin, import) = (format!("{a} {unit}"), format!("{b} {unit}"));
     Ok(Compared { what, path, weight, tolerance, origin, import, agrees })
 }
@@ -233,7 +236,7 @@ fn texts(
     if origin.is_empty() || import.is_empty() {
         return Err(what);
     }
-    let (agrees, tolerance) = (origin == import, "none");
+    let (agrees, tolerance) = (origin == import, NOTHING.to_owned());
     let (origin, import) = (origin.to_owned(), import.to_owned());
     Ok(Compared { what, path, weight, tolerance, origin, import, agrees })
 }
@@ -252,7 +255,7 @@ fn codes(a: &Said<'_>, b: &Said<'_>) -> Result<Compared, &'static str> {
         what,
         path: "core.items[].commodity_code",
         weight: 20,
-        tolerance: "digits behind the sixth",
+        tolerance: "digits behind the sixth".to_owned(),
         agrees: origin == import,
         origin: listed(&origin),
         import: listed(&import),
@@ -281,7 +284,7 @@ fn origins(a: &Said<'_>, b: &Said<'_>) -> Result<Compared, &'static str> {
     let (origin, import) = (told(&origin), told(&import));
     let agrees = origin == import;
     let path = "core.items[].origin";
-    Ok(Compared { what, path, weight: 15, tolerance: "none", origin, import, agrees })
+    Ok(Compared { what, path, weight: 15, tolerance: NOTHING.to_owned(), origin, import, agrees })
 }
 
 /// Quantities by heading and unit, of the pairs that both have.
@@ -312,5 +315,5 @@ fn quantities(a: &Said<'_>, b: &Said<'_>) -> Result<Compared, &'static str> {
     let (origin, import) = (told(&origin), told(&import));
     let agrees = origin == import;
     let path = "core.items[].quantity";
-    Ok(Compared { what, path, weight: 15, tolerance: "none", origin, import, agrees })
+    Ok(Compared { what, path, weight: 15, tolerance: NOTHING.to_owned(), origin, import, agrees })
 }

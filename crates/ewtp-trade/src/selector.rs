@@ -109,9 +109,33 @@ pub(crate) fn names(core: &v1::FilingCore, goods: &v1::FilingGoods) -> Vec<Strin
     one.into_iter().flatten().chain(containers).chain(found).collect()
 }
 
-/// Whether a name links cases, and no event selects by it.
-fn is_link(name: &str) -> bool {
-    ["ucr ", "cites ", "supplements "].iter().any(|kind| name.starts_with(kind))
+/// A name by which other cases find a case, and no event selects it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link<'a> {
+    /// Its UCR.
+    Ucr(&'a str),
+    /// The UCR of one consignment (DCR) or several (MCR) that it cites.
+    Cites {
+        /// DCR or MCR.
+        kind: &'a str,
+        /// The UCR.
+        ucr: &'a str,
+    },
+    /// The registration number of a simplified declaration that it supplements.
+    Supplements(&'a str),
+}
+
+impl<'a> Link<'a> {
+    /// Reads what [`ucr_name`], [`cites_name`] and [`supplements_name`] made; `None` for names that events select by.
+    #[must_use]
+    pub fn parse(name: &'a str) -> Option<Self> {
+        match name.split_once(' ')? {
+            ("ucr", ucr) => Some(Self::Ucr(ucr)),
+            ("cites", cited) => cited.split_once(' ').map(|(kind, ucr)| Self::Cites { kind, ucr }),
+            ("supplements", mrn) => Some(Self::Supplements(mrn)),
+            _ => None,
+        }
+    }
 }
 
 /// Notes what a filing names; the earliest filing counts. A name stays though an amendment drops it: what happened to the goods
@@ -119,9 +143,12 @@ fn is_link(name: &str) -> bool {
 pub(crate) fn note(case: &mut CaseRecord, name: String, logged_ms: u64) {
     if let Some(known) = case.selectors.iter_mut().find(|s| s.name == name) {
         known.since_ms = known.since_ms.min(logged_ms);
-    } else if case.selectors.iter().filter(|s| is_link(&s.name) == is_link(&name)).count()
-        < if is_link(&name) { LINKS_MAX } else { SELECTORS_MAX }
-    {
+        return;
+    }
+    let links = |name: &str| Link::parse(name).is_some();
+    let most = if links(&name) { LINKS_MAX } else { SELECTORS_MAX };
+    let alike = case.selectors.iter().filter(|s| links(&s.name) == links(&name)).count();
+    if alike < most {
         case.selectors.push(CaseSelector { name, since_ms: logged_ms });
     }
 }
