@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roxmltree::{Document, Node};
 
@@ -41,7 +41,8 @@ impl LocalName for Node<'_, '_> {
     }
 }
 
-fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
+/// The first child element of a name, in any namespace.
+pub(crate) fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
     node.children().find(|n| n.has_tag_name_local(name))
 }
 
@@ -158,9 +159,7 @@ fn tree(schema: &Path, data_types: &Path, root: &str) -> Result<String, String> 
 /// # Errors
 /// What the schemas say that the table can't, and files that are not there.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let corpus =
-        std::env::var_os("EWTP_CORPUS").map_or_else(|| root.join("../shared"), PathBuf::from);
-    let wco = corpus.join("data/hmrc-cds/schemas/wco");
+    let wco = crate::corpus(root).join("data/hmrc-cds/schemas/wco");
     let declaration = tree(
         &wco.join("declaration/WCO_DEC_2_DMS.xsd"),
         &wco.join("declaration/WCO_DS/WCO_DEC_DS_2_DMS.xsd"),

@@ -2,9 +2,11 @@
 //! that China Customs announced (`$EWTP_CORPUS/data/china-ceb`): what both editions have, in one.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use roxmltree::{Document, Node};
+
+use crate::cds_schema::child;
 
 const HEADER: &str = "\
 # Messages of China's cross-border e-commerce system (GACC announcement 2018 No. 113; edition of May 2022): names, order, occurrence and
@@ -41,10 +43,6 @@ enum Holds {
     /// Most digits.
     Whole(u32),
     Anything,
-}
-
-fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
-    node.children().find(|n| n.is_element() && n.tag_name().name() == name)
 }
 
 fn number(text: Option<&str>, otherwise: u32) -> u32 {
@@ -198,9 +196,7 @@ fn write(out: &mut String, group: &Group, depth: usize) {
 /// # Errors
 /// What the schemas say that the table can't, and files that are not there.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let corpus =
-        std::env::var_os("EWTP_CORPUS").map_or_else(|| root.join("../shared"), PathBuf::from);
-    let schemas = corpus.join("data/china-ceb/schemas");
+    let schemas = crate::corpus(root).join("data/china-ceb/schemas");
     let mut out = HEADER.to_owned();
     for direction in ["import", "export"] {
         let of = |edition: &str| messages(&schemas.join(edition).join(format!("{direction}.xsd")));

@@ -221,9 +221,7 @@ fn descriptions(corpus: &Path) -> Result<String, String> {
 /// # Errors
 /// What can't be read.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
-    let corpus =
-        std::env::var_os("EWTP_CORPUS").map_or_else(|| root.join("../shared"), PathBuf::from);
-    let data = corpus.join("data");
+    let data = crate::corpus(root).join("data");
     let lists = data.join("codelists");
     let made = [
         ("hs2022", hs(&lists)?),

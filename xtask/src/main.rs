@@ -20,6 +20,11 @@ fn root() -> PathBuf {
     manifest.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()).join("..")
 }
 
+/// What `data` and `vectors` of the corpus stand in.
+fn corpus(root: &Path) -> PathBuf {
+    std::env::var_os("EWTP_CORPUS").map_or_else(|| root.join("../shared"), PathBuf::from)
+}
+
 fn cargo(args: &[&str]) -> Result<(), String> {
     let started = Instant::now();
     println!("\n== cargo {}", args.join(" "));
