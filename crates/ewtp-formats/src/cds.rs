@@ -119,32 +119,35 @@ fn read_telling(
     }
     let leaves = parsed.leaves;
     let kind = kind(&leaves);
-    let read = fields::read(&leaves, kind == v1::FilingType::Import);
-    let mut json = tree::with_items(read.json, kind);
+    let (json, named) = fields::read(&leaves, kind == v1::FilingType::Import);
+    let mut json = tree::with_items(json, kind);
     tree::fill_gaps(&mut json);
     let again = fields::write(&json, kind == v1::FilingType::Import).leaves;
     let mut filing: v1::Filing =
         serde_json::from_value(json).map_err(|e| CdsError::Fields(e.to_string()))?;
     let numbers = ItemNumbers::of(&filing);
-    for (place, text) in &leaves {
-        let given = again.get(place);
-        let named = || read.named.get(place).map(|row| Destination::Field(row.ours.clone()));
-        if given == Some(text) {
-            if place.attribute.is_none() {
-                tell(place, &|| named().unwrap_or(Destination::Computed));
+    let mut again = again.into_iter().peekable();
+    for (place, text) in leaves {
+        while let Some((added, given)) = again.next_if(|(at, _)| *at < place) {
+            carry(&mut filing, &numbers, &added, String::new(), given, true);
+        }
+        let given = again.next_if(|(at, _)| *at == place).map(|(_, given)| given);
+        let named = || named.row(&place).map(|row| Destination::Field(row.ours.clone()));
+        if given.as_ref() == Some(&text) {
+            if !place.is_attribute() {
+                tell(&place, &|| named().unwrap_or(Destination::Computed));
             }
             continue;
         }
-        let instead_of = given.cloned().unwrap_or_default();
-        let part = carry(&mut filing, &numbers, place, text.clone(), instead_of, false);
         // Another spelling of what a field says, such as 010 for 10, is carried beside it.
-        let spelt = || given.and_then(|_| named());
-        if place.attribute.is_none() {
-            tell(place, &|| spelt().unwrap_or(Destination::Carried(part)));
+        let spelt = if given.is_some() { named() } else { None };
+        let part = carry(&mut filing, &numbers, &place, text, given.unwrap_or_default(), false);
+        if !place.is_attribute() {
+            tell(&place, &|| spelt.clone().unwrap_or(Destination::Carried(part)));
         }
     }
-    for (place, given) in again.iter().filter(|(place, _)| !leaves.contains_key(place)) {
-        carry(&mut filing, &numbers, place, String::new(), given.clone(), true);
+    for (added, given) in again {
+        carry(&mut filing, &numbers, &added, String::new(), given, true);
     }
     Ok(filing)
 }

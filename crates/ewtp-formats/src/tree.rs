@@ -1,5 +1,7 @@
 //! Paths such as `core.items[0].origin` in JSON trees of filings.
 
+use std::collections::BTreeMap;
+
 use ewtp_proto::v1;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
@@ -75,36 +77,57 @@ pub(crate) fn get<'a>(tree: &'a Value, steps: &[Step]) -> Option<&'a Value> {
     })
 }
 
-/// Everything at a path with the indexes of its lists, in order.
-pub(crate) fn all<'a>(tree: &'a Value, steps: &[Step]) -> Vec<(Indexes, &'a Value)> {
-    fn walk<'a>(
-        value: &'a Value,
-        steps: &[Step],
-        indexes: &mut Indexes,
-        out: &mut Vec<(Indexes, &'a Value)>,
-    ) {
-        let Some((step, rest)) = steps.split_first() else {
-            return out.push((indexes.clone(), value));
-        };
-        let next = match step {
-            Step::Field(name) => value.get(name),
-            Step::Index(index) => value.get(index),
-            Step::Each => {
-                for (i, one) in value.as_array().into_iter().flatten().enumerate() {
-                    indexes.push(i);
-                    walk(one, rest, indexes, out);
-                    indexes.pop();
+/// Things by paths, all of which are found by going over a filing once.
+pub(crate) struct Tree<T> {
+    here: Vec<T>,
+    fields: BTreeMap<String, Self>,
+    each: Option<Box<Self>>,
+}
+
+impl<T> Tree<T> {
+    /// Of paths without places of their own.
+    pub(crate) fn of<'a>(all: impl Iterator<Item = (&'a [Step], T)>) -> Self {
+        let mut root = Self::empty();
+        for (path, thing) in all {
+            let below = path.iter().fold(&mut root, |at, step| match step {
+                Step::Field(name) => at.fields.entry(name.clone()).or_insert_with(Self::empty),
+                Step::Each | Step::Index(_) => {
+                    at.each.get_or_insert_with(|| Box::new(Self::empty()))
                 }
-                return;
+            });
+            below.here.push(thing);
+        }
+        root
+    }
+
+    fn empty() -> Self {
+        Self { here: Vec::new(), fields: BTreeMap::new(), each: None }
+    }
+
+    /// Tells each of the things that something stands for, with the indexes of its lists.
+    pub(crate) fn find<'a>(&self, json: &'a Value, mut tell: impl FnMut(&T, &Indexes, &'a Value)) {
+        self.walk(json, &mut Indexes::new(), &mut tell);
+    }
+
+    fn walk<'a>(
+        &self,
+        json: &'a Value,
+        indexes: &mut Indexes,
+        tell: &mut impl FnMut(&T, &Indexes, &'a Value),
+    ) {
+        self.here.iter().for_each(|thing| tell(thing, indexes, json));
+        for (name, value) in json.as_object().into_iter().flatten() {
+            if let Some(below) = self.fields.get(name) {
+                below.walk(value, indexes, tell);
             }
-        };
-        if let Some(value) = next {
-            walk(value, rest, indexes, out);
+        }
+        let Some(each) = &self.each else { return };
+        for (index, value) in json.as_array().into_iter().flatten().enumerate() {
+            indexes.push(index);
+            each.walk(value, indexes, tell);
+            indexes.pop();
         }
     }
-    let mut out = Vec::new();
-    walk(tree, steps, &mut Indexes::new(), &mut out);
-    out
 }
 
 /// What stands at the path at these indexes.

@@ -1,10 +1,12 @@
 //! Reads a document into its leaves and checks it against the schema on the way: every violation with line and column.
 
+use std::borrow::Cow;
+
 use roxmltree::Node as XmlNode;
 
 use super::CdsError;
 use super::leaves::{Leaves, Place};
-use super::schema::{Node, NodeId, QUOTED, SCHEMA};
+use super::schema::{Attribute, NO_SUCH_ATTRIBUTE, Node, NodeId, QUOTED, SCHEMA};
 use crate::xml::{self, Violations};
 
 /// Namespace of the envelope.
@@ -55,18 +57,19 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, CdsError> {
     let content = element.children().rfind(XmlNode::is_element);
     let is_response = content.is_some_and(|c| c.tag_name().name() == "Response");
     let root = if is_response { SCHEMA.response } else { SCHEMA.declaration };
-    let mut reader = Reader { root, leaves: Leaves::new(), violations: Violations::of(&document) };
+    let mut reader = Reader { root, leaves: Vec::new(), violations: Violations::of(&document) };
     reader.attributes(element, None, &Place::default());
     reader.elements(element, root, &Place::default());
     match reader.violations.found.is_empty() {
-        true => Ok(Parsed { leaves: reader.leaves, root }),
+        true => Ok(Parsed { leaves: reader.leaves.into_iter().collect(), root }),
         false => Err(CdsError::Invalid(reader.violations.found)),
     }
 }
 
 struct Reader<'a, 'i> {
     root: NodeId,
-    leaves: Leaves,
+    /// As the document orders them: a map is made of them at once.
+    leaves: Vec<(Place, String)>,
     violations: Violations<'a, 'i>,
 }
 
@@ -75,7 +78,7 @@ impl Reader<'_, '_> {
     fn elements(&mut self, element: XmlNode<'_, '_>, id: NodeId, place: &Place) {
         let node = SCHEMA.node(id);
         let mut counts = vec![0usize; node.children.len()];
-        let mut last = 0;
+        let mut last = 0u8;
         for child in element.children() {
             if child.is_text() && !child.text().unwrap_or_default().trim().is_empty() {
                 let text = child.text().unwrap_or_default();
@@ -89,17 +92,19 @@ impl Reader<'_, '_> {
             let quoted = self.root == SCHEMA.response
                 && (name, namespace) == ("Declaration", Some(DECLARATION));
             let name = if quoted { QUOTED } else { name };
-            let found = SCHEMA.child(id, name);
+            let found = SCHEMA.child(id, name, last);
             let here = namespace == Some(self.namespace(name, place));
             let Some((position, of)) = found.filter(|_| here) else {
                 let path = format!("{}/{name}", place.path(self.root));
                 self.violations.add(child.range(), path, "", expected(node, child));
                 continue;
             };
-            let index = counts.get(position).copied().unwrap_or_default();
+            let Some(count) = counts.get_mut(usize::from(position)) else { continue };
+            let index = *count;
             let at = place.child(position, index);
             if position < last {
-                let allowed = format!("not behind {}", SCHEMA.node(node.children[last]).name);
+                let before = SCHEMA.node(node.children[usize::from(last)]);
+                let allowed = format!("not behind {}", before.name);
                 self.violations.add(child.range(), at.path(self.root), "", allowed);
             }
             if index as u64 >= u64::from(SCHEMA.node(of).max) {
@@ -108,12 +113,10 @@ impl Reader<'_, '_> {
                 continue;
             }
             last = last.max(position);
-            if let Some(count) = counts.get_mut(position) {
-                *count += 1;
-            }
+            *count += 1;
             self.element(child, of, &at);
         }
-        for (position, (child, count)) in node.children.iter().zip(&counts).enumerate() {
+        for (position, (child, count)) in (0..).zip(node.children.iter().zip(&counts)) {
             let child = SCHEMA.node(*child);
             if (*count as u64) < u64::from(child.min) {
                 let path = place.child(position, 0).path(self.root);
@@ -132,13 +135,13 @@ impl Reader<'_, '_> {
         self.attributes(element, Some(node), place);
         let Some(leaf) = &node.leaf else {
             if !element.children().any(|c| c.is_element()) {
-                self.leaves.insert(place.clone(), String::new());
+                self.leaves.push((*place, String::new()));
             }
             return self.elements(element, id, place);
         };
-        let mut text = String::new();
+        let mut text = Cow::Borrowed("");
         for child in element.children() {
-            text.push_str(child.text().filter(|_| child.is_text()).unwrap_or_default());
+            text += child.text().filter(|_| child.is_text()).unwrap_or_default();
             if child.is_element() {
                 let path = format!("{}/{}", place.path(self.root), child.tag_name().name());
                 self.violations.add(child.range(), path, "", "text, no elements".into());
@@ -148,7 +151,7 @@ impl Reader<'_, '_> {
         if let Some(allowed) = leaf.refuses(&value) {
             self.violations.add(element.range(), place.path(self.root), &value, allowed);
         }
-        self.leaves.insert(place.clone(), value);
+        self.leaves.push((*place, value));
     }
 
     fn attributes(&mut self, element: XmlNode<'_, '_>, node: Option<&Node>, place: &Place) {
@@ -159,21 +162,23 @@ impl Reader<'_, '_> {
             if attribute.namespace() == Some(XSI) && located {
                 continue;
             }
-            let refused = match (leaf, attribute.namespace()) {
-                (Some(leaf), None) => leaf.refuses_attribute(name, value),
-                _ => Some("no such attribute".into()),
+            let known = Attribute::of(name).filter(|_| attribute.namespace().is_none());
+            let allowed = match (leaf, known) {
+                (Some(leaf), Some(known)) => match leaf.refuses_attribute(name, value) {
+                    None => {
+                        self.leaves.push((place.with(known), value.to_owned()));
+                        continue;
+                    }
+                    Some(allowed) => allowed,
+                },
+                _ => NO_SUCH_ATTRIBUTE.into(),
             };
-            let at = place.attribute(name);
-            match refused {
-                Some(allowed) => {
-                    self.violations.add(attribute.range(), at.path(self.root), value, allowed);
-                }
-                None => drop(self.leaves.insert(at, value.to_owned())),
-            }
+            let path = format!("{}@{name}", place.path(self.root));
+            self.violations.add(attribute.range(), path, value, allowed);
         }
         let required = leaf.and_then(|l| l.required_attribute());
         if let Some(name) = required.filter(|name| element.attribute(*name).is_none()) {
-            let path = place.attribute(name).path(self.root);
+            let path = format!("{}@{name}", place.path(self.root));
             self.violations.add(element.range(), path, "", format!("{name} is mandatory"));
         }
     }
@@ -181,11 +186,11 @@ impl Reader<'_, '_> {
     /// The namespace that an element has here.
     fn namespace(&self, name: &str, place: &Place) -> &'static str {
         let content = SCHEMA.content(self.root).map_or("", |id| SCHEMA.node(id).name);
-        if place.steps.is_empty() && name != content {
+        if place.steps().next().is_none() && name != content {
             return ENVELOPE;
         }
         // What a notification quotes is a declaration, by the declaration's own schema.
-        let inside = || place.nodes(self.root).iter().any(|id| SCHEMA.node(*id).name == QUOTED);
+        let inside = || place.nodes(self.root).any(|id| SCHEMA.node(id).name == QUOTED);
         let quoted = self.root == SCHEMA.response && (name == QUOTED || inside());
         let root = if quoted { SCHEMA.declaration } else { self.root };
         let namespaces = Namespaces::of(root);

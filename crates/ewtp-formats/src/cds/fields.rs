@@ -1,22 +1,24 @@
 //! Leaves to named fields and back, by the table of `ewtp_trade::wco`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use ewtp_trade::wco::{How, ROWS, Row, Step, When};
 use serde_json::{Map, Value, json};
 
-use super::leaves::{Leaves, Place, Positions};
-use super::schema::{NodeId, SCHEMA};
-use crate::tree::{self, Indexes, Step as OurStep};
+use super::leaves::{Leaves, Place};
+use super::schema::{Attribute, NodeId, SCHEMA};
+use crate::tree::{self, Indexes, Step as OurStep, Tree};
 
 /// A row with its steps resolved in the schema of declarations.
 struct Resolved {
     row: &'static Row,
     /// Which child by the schema, for each step.
-    positions: Positions,
+    positions: Vec<u8>,
+    /// The leaf that they lead to.
+    node: NodeId,
     /// Position of the guard's leaf below its step.
-    guard: Option<usize>,
+    guard: Option<u8>,
     ours: Vec<OurStep>,
 }
 
@@ -24,13 +26,27 @@ struct Resolved {
 static RESOLVED: LazyLock<Vec<Resolved>> =
     LazyLock::new(|| ROWS.iter().filter_map(resolved).collect());
 
-/// Rows by the child positions of their steps.
-static BY_STEPS: LazyLock<BTreeMap<Positions, Vec<&'static Resolved>>> = LazyLock::new(|| {
-    let mut out: BTreeMap<Positions, Vec<&Resolved>> = BTreeMap::new();
-    for one in RESOLVED.iter() {
-        out.entry(one.positions.clone()).or_default().push(one);
-    }
+/// Rows by the leaf that their steps lead to.
+static BY_LEAF: LazyLock<Vec<Vec<&'static Resolved>>> = LazyLock::new(|| {
+    let last = RESOLVED.iter().map(|one| one.node).max().unwrap_or_default();
+    let mut out = vec![Vec::new(); last + 1];
+    RESOLVED.iter().for_each(|one| out[one.node].push(one));
     out
+});
+
+/// Rows by our paths.
+static BY_FIELD: LazyLock<Tree<(usize, &'static Resolved)>> = LazyLock::new(|| {
+    let rows = RESOLVED.iter().enumerate();
+    Tree::of(rows.map(|(number, row)| (row.ours.as_slice(), (number, row))))
+});
+
+/// Rows whose first of several has a guard, by the positions that lead to it.
+static GUARDED: LazyLock<Vec<(&'static [u8], &'static Resolved)>> = LazyLock::new(|| {
+    let guarded = |one: &'static Resolved| {
+        let depth = one.steps().position(|s| matches!(s, Some(Step::First(_, Some(_)))))?;
+        Some((one.positions.get(..=depth)?, one))
+    };
+    RESOLVED.iter().filter_map(guarded).collect()
 });
 
 pub(crate) fn has_place(row: &Row) -> bool {
@@ -39,9 +55,9 @@ pub(crate) fn has_place(row: &Row) -> bool {
 
 fn resolved(row: &'static Row) -> Option<Resolved> {
     let mut at = SCHEMA.declaration;
-    let (mut positions, mut guard) = (Positions::new(), None);
+    let (mut positions, mut guard) = (Vec::new(), None);
     let mut step = |name: &str, at: &mut NodeId| {
-        let (position, id) = SCHEMA.child(*at, name)?;
+        let (position, id) = SCHEMA.child(*at, name, 0)?;
         *at = id;
         positions.push(position);
         Some(id)
@@ -52,11 +68,11 @@ fn resolved(row: &'static Row) -> Option<Resolved> {
     for one in &row.steps {
         let id = step(one.name(), &mut at)?;
         if let Step::First(_, Some((leaf, _))) | Step::Rest(_, Some((leaf, _))) = one {
-            guard = Some(SCHEMA.child(id, leaf)?.0);
+            guard = Some(SCHEMA.child(id, leaf, 0)?.0);
         }
     }
     let ours = tree::steps(&row.ours)?;
-    Some(Resolved { row, positions, guard, ours })
+    Some(Resolved { row, positions, node: at, guard, ours })
 }
 
 impl Resolved {
@@ -77,10 +93,10 @@ impl Resolved {
     /// Indexes of our path for a leaf that stands on the row's steps; `None` if the row isn't about it.
     fn bind(&self, place: &Place, leaves: &Leaves) -> Option<Indexes> {
         let mut out = Indexes::new();
-        for (depth, (step, (_, index))) in self.steps().zip(&place.steps).enumerate() {
+        for (depth, (step, at)) in self.steps().zip(place.steps()).enumerate() {
+            let index = at.index();
             let first_holds = || {
-                let mut first = place.up_to(depth);
-                first.steps.last_mut()?.1 = 0;
+                let first = place.up_to(depth).first();
                 match (step?, self.guard) {
                     (
                         Step::First(_, Some((_, value))) | Step::Rest(_, Some((_, value))),
@@ -90,9 +106,9 @@ impl Resolved {
                 }
             };
             match step {
-                None | Some(Step::One(_)) if *index == 0 => {}
-                Some(Step::Each(_)) => out.push(*index),
-                Some(Step::First(..)) if *index == 0 && first_holds()? => {}
+                None | Some(Step::One(_)) if index == 0 => {}
+                Some(Step::Each(_)) => out.push(index),
+                Some(Step::First(..)) if index == 0 && first_holds()? => {}
                 Some(Step::Rest(..)) => {
                     out.push(index.checked_sub(usize::from(first_holds()?))?);
                 }
@@ -126,42 +142,46 @@ impl Resolved {
 
     /// Whether the field that stands first in the list at this step has a value: the list then begins behind it.
     fn first_is_there(&self, depth: usize, above: &[usize], json: &Value) -> bool {
-        let same = |r: &&Resolved| {
-            r.positions.get(..=depth) == self.positions.get(..=depth)
-                && matches!(r.steps().nth(depth), Some(Some(Step::First(_, Some(_)))))
-        };
-        RESOLVED.iter().filter(same).any(|r| {
+        let here = self.positions.get(..=depth);
+        GUARDED.iter().filter(|(positions, _)| Some(*positions) == here).any(|(_, r)| {
             let value = tree::get_at(json, &r.ours, above);
             value.and_then(Value::as_str).is_some_and(|text| !text.is_empty())
         })
     }
 }
 
-/// What was read: the fields as JSON, and which of our elements each leaf became.
-pub(crate) struct Fields {
-    pub(crate) json: Value,
-    pub(crate) named: BTreeMap<Place, &'static Row>,
+/// Which of our elements each leaf became, in the order of places.
+pub(crate) struct Named(Vec<(Place, &'static Row)>);
+
+impl Named {
+    /// The row of our element that a leaf became.
+    pub(crate) fn row(&self, place: &Place) -> Option<&'static Row> {
+        let at = self.0.binary_search_by_key(place, |(place, _)| *place).ok()?;
+        self.0.get(at).map(|(_, row)| *row)
+    }
 }
 
-/// Reads leaves into fields; those that don't fit are left out.
-pub(crate) fn read(leaves: &Leaves, import: bool) -> Fields {
+/// Reads leaves into fields, as JSON; those that don't fit are left out.
+pub(crate) fn read(leaves: &Leaves, import: bool) -> (Value, Named) {
     let mut json = Value::Object(Map::new());
-    let mut named = BTreeMap::new();
-    for (place, text) in leaves.iter().filter(|(p, _)| p.attribute.is_none()) {
+    let mut named = Vec::with_capacity(leaves.len());
+    for (place, text) in leaves.iter().filter(|(p, _)| !p.is_attribute()) {
         let Some((row, indexes)) = row_at(place, leaves, import) else { continue };
-        let attribute = |name: &str| leaves.get(&place.attribute(name)).map(String::as_str);
-        let before = tree::get_at(&json, &row.ours, &indexes).cloned();
-        if let Some(value) = value(row.row.how, text, attribute, before.as_ref()) {
+        let attribute =
+            |name: &str| leaves.get(&place.with(Attribute::of(name)?)).map(String::as_str);
+        let before = || tree::get_at(&json, &row.ours, &indexes);
+        if let Some(value) = value(row.row.how, text, attribute, before) {
             tree::put_at(&mut json, &row.ours, &indexes, value);
-            named.insert(place.clone(), row.row);
+            named.push((*place, row.row));
         }
     }
-    Fields { json, named }
+    (json, Named(named))
 }
 
 /// The row that a leaf belongs to, and the indexes of our path.
 fn row_at(place: &Place, leaves: &Leaves, import: bool) -> Option<(&'static Resolved, Indexes)> {
-    let mut rows = BY_STEPS.get(&place.positions())?.iter().filter(|r| r.holds(import));
+    let leaf = place.nodes(SCHEMA.declaration).last()?;
+    let mut rows = BY_LEAF.get(leaf)?.iter().filter(|r| r.holds(import));
     rows.find_map(|row| Some((*row, row.bind(place, leaves)?)))
 }
 
@@ -174,17 +194,18 @@ pub(crate) fn respells(
     given: &str,
 ) -> bool {
     let Some((row, _)) = row_at(place, leaves, import) else { return true };
-    let read = |text: &str| value(row.row.how, text, |_| None, Some(&json!("00")));
-    place.attribute.is_none() && read(carried).is_some() && read(carried) == read(given)
+    let head = json!("00");
+    let read = |text: &str| value(row.row.how, text, |_| None, || Some(&head));
+    !place.is_attribute() && read(carried).is_some() && read(carried) == read(given)
 }
 
-fn value<'a>(
+fn value<'a, 'b>(
     how: How,
     text: &str,
     attribute: impl Fn(&str) -> Option<&'a str>,
-    before: Option<&Value>,
+    before: impl Fn() -> Option<&'b Value>,
 ) -> Option<Value> {
-    let head = || before.and_then(Value::as_str).filter(|b| b.len() == 2);
+    let head = || before().and_then(Value::as_str).filter(|b| b.len() == 2);
     Some(match how {
         How::Text => json!(text),
         How::Count => json!(text.parse::<u32>().ok()?),
@@ -248,19 +269,26 @@ pub(crate) struct Written {
 
 /// Writes fields as leaves, with what the schema asks beside them: places in lists, the number of items, guards.
 pub(crate) fn write(json: &Value, import: bool) -> Written {
-    let mut out = Written { leaves: Leaves::new(), used: Vec::new() };
-    for row in RESOLVED.iter().filter(|r| r.holds(import)) {
-        for (indexes, value) in tree::all(json, &row.ours) {
-            let place = row.place(&indexes, json);
-            if put(&mut out, row.row.how, &place, value) {
-                guard(&mut out.leaves, row, &place);
-                out.used.push((row, indexes));
-            }
+    let mut found = Vec::new();
+    BY_FIELD.find(json, |(number, row), indexes, value| {
+        if row.holds(import) {
+            found.push((*number, *row, indexes.clone(), value));
+        }
+    });
+    // Of two rows for one place the later of the table wins.
+    found.sort_by_key(|(number, ..)| *number);
+    let (mut leaves, mut used) = (Vec::with_capacity(found.len() * 2), Vec::new());
+    for (_, row, indexes, value) in found {
+        let place = row.place(&indexes, json);
+        if put(&mut leaves, row.row.how, &place, value) {
+            guard(&mut leaves, row, &place);
+            used.push((row, indexes));
         }
     }
-    item_count(json, &mut out.leaves);
-    sequences(&mut out.leaves);
-    out
+    leaves.extend(item_count(json));
+    let mut leaves = leaves.into_iter().collect();
+    sequences(&mut leaves);
+    Written { leaves, used }
 }
 
 impl Written {
@@ -283,7 +311,7 @@ fn parts(how: How) -> &'static [&'static str] {
     }
 }
 
-fn put(out: &mut Written, how: How, place: &Place, value: &Value) -> bool {
+fn put(leaves: &mut Vec<(Place, String)>, how: How, place: &Place, value: &Value) -> bool {
     let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
     let text = value.as_str().unwrap_or_default();
     let (text, attribute) = match how {
@@ -307,44 +335,42 @@ fn put(out: &mut Written, how: How, place: &Place, value: &Value) -> bool {
         return false;
     }
     if let Some((name, value)) = attribute.filter(|(_, value)| !value.is_empty()) {
-        out.leaves.insert(place.attribute(name), value.to_owned());
+        let at = Attribute::of(name).map(|attribute| place.with(attribute));
+        leaves.extend(at.map(|at| (at, value.to_owned())));
     }
-    out.leaves.insert(place.clone(), text);
+    leaves.push((*place, text));
     true
 }
 
 /// The leaf that says what the first of several is.
-fn guard(leaves: &mut Leaves, row: &Resolved, place: &Place) {
+fn guard(leaves: &mut Vec<(Place, String)>, row: &Resolved, place: &Place) {
     for (depth, step) in row.steps().enumerate() {
         let (Some(Step::First(_, Some((_, value)))), Some(at)) = (step, row.guard) else {
             continue;
         };
-        leaves.insert(place.up_to(depth).child(at, 0), value.clone());
+        leaves.push((place.up_to(depth).child(at, 0), value.clone()));
     }
 }
 
-fn item_count(json: &Value, leaves: &mut Leaves) {
+fn item_count(json: &Value) -> Option<(Place, String)> {
     let count = json.pointer("/core/items").and_then(Value::as_array).map_or(0, Vec::len);
-    if let Some(place) = Place::parse("GoodsItemQuantity", SCHEMA.declaration)
-        && count > 0
-    {
-        leaves.insert(place, count.to_string());
-    }
+    let place = Place::parse("GoodsItemQuantity", SCHEMA.declaration)?;
+    (count > 0).then(|| (place, count.to_string()))
 }
 
 /// Wherever the schema asks for a place in a list, the place.
 fn sequences(leaves: &mut Leaves) {
-    let mut missing = Leaves::new();
+    let (mut missing, mut before) = (Vec::new(), Place::default());
     for place in leaves.keys() {
-        for (depth, (id, (_, index))) in
-            place.nodes(SCHEMA.declaration).into_iter().zip(&place.steps).enumerate()
-        {
-            let Some((sequence, of)) = SCHEMA.child(id, "SequenceNumeric") else { continue };
+        let steps = place.nodes(SCHEMA.declaration).zip(place.steps()).enumerate();
+        for (depth, (id, step)) in steps.skip(place.common(&before)) {
+            let Some(sequence) = SCHEMA.node(id).sequence else { continue };
             let numbered = place.up_to(depth).child(sequence, 0);
-            if SCHEMA.node(of).min > 0 && !leaves.contains_key(&numbered) {
-                missing.insert(numbered, (index + 1).to_string());
+            if !leaves.contains_key(&numbered) {
+                missing.push((numbered, (step.index() + 1).to_string()));
             }
         }
+        before = *place;
     }
     leaves.extend(missing);
 }

@@ -14,6 +14,14 @@ pub(crate) struct Node {
     pub(crate) children: Vec<NodeId>,
     /// What it holds; `None` for an element of elements.
     pub(crate) leaf: Option<Leaf>,
+    /// Which child says its place in a list, where that is mandatory.
+    pub(crate) sequence: Option<u8>,
+}
+
+impl Node {
+    fn new(name: &'static str, (min, max): (u32, u32), leaf: Option<Leaf>) -> Self {
+        Self { name, min, max, children: Vec::new(), leaf, sequence: None }
+    }
 }
 
 /// What a leaf holds (UN/CEFACT Unqualified Data Types 6).
@@ -71,7 +79,7 @@ pub(crate) static SCHEMA: LazyLock<Schema> =
     LazyLock::new(|| Schema::parse(include_str!("schema.txt")));
 
 /// What is said of an attribute that a leaf doesn't have.
-const NO_SUCH_ATTRIBUTE: &str = "no such attribute";
+pub(crate) const NO_SUCH_ATTRIBUTE: &str = "no such attribute";
 
 impl Node {
     /// Whether it may have an attribute of this name.
@@ -102,7 +110,7 @@ impl Schema {
                     (a.parse().unwrap_or(0), b.parse().unwrap_or(u32::MAX))
                 }),
             };
-            nodes.push(Node { name, min, max, children: Vec::new(), leaf: leaf(kind) });
+            nodes.push(Node::new(name, (min, max), leaf(kind)));
             above.push(id);
         }
         // A response may quote a declaration, by the declaration's own schema.
@@ -113,6 +121,11 @@ impl Schema {
         let mut schema = Self { nodes, declaration: 0, response: 0 };
         schema.declaration = schema.envelope(roots.first().copied(), 1);
         schema.response = schema.envelope(roots.get(1).copied(), u32::MAX);
+        for id in 0..schema.nodes.len() {
+            let found = schema.child(id, "SequenceNumeric", 0);
+            let mandatory = found.filter(|(_, of)| schema.node(*of).min > 0);
+            schema.nodes[id].sequence = mandatory.map(|(position, _)| position);
+        }
         schema
     }
 
@@ -120,14 +133,13 @@ impl Schema {
         let mut children = Vec::new();
         for (name, base) in ENVELOPE {
             children.push(self.nodes.len());
-            let leaf = Some(Leaf::of(*base));
-            self.nodes.push(Node { name, min: 0, max: 1, children: Vec::new(), leaf });
+            self.nodes.push(Node::new(name, (0, 1), Some(Leaf::of(*base))));
         }
         if let Some(node) = content.and_then(|id| self.nodes.get_mut(id)) {
             (node.min, node.max) = (1, max);
         }
         children.extend(content);
-        self.nodes.push(Node { name: "MetaData", min: 1, max: 1, children, leaf: None });
+        self.nodes.push(Node { children, ..Node::new("MetaData", (1, 1), None) });
         self.nodes.len() - 1
     }
 
@@ -141,10 +153,52 @@ impl Schema {
         self.node(root).children.last().copied()
     }
 
-    /// Place of a child by its name, and the child.
-    pub(crate) fn child(&self, parent: NodeId, name: &str) -> Option<(usize, NodeId)> {
-        let children = self.node(parent).children.iter().copied().enumerate();
-        children.into_iter().find(|(_, id)| self.node(*id).name == name)
+    /// Place of a child by its name, and the child; sought from a place on, where it stands in a document in order.
+    pub(crate) fn child(&self, parent: NodeId, name: &str, from: u8) -> Option<(u8, NodeId)> {
+        let children = &self.node(parent).children;
+        let (before, behind) = children.split_at_checked(usize::from(from))?;
+        let named = |id: &NodeId| self.node(*id).name == name;
+        let found = behind.iter().position(named).map(|at| at + before.len());
+        let position = found.or_else(|| before.iter().position(named))?;
+        Some((u8::try_from(position).ok()?, *children.get(position)?))
+    }
+}
+
+/// An attribute by its place in the alphabet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Attribute(u8);
+
+/// All that leaves may have, in order.
+const ATTRIBUTES: &[&str] = &[
+    "currencyID",
+    "formatCode",
+    "languageID",
+    "listAgencyID",
+    "listAgencyName",
+    "listID",
+    "listName",
+    "listSchemeURI",
+    "listURI",
+    "listVersionID",
+    "name",
+    "schemeAgencyID",
+    "schemeAgencyName",
+    "schemeDataURI",
+    "schemeID",
+    "schemeName",
+    "schemeURI",
+    "schemeVersionID",
+    "unitCode",
+];
+
+impl Attribute {
+    /// The attribute of a name.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        u8::try_from(ATTRIBUTES.binary_search(&name).ok()?).ok().map(Self)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        ATTRIBUTES.get(usize::from(self.0)).copied().unwrap_or_default()
     }
 }
 
@@ -195,19 +249,21 @@ impl Leaf {
     /// The value as XML Schema sees it: codes are tokens and numbers are read without the white space around them, identifiers and
     /// texts stand as they are.
     pub(crate) fn normalise(&self, text: &str) -> String {
-        match self.base {
-            Base::Id | Base::Text | Base::DateTime => text.to_owned(),
-            _ => text.split_ascii_whitespace().collect::<Vec<_>>().join(" "),
+        let stands = matches!(self.base, Base::Id | Base::Text | Base::DateTime)
+            || !text.bytes().any(|b| b.is_ascii_whitespace());
+        match stands {
+            true => text.to_owned(),
+            false => text.split_ascii_whitespace().collect::<Vec<_>>().join(" "),
         }
     }
 
     /// What is wrong with a value that was normalised: what is allowed.
     pub(crate) fn refuses(&self, value: &str) -> Option<String> {
-        let chars = value.chars().count();
-        if let Some(max) = self.max_chars.filter(|max| chars > *max) {
+        let chars = || value.chars().count();
+        if let Some(max) = self.max_chars.filter(|max| value.len() > *max && chars() > *max) {
             return Some(format!("at most {max} characters"));
         }
-        if let Some(exact) = self.exact_chars.filter(|exact| chars != *exact) {
+        if let Some(exact) = self.exact_chars.filter(|exact| chars() != *exact) {
             return Some(format!("exactly {exact} characters"));
         }
         if self.filled && (value.trim().is_empty() || value.contains(['\n', '\r'])) {

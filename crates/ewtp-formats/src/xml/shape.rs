@@ -1,6 +1,8 @@
 //! What a document looks like before it is parsed: an XML parser compares each attribute and each namespace with all others of its element,
 //! so that a document of a few megabytes could keep it busy for hours. No declaration comes near these bounds.
 
+use memchr::memchr;
+
 /// Most attributes of an element, namespace declarations included.
 const ATTRIBUTES_MAX: usize = 64;
 /// Deepest element.
@@ -16,7 +18,7 @@ pub(crate) fn out_of_bounds(text: &str) -> Option<(usize, String)> {
     // Namespaces that each open element declares, and their sum.
     let mut open: Vec<usize> = Vec::new();
     let mut held = 0;
-    while let Some(found) = text.get(at..).and_then(|rest| rest.find('<')) {
+    while let Some(found) = memchr(b'<', text.as_bytes().get(at..)?) {
         let start = at + found;
         let tag = text.get(start..)?;
         let unfinished = || Some((start, "a tag or comment doesn't end".to_owned()));
@@ -65,11 +67,6 @@ pub(crate) fn out_of_bounds(text: &str) -> Option<(usize, String)> {
 
 /// Length of a tag and its number of attributes; `None` if it doesn't end.
 fn measure(tag: &str) -> Option<(usize, usize)> {
-    // Most tags hold nothing but a name.
-    let end = tag.find('>')?;
-    if !tag.get(..end)?.bytes().any(|b| matches!(b, b'"' | b'\'' | b'=')) {
-        return Some((end + 1, 0));
-    }
     let (mut quote, mut attributes) = (None, 0);
     for (at, byte) in tag.bytes().enumerate() {
         match (quote, byte) {
