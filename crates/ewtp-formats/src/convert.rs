@@ -1,8 +1,10 @@
 //! One document as another: read into filings, written from them, with everything that got lost on the way.
 
 mod forms;
+mod json;
 
 use std::collections::BTreeSet;
+use std::io;
 
 use ewtp_proto::v1;
 
@@ -80,6 +82,9 @@ pub enum ConvertError {
         /// What is wrong, where, and what is allowed.
         problem: String,
     },
+    /// The source gave no more.
+    #[error("it can't be read: {0}")]
+    Source(String),
     /// A table without mapping.
     #[error("a table is read and written by a mapping: give one with --mapping")]
     NoMapping,
@@ -122,6 +127,21 @@ pub struct Written {
     pub refused: Vec<ConvertError>,
 }
 
+/// What a source holds, piece by piece.
+pub type Pieces<'a> = Box<dyn Iterator<Item = Result<Read, ConvertError>> + 'a>;
+
+/// Most filings of a piece.
+const PIECE: usize = 1000;
+
+/// Puts pieces together.
+fn together(pieces: Pieces<'_>) -> Result<Read, ConvertError> {
+    let mut all = Read::default();
+    for piece in pieces {
+        all.add(piece?);
+    }
+    Ok(all)
+}
+
 /// A form of documents: what each form here is, and what an agency's own one is (docs/add-a-format.md).
 pub trait Format {
     /// Its name, as people call it.
@@ -130,7 +150,7 @@ pub trait Format {
     /// Ending of its files.
     fn extension(&self) -> &str;
 
-    /// Whether a document has one root, so that a second one can't follow it in a file.
+    /// Whether a document has one root, so that a second one can't follow it in a file; those of other forms follow each other.
     fn one_root(&self) -> bool {
         false
     }
@@ -151,12 +171,32 @@ pub trait Format {
     /// [`ConvertError`]; single filings are rejects instead.
     fn read(&self, bytes: &[u8]) -> Result<Read, ConvertError>;
 
+    /// Reads a source piece by piece, so that what stands in memory doesn't grow with it. A form that is read whole has one piece;
+    /// nothing follows an error.
+    fn pieces<'a>(&'a self, source: Box<dyn io::Read + 'a>) -> Pieces<'a> {
+        let most = self.bytes_max().map_or(u64::MAX, |most| most as u64 + 1);
+        Box::new(std::iter::once_with(move || {
+            let mut bytes = Vec::new();
+            let read = io::Read::read_to_end(&mut io::Read::take(source, most), &mut bytes);
+            read.map_err(|e| ConvertError::Source(e.to_string()))?;
+            self.read(&bytes)
+        }))
+    }
+
     /// Makes filings of what was read of several documents.
     ///
     /// # Errors
     /// [`ConvertError`].
     fn join(&self, read: Read) -> Result<Read, ConvertError> {
         Ok(read)
+    }
+
+    /// What stands once at the beginning of a file, however many documents follow in it: the names of columns.
+    ///
+    /// # Errors
+    /// [`ConvertError`].
+    fn head(&self) -> Result<String, ConvertError> {
+        Ok(String::new())
     }
 
     /// Writes what was read, with everything that it has no place for.
@@ -174,7 +214,7 @@ impl Form {
             Self::Cds => Box::new(forms::Cds),
             Self::Ceb => Box::new(forms::Ceb),
             Self::Csv => Box::new(forms::Csv(mapping)),
-            Self::Json => Box::new(forms::Json),
+            Self::Json => Box::new(json::Json),
         }
     }
 }
@@ -199,10 +239,14 @@ pub fn whole(read: Read) -> Result<Read, ConvertError> {
     }
 }
 
-/// Writes what was read.
+/// Writes what was read, each document as a whole.
 ///
 /// # Errors
 /// [`ConvertError`] for all of it; single filings are refused instead.
 pub fn write(form: Form, read: &Read, mapping: Option<&Mapping>) -> Result<Written, ConvertError> {
-    form.format(mapping).write(read)
+    let format = form.format(mapping);
+    let mut written = format.write(read)?;
+    let head = format.head()?;
+    written.documents.iter_mut().for_each(|(_, text)| text.insert_str(0, &head));
+    Ok(written)
 }

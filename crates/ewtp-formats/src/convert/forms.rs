@@ -1,8 +1,8 @@
-//! The forms that come with the program.
+//! The forms that others made: CDS, CEB, tables.
 
-use ewtp_proto::v1;
+use std::io;
 
-use super::{ConvertError, Format, Read, Written};
+use super::{ConvertError, Format, PIECE, Pieces, Read, Written, together};
 use crate::mapping::Mapping;
 use crate::table::Table;
 use crate::xml::BYTES_MAX;
@@ -116,81 +116,6 @@ impl Format for Ceb {
     }
 }
 
-/// Our own JSON, the names of `proto/`; one filing after another. Messages of CEB that make no filing stand there by the names of their
-/// elements.
-pub(super) struct Json;
-
-impl Format for Json {
-    fn name(&self) -> &'static str {
-        "json"
-    }
-
-    fn extension(&self) -> &'static str {
-        "json"
-    }
-
-    fn read(&self, bytes: &[u8]) -> Result<Read, ConvertError> {
-        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        let (mut out, mut at) = (Read::default(), 0);
-        while let Some(rest) = bytes.get(at..).filter(|r| !r.trim_ascii().is_empty()) {
-            at += match is_message(rest) {
-                true => {
-                    let (value, length) = next::<serde_json::Value>(bytes, at)?;
-                    if let Some(message) = ceb::json::from_json(&value) {
-                        out.messages.push(message?);
-                    }
-                    length
-                }
-                false => {
-                    let (filing, length) = next::<v1::Filing>(bytes, at)?;
-                    out.filings.push(filing);
-                    length
-                }
-            };
-        }
-        Ok(out)
-    }
-
-    fn write(&self, read: &Read) -> Result<Written, ConvertError> {
-        let filings = read.filings.iter().map(serde_json::to_string_pretty);
-        let messages = read.messages.iter().map(ceb::json::to_json);
-        let messages = messages.map(|m| serde_json::to_string_pretty(&m));
-        let mut text = String::new();
-        for one in filings.chain(messages) {
-            text.push_str(&one.map_err(|e| ConvertError::Json(e.to_string()))?);
-            text.push('\n');
-        }
-        Ok(Written { documents: vec![(None, text)], ..Written::default() })
-    }
-}
-
-/// Whether JSON begins with a message of CEB: an object whose one field is named after it.
-fn is_message(bytes: &[u8]) -> bool {
-    let inside = bytes.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
-    inside.is_some_and(|t| t.starts_with(b"\"CEB"))
-}
-
-/// The value that begins at a place, and how many bytes it has.
-fn next<T: serde::de::DeserializeOwned>(
-    bytes: &[u8],
-    at: usize,
-) -> Result<(T, usize), ConvertError> {
-    let (before, rest) = bytes.split_at_checked(at).unwrap_or((bytes, &[]));
-    let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<T>();
-    match values.next() {
-        Some(Ok(value)) => Ok((value, values.byte_offset())),
-        Some(Err(error)) => {
-            // The parser counts from the value's beginning.
-            let told = error.to_string();
-            let problem = told.split(" at line ").next().unwrap_or_default();
-            let line = before.iter().filter(|b| **b == b'\n').count() + error.line();
-            let column = error.column();
-            Err(ConvertError::Json(format!("{problem} at line {line} column {column}")))
-        }
-        None => Err(ConvertError::Empty),
-    }
-}
-
 /// Rows of a table, with a mapping; one filing a row.
 pub(super) struct Csv<'a>(pub(super) Option<&'a Mapping>);
 
@@ -204,41 +129,97 @@ impl Format for Csv<'_> {
     }
 
     fn read(&self, bytes: &[u8]) -> Result<Read, ConvertError> {
-        let mapping = self.0.ok_or(ConvertError::NoMapping)?;
-        let mut table = Table::open(bytes, mapping)?;
-        let mut out = Read::default();
-        let unused = mapping.unused_columns(&table.columns);
-        while let Some((row, record)) = table.next_row()? {
-            match mapping.filing(&table.columns, &record) {
-                Ok(filing) => out.filings.push(filing),
-                Err(errors) => {
-                    let told = errors.into_iter().map(|error| ConvertError::Row { row, error });
-                    out.rejects.extend(told);
-                    continue;
-                }
-            }
-            let full = |at: &usize| record.get(*at).is_some_and(|cell| !cell.trim().is_empty());
-            let lost = unused.iter().filter(|name| table.columns.get(*name).is_some_and(full));
-            out.lost.extend(lost.map(|name| format!("column {name}")));
+        together(self.pieces(Box::new(bytes)))
+    }
+
+    fn pieces<'a>(&'a self, source: Box<dyn io::Read + 'a>) -> Pieces<'a> {
+        let opened = self.0.ok_or(ConvertError::NoMapping).and_then(|mapping| {
+            let table = Table::open(source, mapping)?;
+            let unused = mapping.unused_columns(&table.columns);
+            Ok(Rows { mapping, table, unused, ended: false })
+        });
+        match opened {
+            Ok(rows) => Box::new(rows),
+            Err(error) => Box::new(std::iter::once(Err(error))),
         }
-        Ok(out)
+    }
+
+    fn head(&self) -> Result<String, ConvertError> {
+        let mapping = self.0.ok_or(ConvertError::NoMapping)?;
+        rows(mapping, std::iter::once(mapping.columns()))
     }
 
     fn write(&self, read: &Read) -> Result<Written, ConvertError> {
         without_messages(read)?;
         let mapping = self.0.ok_or(ConvertError::NoMapping)?;
         let mut out = Written::default();
-        let mut writer =
-            csv::WriterBuilder::new().delimiter(mapping.delimiter).from_writer(Vec::new());
-        let bad = |e: csv::Error| ConvertError::Csv(e.to_string());
-        writer.write_record(mapping.columns()).map_err(bad)?;
-        for filing in &read.filings {
+        let made = read.filings.iter().map(|filing| {
             let (row, lost) = mapping.row(filing);
-            writer.write_record(row).map_err(bad)?;
             out.lost.extend(lost);
-        }
-        let bytes = writer.into_inner().map_err(|e| ConvertError::Csv(e.to_string()))?;
-        out.documents.push((None, String::from_utf8_lossy(&bytes).into_owned()));
+            row
+        });
+        let text = rows(mapping, made)?;
+        out.documents.push((None, text));
         Ok(out)
+    }
+}
+
+/// Rows as text.
+fn rows(mapping: &Mapping, all: impl Iterator<Item = Vec<String>>) -> Result<String, ConvertError> {
+    let told = |e: &dyn std::fmt::Display| ConvertError::Csv(e.to_string());
+    let mut writer = csv::WriterBuilder::new().delimiter(mapping.delimiter).from_writer(Vec::new());
+    for row in all {
+        writer.write_record(row).map_err(|e| told(&e))?;
+    }
+    let bytes = writer.into_inner().map_err(|e| told(&e))?;
+    String::from_utf8(bytes).map_err(|e| told(&e))
+}
+
+/// The rows of a table that is being read.
+struct Rows<'a> {
+    mapping: &'a Mapping,
+    table: Table<Box<dyn io::Read + 'a>>,
+    unused: Vec<String>,
+    ended: bool,
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Read, ConvertError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let mut out = Read::default();
+        for _ in 0..PIECE {
+            match self.table.next_row() {
+                Ok(Some((row, record))) => self.add(&mut out, row, &record),
+                Ok(None) => self.ended = true,
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error.into()));
+                }
+            }
+            if self.ended {
+                break;
+            }
+        }
+        (!out.filings.is_empty() || !out.rejects.is_empty()).then_some(Ok(out))
+    }
+}
+
+impl Rows<'_> {
+    fn add(&self, out: &mut Read, row: u64, record: &csv::StringRecord) {
+        match self.mapping.filing(&self.table.columns, record) {
+            Ok(filing) => out.filings.push(filing),
+            Err(errors) => {
+                let told = errors.into_iter().map(|error| ConvertError::Row { row, error });
+                return out.rejects.extend(told);
+            }
+        }
+        let full = |at: &usize| record.get(*at).is_some_and(|cell| !cell.trim().is_empty());
+        let lost =
+            self.unused.iter().filter(|name| self.table.columns.get(*name).is_some_and(full));
+        out.lost.extend(lost.map(|name| format!("column {name}")));
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use ewtp_formats::cds::{self, Destination};
+use ewtp_formats::ceb::Contradiction;
 use ewtp_formats::convert::{self, ConvertError, Form, Format, Read};
 use ewtp_formats::mapping::Mapping;
 use serde_json::json;
@@ -26,6 +27,13 @@ impl Outcome {
             (true, _) => ExitCode::from(1),
             (false, true) => ExitCode::SUCCESS,
             (false, false) => ExitCode::from(3),
+        }
+    }
+
+    fn refuse(&mut self, file: &Path, error: &ConvertError, out: &Output) {
+        self.refused = true;
+        for line in error.to_string().lines() {
+            out.note(&format!("{}: {line}", file.display()));
         }
     }
 }
@@ -49,30 +57,17 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
     if let Some(dir) = &command.out_dir {
         std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
     }
-    let mut outcome = Outcome { refused: false, lost: BTreeSet::new() };
-    let mut several =
-        Several { sent: 0, files: if from.joins() { 1 } else { command.files.len() } };
-    for (file, read) in reads(command, &*from, &mut outcome, out)? {
-        for reject in &read.rejects {
-            refused(&mut outcome, file, reject, out);
+    let outcome = Outcome { refused: false, lost: BTreeSet::new() };
+    let many = command.files.len() > 1 && !from.joins();
+    let mut writer = Writer { command, to: &*to, out, outcome, many, begun: false };
+    if from.joins() {
+        writer.joined(&*from)?;
+    } else {
+        for file in &command.files {
+            writer.streamed(file, &*from)?;
         }
-        outcome.lost.extend(read.lost.iter().map(|l| format!("{}: {l}", file.display())));
-        for (lrn, told) in &read.contradictions {
-            // What is for agencies alone is no line for a terminal's scrollback.
-            let shown = |text: &str| match told.path.starts_with("authority.") {
-                true => "a number that isn't shown".to_owned(),
-                false => text.to_owned(),
-            };
-            out.note(&format!(
-                "contradiction: filing {lrn}: {} is {}, {} says {}",
-                told.path,
-                shown(&told.said),
-                told.kind,
-                shown(&told.says)
-            ));
-        }
-        write(command, file, &read, &*to, &mut several, &mut outcome, out)?;
     }
+    let outcome = writer.outcome;
     for lost in &outcome.lost {
         out.note(&format!("lost: {lost}"));
     }
@@ -92,38 +87,11 @@ fn report(command: &Convert, from: &dyn Format, out: &Output) -> Result<ExitCode
             Ok(report) => {
                 report.into_iter().for_each(|(at, count)| *all.entry(at).or_default() += count);
             }
-            Err(error) => refused(&mut outcome, file, &error.into(), out),
+            Err(error) => outcome.refuse(file, &error.into(), out),
         }
     }
     tell_report(&all, out);
     Ok(outcome.code())
-}
-
-/// What the files hold: each by itself, or together where several documents may make one filing.
-fn reads<'a>(
-    command: &'a Convert,
-    from: &dyn Format,
-    outcome: &mut Outcome,
-    out: &Output,
-) -> Result<Vec<(&'a Path, Read)>, CliError> {
-    let mut all: Vec<(&Path, Read)> = Vec::new();
-    for file in &command.files {
-        match from.read(&bytes(file, from)?) {
-            Ok(read) => match all.first_mut().filter(|_| from.joins()) {
-                Some((_, together)) => together.add(read),
-                None => all.push((file, read)),
-            },
-            Err(error) => refused(outcome, file, &error, out),
-        }
-    }
-    let mut made = Vec::new();
-    for (file, read) in all {
-        match from.join(read).and_then(convert::whole) {
-            Ok(read) => made.push((file, read)),
-            Err(error) => refused(outcome, file, &error, out),
-        }
-    }
-    Ok(made)
 }
 
 /// A file's bytes; no more of a document than shows that it is too large.
@@ -135,13 +103,6 @@ fn bytes(file: &Path, from: &dyn Format) -> Result<Vec<u8>, CliError> {
     Ok(out)
 }
 
-fn refused(outcome: &mut Outcome, file: &Path, error: &ConvertError, out: &Output) {
-    outcome.refused = true;
-    for line in error.to_string().lines() {
-        out.note(&format!("{}: {line}", file.display()));
-    }
-}
-
 fn read_mapping(path: &Path) -> Result<Mapping, CliError> {
     let text = std::fs::read_to_string(path).map_err(CliError::io(path))?;
     Mapping::parse(&text).map_err(|e| {
@@ -150,73 +111,178 @@ fn read_mapping(path: &Path) -> Result<Mapping, CliError> {
     })
 }
 
-/// Documents on standard output: one XML document, or as much JSON and as many rows as there are.
-struct Several {
-    sent: usize,
-    files: usize,
+/// Writes what is read, piece by piece.
+struct Writer<'a> {
+    command: &'a Convert,
+    to: &'a dyn Format,
+    out: &'a Output,
+    outcome: Outcome,
+    /// Files are written one by one, and there are several.
+    many: bool,
+    /// Something was written to standard output.
+    begun: bool,
 }
 
-fn write(
-    command: &Convert,
-    file: &Path,
-    read: &Read,
-    to: &dyn Format,
-    several: &mut Several,
-    outcome: &mut Outcome,
-    out: &Output,
-) -> Result<(), CliError> {
-    let written = match to.write(read) {
-        Ok(written) => written,
-        Err(error) => {
-            refused(outcome, file, &error, out);
+impl Writer<'_> {
+    /// A file by itself: what stands in memory doesn't grow with it where its form has pieces.
+    fn streamed(&mut self, file: &Path, from: &dyn Format) -> Result<(), CliError> {
+        let opened = std::fs::File::open(file).map_err(CliError::io(file))?;
+        let mut pieces = from.pieces(Box::new(opened)).peekable();
+        let mut target = Target { file, number: 0, several: false, begun: None };
+        let mut empty = true;
+        while let Some(piece) = pieces.next() {
+            empty = false;
+            // Whether more follow has to be known before the first is written.
+            target.several |= pieces.peek().is_some();
+            match piece.and_then(convert::whole) {
+                Ok(read) => self.write(&mut target, &read)?,
+                Err(error) => self.outcome.refuse(file, &error, self.out),
+            }
+        }
+        if empty {
+            self.outcome.refuse(file, &ConvertError::Empty, self.out);
+        }
+        Ok(())
+    }
+
+    /// Files whose documents may make one filing: all are read before.
+    fn joined(&mut self, from: &dyn Format) -> Result<(), CliError> {
+        let (mut all, mut first) = (Read::default(), None);
+        for file in &self.command.files {
+            match from.read(&bytes(file, from)?) {
+                Ok(read) => {
+                    all.add(read);
+                    first.get_or_insert(file);
+                }
+                Err(error) => self.outcome.refuse(file, &error, self.out),
+            }
+        }
+        let Some(file) = first else { return Ok(()) };
+        match from.join(all).and_then(convert::whole) {
+            Ok(read) => {
+                let mut target = Target { file, number: 0, several: false, begun: None };
+                self.write(&mut target, &read)
+            }
+            Err(error) => {
+                self.outcome.refuse(file, &error, self.out);
+                Ok(())
+            }
+        }
+    }
+
+    fn write(&mut self, target: &mut Target<'_>, read: &Read) -> Result<(), CliError> {
+        let file = target.file;
+        for reject in &read.rejects {
+            self.outcome.refuse(file, reject, self.out);
+        }
+        for (lrn, told) in &read.contradictions {
+            contradiction(lrn, told, self.out);
+        }
+        let written = match self.to.write(read) {
+            Ok(written) => written,
+            Err(error) => {
+                self.outcome.refuse(file, &error, self.out);
+                return Ok(());
+            }
+        };
+        for error in &written.refused {
+            self.outcome.refuse(file, error, self.out);
+        }
+        let lost = read.lost.iter().chain(&written.lost);
+        self.outcome.lost.extend(lost.map(|l| format!("{}: {l}", file.display())));
+        target.several |= written.documents.len() > 1;
+        let many = target.several || self.many;
+        if self.to.one_root() && many && self.command.out_dir.is_none() {
+            let hint = "XML has one root a document: --out-dir DIR";
+            return Err(CliError::usage("--to", "several documents on standard output", hint));
+        }
+        for (kind, text) in &written.documents {
+            target.number += 1;
+            self.put(target, *kind, text)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a document where it belongs; what begins a file stands there once.
+    fn put(
+        &mut self,
+        target: &mut Target<'_>,
+        kind: Option<&str>,
+        text: &str,
+    ) -> Result<(), CliError> {
+        let head = || {
+            let hint = "see samples/korea.mapping.toml";
+            self.to.head().map_err(|e| CliError::usage("--to", e.to_string(), hint))
+        };
+        let Some(dir) = &self.command.out_dir else {
+            if !std::mem::replace(&mut self.begun, true) {
+                self.out.data(&head()?);
+            }
+            self.out.data(text);
             return Ok(());
-        }
-    };
-    for error in &written.refused {
-        refused(outcome, file, error, out);
-    }
-    outcome.lost.extend(written.lost.iter().map(|l| format!("{}: {l}", file.display())));
-    let many = several.files > 1 || several.sent + written.documents.len() > 1;
-    if to.one_root() && many && command.out_dir.is_none() {
-        let hint = "XML has one root a document: --out-dir DIR";
-        return Err(CliError::usage("--to", "several documents on standard output", hint));
-    }
-    several.sent += written.documents.len();
-    let numbered = written.documents.len() > 1;
-    for (number, (kind, text)) in (1..).zip(&written.documents) {
-        match &command.out_dir {
-            None => out.data(text),
-            Some(dir) => create(&target(dir, file, to, *kind, numbered.then_some(number)), text)?,
+        };
+        let path = target.path(dir, self.to, kind);
+        match &mut target.begun {
+            Some(begun) if !self.to.one_root() => {
+                begun.write_all(text.as_bytes()).map_err(CliError::io(&path))
+            }
+            begun => {
+                let mut new = create(&path)?;
+                new.write_all((head()? + text).as_bytes()).map_err(CliError::io(&path))?;
+                *begun = Some(new);
+                Ok(())
+            }
         }
     }
-    Ok(())
 }
 
-/// Writes a new file.
-fn create(path: &Path, text: &str) -> Result<(), CliError> {
-    let mut new = std::fs::File::create_new(path).map_err(|e| match e.kind() {
+fn contradiction(lrn: &str, told: &Contradiction, out: &Output) {
+    // What is for agencies alone is no line for a terminal's scrollback.
+    let shown = |text: &str| match told.path.starts_with("authority.") {
+        true => "a number that isn't shown".to_owned(),
+        false => text.to_owned(),
+    };
+    out.note(&format!(
+        "contradiction: filing {lrn}: {} is {}, {} says {}",
+        told.path,
+        shown(&told.said),
+        told.kind,
+        shown(&told.says)
+    ));
+}
+
+/// Where the documents made of a file go.
+struct Target<'a> {
+    file: &'a Path,
+    /// Which document it is, from 1.
+    number: usize,
+    /// There is more than one.
+    several: bool,
+    /// The file that the last went into.
+    begun: Option<std::fs::File>,
+}
+
+impl Target<'_> {
+    /// `DIR/NAME.xml`, `DIR/NAME-3.xml` for the third filing of a document, `DIR/NAME-CEB621.xml` for a message.
+    fn path(&self, dir: &Path, to: &dyn Format, kind: Option<&str>) -> PathBuf {
+        let name = self.file.file_stem().map(|s| s.to_string_lossy().into_owned());
+        let number = (self.several && to.one_root()).then(|| format!("-{}", self.number));
+        let kind = kind.map(|k| format!("-{k}")).unwrap_or_default();
+        let (name, number) = (name.unwrap_or_default(), number.unwrap_or_default());
+        dir.join(format!("{name}{kind}{number}.{}", to.extension()))
+    }
+}
+
+/// A new file.
+fn create(path: &Path) -> Result<std::fs::File, CliError> {
+    std::fs::File::create_new(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
             let problem = "is there already, and nothing is written over";
             let hint = "choose an empty --out-dir; inputs of the same name need one each";
             CliError::usage(&path.display().to_string(), problem, hint)
         }
         _ => CliError::io(path)(e),
-    })?;
-    new.write_all(text.as_bytes()).map_err(CliError::io(path))
-}
-
-/// `DIR/NAME.xml`, `DIR/NAME-3.xml` for the third filing of a document, `DIR/NAME-CEB621.xml` for a message.
-fn target(
-    dir: &Path,
-    file: &Path,
-    to: &dyn Format,
-    kind: Option<&str>,
-    number: Option<usize>,
-) -> PathBuf {
-    let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-    let number = number.map(|n| format!("-{n}")).unwrap_or_default();
-    let kind = kind.map(|k| format!("-{k}")).unwrap_or_default();
-    dir.join(format!("{name}{kind}{number}.{}", to.extension()))
+    })
 }
 
 fn tell_report(report: &cds::Report, out: &Output) {

@@ -82,3 +82,42 @@ fn messages_of_one_parcel_are_joined_over_files_and_contradictions_are_told() {
     assert_eq!(code, Some(3), "{told}");
     assert!(told.contains("lost:") && told.contains("carried CEB311/OrderHead/discount"), "{told}");
 }
+
+/// More rows than a piece of them has, over two files: the names of columns stand once, and what is broken at the end costs the end.
+#[test]
+fn tables_go_through_piece_by_piece_with_one_head() {
+    let dir = tempdir().unwrap();
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples");
+    let orders = std::fs::read_to_string(samples.join("shop-orders.csv")).unwrap();
+    let (head, rows) = orders.split_once('\n').unwrap();
+    let many = dir.path().join("many.csv");
+    // The first two rows are good.
+    let good: String = rows.split_inclusive('\n').take(2).collect();
+    std::fs::write(&many, format!("{head}\n{}", good.repeat(1250))).unwrap();
+    let mapping = samples.join("shop.mapping.toml");
+    let (many, mapping) = (many.to_str().unwrap(), mapping.to_str().unwrap());
+    let lines = |text: &str, with: &str| text.lines().filter(|l| l.contains(with)).count();
+
+    let (code, json, told) =
+        convert(&["--from", "csv", "--to", "json", "--mapping", mapping, many, many]);
+    let made = lines(&json, "\"lrn\":");
+    assert!(code != Some(1) && made == 5000, "{made}: {told}");
+    let whole = dir.path().join("whole.json");
+    std::fs::write(&whole, &json).unwrap();
+    let whole = whole.to_str().unwrap();
+    let (_, table, _) =
+        convert(&["--from", "json", "--to", "csv", "--mapping", mapping, whole, whole]);
+    let first = table.lines().next().unwrap();
+    assert_eq!(table.lines().filter(|l| *l == first).count(), 1);
+    assert_eq!(table.lines().count(), 2 * made + 1);
+
+    let out = dir.path().join("out");
+    let to_dir = ["--from", "json", "--to", "json", "--out-dir", out.to_str().unwrap()];
+    std::fs::write(dir.path().join("cut.json"), json.trim_end().trim_end_matches('}')).unwrap();
+    let cut = dir.path().join("cut.json");
+    let (code, _, told) = convert(&[&to_dir[..], &[cut.to_str().unwrap()]].concat());
+    let line = format!("line {}", json.trim_end().lines().count());
+    assert_eq!((code, told.contains(&line)), (Some(1), true), "{told}");
+    let kept = std::fs::read_to_string(out.join("cut.json")).unwrap();
+    assert_eq!(lines(&kept, "\"lrn\":"), made - 1000);
+}
