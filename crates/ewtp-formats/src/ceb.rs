@@ -11,6 +11,7 @@
 //!
 //! Invariant: a record comes out as it went in, but for its message's signature, which holds for that document alone.
 
+mod carried;
 pub mod codes;
 mod fields;
 pub mod json;
@@ -24,10 +25,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use ewtp_proto::v1;
 use serde_json::{Value, json};
 
+use carried::{
+    all_carried, carry_envelope, carry_order, carry_record, in_order, labels, moved, place_of_path,
+};
 pub use fields::Contradiction;
-use fields::{name_at, place_of};
-use kinds::{Group, Kind};
-use message::{Leaves, Place, text_at};
+use fields::place_of;
+use kinds::Kind;
+use message::{Leaves, text_at};
 pub use message::{Message, read, write};
 
 use crate::tree;
@@ -157,7 +161,7 @@ fn joined(records: Vec<Record<'_>>) -> Result<Joined, CebError> {
         let Some(leaves) = message.records.get(*at) else { continue };
         let read = fields::read(message.kind, leaves, &mut json);
         contradictions.extend(read.contradictions);
-        placed.push((*message, moved(message.kind, leaves, &read.items)));
+        placed.push((*message, moved(message.kind, leaves, &read.items), read.items));
     }
     contradictions.extend(beside_fields(&records));
     let kinds: Vec<_> = records.iter().map(|(m, _)| m.kind.name).collect();
@@ -170,8 +174,9 @@ fn joined(records: Vec<Record<'_>>) -> Result<Joined, CebError> {
         serde_json::from_value(json).map_err(|e| CebError::Fields(e.to_string()))?;
     let named = json_of(&filing)?;
     let labels = labels(&filing);
-    for (message, leaves) in &placed {
+    for (message, leaves, items) in &placed {
         carry_record(&mut filing, message, leaves, &named, &labels);
+        carry_order(&mut filing, message, items, &labels);
         carry_envelope(&mut filing, message);
     }
     Ok(Joined { filing, contradictions })
@@ -218,16 +223,6 @@ fn prices(message: &Message, at: usize) -> Vec<(&str, &str)> {
     (0..count).filter_map(pair).collect()
 }
 
-/// A record with its items where the filing has them.
-fn moved(kind: &Kind, leaves: &Leaves, items: &[usize]) -> Leaves {
-    let list = fields::list_of(kind);
-    let place = |(group, index, leaf): Place| match Some(group) == list {
-        true => (group, items.get(index).copied().unwrap_or(index), leaf),
-        false => (group, index, leaf),
-    };
-    leaves.iter().map(|(at, text)| (place(*at), text.clone())).collect()
-}
-
 /// What messages say by being what they are.
 fn implied(json: &mut Value, import: bool, kinds: &str) {
     let mut put = |path: &str, value: Value| {
@@ -259,101 +254,6 @@ const LRN_MAX: usize = 22;
 
 fn json_of(filing: &v1::Filing) -> Result<Value, CebError> {
     serde_json::to_value(filing).map_err(|e| CebError::Fields(e.to_string()))
-}
-
-/// How carried elements call the items: by number, or by place where a number is missing or stands twice.
-fn labels(filing: &v1::Filing) -> Vec<String> {
-    let numbers: Vec<u32> =
-        filing.core.iter().flat_map(|c| &c.items).map(|item| item.number).collect();
-    let label = |(at, number): (usize, &u32)| {
-        let unique = *number > 0 && numbers.iter().filter(|n| *n == number).count() == 1;
-        if unique { number.to_string() } else { format!("#{}", at + 1) }
-    };
-    numbers.iter().enumerate().map(label).collect()
-}
-
-/// The path of a leaf that is carried: `CEB621/InventoryList[2]/barCode`, the item by its number.
-fn carried_path(kind: &Kind, place: Place, labels: &[String]) -> String {
-    let record = &kind.record;
-    let leaf = name_at(&record.groups, place);
-    let group = record.groups.get(place.0).map_or("", |g| g.name);
-    let index = match fields::list_of(kind) == Some(place.0) {
-        true => labels.get(place.1).map(|l| format!("[{l}]")).unwrap_or_default(),
-        false => String::new(),
-    };
-    let group = if group.is_empty() { record.name } else { group };
-    format!("{}/{group}{index}/{leaf}", kind.name)
-}
-
-fn carry(filing: &mut v1::Filing, leaf: &str, element: v1::CarriedElement) {
-    let list = match rows::part_of(leaf) {
-        "authority" => &mut filing.authority.get_or_insert_default().carried,
-        "parties" => &mut filing.parties.get_or_insert_default().carried,
-        "value" => &mut filing.value.get_or_insert_default().carried,
-        _ => &mut filing.goods.get_or_insert_default().carried,
-    };
-    list.push(element);
-}
-
-/// Carries along what the named fields don't say of a record, or say otherwise.
-fn carry_record(
-    filing: &mut v1::Filing,
-    message: &Message,
-    leaves: &Leaves,
-    named: &Value,
-    labels: &[String],
-) {
-    let kind = message.kind;
-    let free: Leaves = leaves
-        .iter()
-        .filter(|(place, _)| !fields::is_named(kind, **place))
-        .map(|(place, text)| (*place, text.clone()))
-        .collect();
-    let again = fields::write(kind, named, &free).leaves;
-    for (place, text) in leaves {
-        let given = again.get(place).filter(|_| !free.contains_key(place));
-        if given == Some(text) {
-            continue;
-        }
-        carry(
-            filing,
-            name_at(&kind.record.groups, *place),
-            v1::CarriedElement {
-                path: carried_path(kind, *place, labels),
-                value: text.clone(),
-                instead_of: given.cloned().unwrap_or_default(),
-                absent: false,
-            },
-        );
-    }
-    for (place, given) in again.iter().filter(|(place, _)| !leaves.contains_key(place)) {
-        carry(
-            filing,
-            name_at(&kind.record.groups, *place),
-            v1::CarriedElement {
-                path: carried_path(kind, *place, labels),
-                value: String::new(),
-                instead_of: given.clone(),
-                absent: true,
-            },
-        );
-    }
-}
-
-/// Carries along who sent the message to whom.
-fn carry_envelope(filing: &mut v1::Filing, message: &Message) {
-    let kind = message.kind;
-    let mut put = |path: String, leaf: &str, value: &str| {
-        let element = v1::CarriedElement { path, value: value.to_owned(), ..Default::default() };
-        carry(filing, leaf, element);
-    };
-    put(format!("{}@guid", kind.name), "guid", &message.guid);
-    put(format!("{}@version", kind.name), "version", &message.version);
-    for (place, text) in &message.envelope {
-        let (group, name) = (&kind.envelope[place.0], name_at(&kind.envelope, *place));
-        let index = if group.max > 1 { format!("[{}]", place.1 + 1) } else { String::new() };
-        put(format!("{}/{}{index}/{name}", kind.name, group.name), name, text);
-    }
 }
 
 /// Messages that filings make.
@@ -417,13 +317,6 @@ fn kinds_of(filing: &v1::Filing) -> Result<Vec<&'static Kind>, CebError> {
     }
 }
 
-fn all_carried(filing: &v1::Filing) -> impl Iterator<Item = &v1::CarriedElement> {
-    let authority = filing.authority.iter().flat_map(|a| &a.carried);
-    let parties = filing.parties.iter().flat_map(|p| &p.carried);
-    let goods = filing.goods.iter().flat_map(|g| &g.carried);
-    authority.chain(parties).chain(goods).chain(filing.value.iter().flat_map(|v| &v.carried))
-}
-
 /// A message with one record.
 fn record(
     kind: &'static Kind,
@@ -433,13 +326,14 @@ fn record(
     used: &mut BTreeSet<String>,
 ) -> Result<Message, CebError> {
     let labels = labels(filing);
-    let (mut guid, mut version) = (String::new(), String::new());
+    let (mut guid, mut version, mut order) = (String::new(), String::new(), "");
     let (mut envelope, mut free, mut spelt) = (Leaves::new(), Leaves::new(), Vec::new());
     for carried in all_carried(filing) {
         let Some(rest) = carried.path.strip_prefix(kind.name) else { continue };
         match rest {
             "@guid" => guid.clone_from(&carried.value),
             "@version" => version.clone_from(&carried.value),
+            "@items" => order = &carried.value,
             path => match place_of_path(kind, path, &labels) {
                 Some((true, place)) => drop(envelope.insert(place, carried.value.clone())),
                 Some((false, place)) if fields::is_named(kind, place) => {
@@ -470,6 +364,9 @@ fn record(
     }
     let core = filing.core.as_ref();
     defaults(kind, core, &mut leaves);
+    if !order.is_empty() {
+        leaves = in_order(kind, leaves, order, &labels);
+    }
     if guid.is_empty() {
         guid = text_at(kind, &leaves, "guid").to_owned();
     }
@@ -477,26 +374,6 @@ fn record(
         "1.0".clone_into(&mut version);
     }
     Ok(Message { kind, guid, version, records: vec![leaves], envelope, lost: Vec::new() })
-}
-
-/// Reads what [`carried_path`] wrote, without the kind: whether it stands in the envelope, and where.
-fn place_of_path(kind: &Kind, path: &str, labels: &[String]) -> Option<(bool, Place)> {
-    let (group, leaf) = path.strip_prefix('/')?.rsplit_once('/')?;
-    let (group, label) = match group.split_once('[') {
-        Some((group, label)) => (group, Some(label.strip_suffix(']')?)),
-        None => (group, None),
-    };
-    let named = |groups: &[Group]| groups.iter().position(|g| g.name == group);
-    if let Some(at) = named(&kind.envelope) {
-        let index = label.map_or(Some(0), |l| l.parse::<usize>().ok()?.checked_sub(1))?;
-        return Some((true, place_of(&kind.envelope, at, index, leaf)?));
-    }
-    let at = if group == kind.record.name { 0 } else { named(&kind.record.groups)? };
-    let index = match label {
-        None => 0,
-        Some(label) => labels.iter().position(|l| l == label)?,
-    };
-    Some((false, place_of(&kind.record.groups, at, index, leaf)?))
 }
 
 /// What a kind asks for and a filing from elsewhere doesn't say: that it is declared, which way goods go, a price of one.

@@ -139,6 +139,27 @@ fn each_message_of_a_parcel_comes_back_and_a_changed_field_changes_them_all() {
     );
 }
 
+/// The order lists the mugs first, the inventory the coffee.
+#[test]
+fn each_message_keeps_the_order_of_its_own_items() {
+    let [inventory, order] = &parcel(&["inventory", "order"])[..] else { panic!() };
+    let xml = ceb::write(order).unwrap();
+    let (begin, end) = (xml.find("<ceb:OrderList>").unwrap(), xml.find("</ceb:Order>").unwrap());
+    let list = &xml[begin..end];
+    let second = list.rfind("<ceb:OrderList>").unwrap();
+    let turned = format!("{}{}", &list[second..], &list[..second]);
+    let turned = ceb::read(xml.replace(list, &turned).as_bytes()).unwrap();
+    assert_ne!(ceb::write(&turned).unwrap(), xml);
+    let joined = one(&[inventory.clone(), turned.clone()]);
+    assert!(joined.contradictions.is_empty(), "{:?}", joined.contradictions);
+    let json = serde_json::to_string(&joined.filing).unwrap();
+    let again: v1::Filing = serde_json::from_str(&json).unwrap();
+    let made = ceb::messages(&[again]).unwrap();
+    assert_eq!(made.lost, Vec::<String>::new());
+    let made: Vec<String> = made.messages.iter().map(|m| ceb::write(m).unwrap()).collect();
+    assert_eq!(made, [ceb::write(inventory).unwrap(), ceb::write(&turned).unwrap()]);
+}
+
 #[test]
 fn messages_that_contradict_each_other_are_told_and_come_back() {
     let mut messages = parcel(&["inventory", "order"]);
