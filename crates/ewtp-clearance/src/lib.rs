@@ -9,6 +9,7 @@
 //! Invariant: pure and deterministic. Rulesets and facts alone decide; time comes in as a fact. A rule that can't be
 //! evaluated is never a *no*: it is an officer's task.
 
+pub mod arrangement;
 mod cost;
 pub mod decide;
 pub mod draw;

@@ -1,0 +1,646 @@
+//! Arrangements: what two agencies recognise of each other, as one TOML document that a machine applies and from which the text for
+//! lawyers is made. Both logs hold its digest before anything is recognised.
+
+pub mod chain;
+mod text;
+
+use std::collections::BTreeSet;
+
+use ewtp_log::hash::sha256;
+use ewtp_log::{Hash, HubId};
+use ewtp_proto::v1::Finding;
+use ewtp_trade::Money;
+use ewtp_trade::finding::{Say, finding};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+
+pub use text::{differences, for_people};
+
+/// Longest document, bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 64 << 10;
+/// Most lines of one sort in a document.
+const LINES_MAX: usize = 200;
+/// Most bytes of a text in it.
+const TEXT_BYTES_MAX: usize = 500;
+
+/// What can be recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FactKind {
+    /// The origin's own decision on the export.
+    ExportControl,
+    /// What an inspection at the origin found.
+    Inspection,
+    /// Status of an authorised economic operator.
+    Aeo,
+    /// Certificate of origin.
+    Origin,
+    /// Licence or permit.
+    Licence,
+    /// Phytosanitary certificate.
+    Phytosanitary,
+}
+
+impl FactKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::ExportControl,
+        Self::Inspection,
+        Self::Aeo,
+        Self::Origin,
+        Self::Licence,
+        Self::Phytosanitary,
+    ];
+
+    /// Its name in documents and rules.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ExportControl => "export-control",
+            Self::Inspection => "inspection",
+            Self::Aeo => "aeo",
+            Self::Origin => "origin",
+            Self::Licence => "licence",
+            Self::Phytosanitary => "phytosanitary",
+        }
+    }
+
+    /// The kind of a name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What follows from a fact that is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RecognitionEffect {
+    /// It is told, and nothing else.
+    Note,
+    /// So many points fewer in the confidential rules, 1 to 1000.
+    LowerRiskScore(u32),
+    /// First in the officer's list.
+    Priority,
+    /// No control of documents.
+    WaiveDocuments,
+    /// No scan.
+    WaiveScan,
+    /// No physical control.
+    WaivePhysical,
+}
+
+impl RecognitionEffect {
+    /// Its name without points.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::LowerRiskScore(_) => "lower_risk_score",
+            Self::Priority => "priority",
+            Self::WaiveDocuments => "waive_documents",
+            Self::WaiveScan => "waive_scan",
+            Self::WaivePhysical => "waive_physical",
+        }
+    }
+
+    /// Names of all effects.
+    pub const NAMES: [&'static str; 6] =
+        ["note", "lower_risk_score", "priority", "waive_documents", "waive_scan", "waive_physical"];
+
+    /// Reads `waive_scan`, `lower_risk_score(20)`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "note" => Self::Note,
+            "priority" => Self::Priority,
+            "waive_documents" => Self::WaiveDocuments,
+            "waive_scan" => Self::WaiveScan,
+            "waive_physical" => Self::WaivePhysical,
+            scored => {
+                let points = scored.strip_prefix("lower_risk_score(")?.strip_suffix(')')?;
+                let points: u32 = points.parse().ok().filter(|p| (1..=1000).contains(p))?;
+                Self::LowerRiskScore(points)
+            }
+        })
+    }
+}
+
+impl std::fmt::Display for RecognitionEffect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::LowerRiskScore(points) => write!(f, "lower_risk_score({points})"),
+            other => f.write_str(other.name()),
+        }
+    }
+}
+
+/// Commodity codes: those that begin with a prefix, or with one from the first to the last of a range (`0901-0910`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HsRange {
+    first: String,
+    last: String,
+}
+
+impl HsRange {
+    fn parse(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let digits = |t: &str| (2..=10).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_digit());
+        let holds = digits(first) && digits(last) && first.len() == last.len() && first <= last;
+        holds.then(|| Self { first: first.to_owned(), last: last.to_owned() })
+    }
+
+    /// Whether a code lies in it.
+    #[must_use]
+    pub fn covers(&self, code: &str) -> bool {
+        code.get(..self.first.len())
+            .is_some_and(|head| (self.first.as_str()..=self.last.as_str()).contains(&head))
+    }
+}
+
+impl std::fmt::Display for HsRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.first == self.last {
+            true => f.write_str(&self.first),
+            false => write!(f, "{}-{}", self.first, self.last),
+        }
+    }
+}
+
+/// A line of a document: what one hub recognises of the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognition {
+    /// Its name in the document.
+    pub id: String,
+    /// Who recognises what the other established.
+    pub by: HubId,
+    /// What.
+    pub kind: FactKind,
+    /// What follows from it.
+    pub effects: Vec<RecognitionEffect>,
+    /// Goods; all if empty.
+    pub hs: Vec<HsRange>,
+    /// Tiers of operators, as this document calls them; all if empty.
+    pub tiers: Vec<String>,
+    /// Highest value of a consignment.
+    pub value_up_to: Option<Money>,
+}
+
+/// What one agency calls a category of operators, and what this document calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// Whose category.
+    pub of: HubId,
+    /// As its certificates say it.
+    pub category: String,
+    /// As this document says it.
+    pub tier: String,
+}
+
+/// How an operator that one agency certified stands in filings at the other: texts with one `*` at the end, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identifier {
+    /// Who certified.
+    pub of: HubId,
+    /// In its certificates.
+    pub certified: String,
+    /// In the other's filings.
+    pub filed: String,
+}
+
+impl Identifier {
+    /// What the other's filings call a certified operator.
+    #[must_use]
+    pub fn filed_as(&self, certified: &str) -> Option<String> {
+        match (self.certified.strip_suffix('*'), self.filed.strip_suffix('*')) {
+            (Some(head), Some(filed)) => Some(format!("{filed}{}", certified.strip_prefix(head)?)),
+            _ => (self.certified == certified).then(|| self.filed.clone()),
+        }
+    }
+}
+
+/// When the figures raise an alarm: of the facts recognised by a hub that were checked on arrival, too many were found false.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Threshold {
+    /// Who counts.
+    pub by: HubId,
+    /// What is counted.
+    pub kind: FactKind,
+    /// Fewer checks than that say nothing.
+    pub checked_at_least: u32,
+    /// Share found false that is still borne, in parts of a thousand.
+    pub false_permille: u32,
+}
+
+/// An arrangement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrangement {
+    /// The two hubs, the smaller id first.
+    pub between: [HubId; 2],
+    /// Number in their chain, from 1.
+    pub number: u64,
+    /// Digest of the document before.
+    pub previous: Option<Hash>,
+    /// What people call it.
+    pub title: String,
+    /// Law or treaty.
+    pub legal_reference: String,
+    /// IANA name of its zone.
+    pub time_zone_name: String,
+    /// Its zone: its days begin and end there.
+    pub time_zone: TimeZone,
+    /// First day.
+    pub valid_from: Date,
+    /// Last day; open if there is none.
+    pub valid_until: Option<Date>,
+    /// Parts of filings, beside `core`, that the two show each other under it.
+    pub data_scope: BTreeSet<String>,
+    /// What is recognised.
+    pub recognitions: Vec<Recognition>,
+    /// Categories of operators.
+    pub tiers: Vec<Tier>,
+    /// Identifiers of operators.
+    pub identifiers: Vec<Identifier>,
+    /// When an alarm is raised.
+    pub thresholds: Vec<Threshold>,
+    /// SHA-256 of the text.
+    pub digest: Hash,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    between: Vec<String>,
+    number: u64,
+    #[serde(default)]
+    previous: String,
+    title: String,
+    legal_reference: String,
+    time_zone: String,
+    valid_from: String,
+    valid_until: Option<String>,
+    #[serde(default)]
+    data_scope: Vec<String>,
+    #[serde(default)]
+    recognition: Vec<RawRecognition>,
+    #[serde(default)]
+    tier: Vec<RawTier>,
+    #[serde(default)]
+    identifier: Vec<RawIdentifier>,
+    #[serde(default)]
+    threshold: Vec<RawThreshold>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRecognition {
+    id: String,
+    by: String,
+    kind: String,
+    effects: Vec<String>,
+    #[serde(default)]
+    hs: Vec<String>,
+    #[serde(default)]
+    tiers: Vec<String>,
+    value_up_to: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTier {
+    of: String,
+    category: String,
+    tier: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawIdentifier {
+    of: String,
+    certified: String,
+    filed: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawThreshold {
+    by: String,
+    kind: String,
+    checked_at_least: u32,
+    false_permille: u32,
+}
+
+impl Arrangement {
+    /// Parses and checks a document.
+    ///
+    /// # Errors
+    /// Every fault, with its place and what is allowed.
+    pub fn parse(text: &str) -> Result<Self, Vec<Finding>> {
+        let mut faults = Faults(Vec::new());
+        if text.len() > DOCUMENT_BYTES_MAX {
+            faults.add("", &text.len().to_string(), "at most 64 KiB");
+            return Err(faults.0);
+        }
+        let raw: Raw = toml::from_str(text).map_err(|e| {
+            let mut faults = Faults(Vec::new());
+            faults.add("", "", &format!("TOML of an arrangement: {e}"));
+            faults.0
+        })?;
+        let arrangement = raw.check(sha256(&[text.as_bytes()]), &mut faults);
+        match arrangement {
+            Some(arrangement) if faults.0.is_empty() => Ok(arrangement),
+            _ => Err(faults.0),
+        }
+    }
+
+    /// The civil day of an instant in its zone.
+    #[must_use]
+    pub fn day_of(&self, at_ms: i64) -> Date {
+        jiff::Timestamp::from_millisecond(at_ms)
+            .map_or(Date::MIN, |t| self.time_zone.to_datetime(t).date())
+    }
+
+    /// Whether it has begun at an instant.
+    #[must_use]
+    pub fn has_begun(&self, at_ms: i64) -> bool {
+        self.valid_from <= self.day_of(at_ms)
+    }
+
+    /// Whether its last day is over at an instant.
+    #[must_use]
+    pub fn is_over(&self, at_ms: i64) -> bool {
+        self.valid_until.is_some_and(|last| last < self.day_of(at_ms))
+    }
+
+    /// The tier that a category of the other's operators has.
+    #[must_use]
+    pub fn tier_of(&self, hub: &HubId, category: &str) -> Option<&str> {
+        let found = self.tiers.iter().find(|t| t.of == *hub && t.category == category);
+        found.map(|t| t.tier.as_str())
+    }
+
+    /// What an operator that `hub` certified may be called in the other's filings: as the identifiers say, or as in its certificate.
+    #[must_use]
+    pub fn filed_as(&self, hub: &HubId, certified: &str) -> Vec<String> {
+        let mapped = self.identifiers.iter().filter(|i| i.of == *hub);
+        let mut out: Vec<String> = mapped.filter_map(|i| i.filed_as(certified)).collect();
+        if out.is_empty() {
+            out.push(certified.to_owned());
+        }
+        out
+    }
+}
+
+/// The document of a chain that governs at an instant: of those that hold the newest that has begun, unless it is over.
+#[must_use]
+pub fn governing<'a>(
+    holding: impl DoubleEndedIterator<Item = &'a Arrangement>,
+    at_ms: i64,
+) -> Option<&'a Arrangement> {
+    holding.rev().find(|a| a.has_begun(at_ms)).filter(|a| !a.is_over(at_ms))
+}
+
+struct Faults(Vec<Finding>);
+
+impl Faults {
+    fn add(&mut self, path: &str, value: &str, allowed: &str) {
+        let fix = "correct the document and propose it again";
+        self.0.push(finding(path, value, Say { code: "arrangement", allowed, fix }));
+    }
+
+    fn hub(&mut self, path: &str, text: &str, between: &[HubId]) -> Option<HubId> {
+        let found = between.iter().find(|h| h.as_str() == text).cloned();
+        if found.is_none() {
+            let names: Vec<&str> = between.iter().map(HubId::as_str).collect();
+            self.add(path, text, &format!("one of {}", names.join(", ")));
+        }
+        found
+    }
+
+    fn kind(&mut self, path: &str, text: &str) -> Option<FactKind> {
+        let found = FactKind::by_name(text);
+        if found.is_none() {
+            let names: Vec<&str> = FactKind::ALL.into_iter().map(FactKind::name).collect();
+            self.add(path, text, &format!("one of {}", names.join(", ")));
+        }
+        found
+    }
+
+    fn day(&mut self, path: &str, text: &str) -> Option<Date> {
+        let day = text.parse().ok();
+        if day.is_none() {
+            self.add(path, text, "a day as YYYY-MM-DD");
+        }
+        day
+    }
+
+    fn text(&mut self, path: &str, text: &str) {
+        let said = !text.trim().is_empty() && text.len() <= TEXT_BYTES_MAX;
+        if !said || text.chars().any(char::is_control) {
+            self.add(path, text, "one line of 1 to 500 bytes");
+        }
+    }
+}
+
+impl Raw {
+    fn check(self, digest: Hash, faults: &mut Faults) -> Option<Arrangement> {
+        let hubs: Vec<HubId> = self.between.iter().filter_map(|h| h.parse().ok()).collect();
+        let between = match <[HubId; 2]>::try_from(hubs) {
+            Ok([a, b]) if a < b && self.between.len() == 2 => [a, b],
+            _ => {
+                faults.add("between", &self.between.join(", "), "two hubs, the smaller id first");
+                return None;
+            }
+        };
+        if self.number == 0 {
+            faults.add("number", "0", "counts from 1");
+        }
+        let previous = match self.previous.as_str() {
+            "" => None,
+            hex => Hash::from_hex(hex),
+        };
+        if (self.number > 1) != previous.is_some()
+            || (self.number == 1 && !self.previous.is_empty())
+        {
+            let allowed = "SHA-256 of the document before in hex; nothing in the first";
+            faults.add("previous", &self.previous, allowed);
+        }
+        faults.text("title", &self.title);
+        faults.text("legal_reference", &self.legal_reference);
+        let time_zone = TimeZone::get(&self.time_zone).ok();
+        if time_zone.is_none() {
+            faults.add("time_zone", &self.time_zone, "an IANA name such as Africa/Nairobi");
+        }
+        let valid_from = faults.day("valid_from", &self.valid_from);
+        let valid_until = self.valid_until.as_deref().and_then(|d| faults.day("valid_until", d));
+        if let (Some(from), Some(until)) = (valid_from, valid_until)
+            && until < from
+        {
+            faults.add("valid_until", &until.to_string(), "a day not before valid_from");
+        }
+        for part in
+            self.data_scope.iter().filter(|p| !matches!(p.as_str(), "parties" | "goods" | "value"))
+        {
+            faults.add("data_scope", part, "parties, goods, value; core is always shown");
+        }
+        for (name, lines) in [
+            ("recognition", self.recognition.len()),
+            ("tier", self.tier.len()),
+            ("identifier", self.identifier.len()),
+            ("threshold", self.threshold.len()),
+        ] {
+            if lines > LINES_MAX {
+                faults.add(name, &lines.to_string(), "at most 200");
+                return None;
+            }
+        }
+        if self.recognition.is_empty() {
+            faults.add("recognition", "0", "at least one line: without, nothing is recognised");
+        }
+        let tiers = tiers(self.tier, &between, faults);
+        let recognitions = recognitions(self.recognition, &between, &tiers, faults);
+        let identifiers = identifiers(self.identifier, &between, faults);
+        let thresholds = thresholds(self.threshold, &between, faults);
+        Some(Arrangement {
+            number: self.number,
+            previous,
+            title: self.title,
+            legal_reference: self.legal_reference,
+            time_zone_name: self.time_zone,
+            time_zone: time_zone?,
+            valid_from: valid_from?,
+            valid_until,
+            data_scope: self.data_scope.into_iter().collect(),
+            recognitions,
+            tiers,
+            identifiers,
+            thresholds,
+            digest,
+            between,
+        })
+    }
+}
+
+fn recognitions(
+    raw: Vec<RawRecognition>,
+    between: &[HubId],
+    tiers: &[Tier],
+    faults: &mut Faults,
+) -> Vec<Recognition> {
+    let mut out: Vec<Recognition> = Vec::new();
+    for (i, raw) in raw.into_iter().enumerate() {
+        let at = |field: &str| format!("recognition[{i}].{field}");
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let named = (1..=64).contains(&raw.id.len()) && raw.id.bytes().all(plain);
+        if !named || out.iter().any(|r| r.id == raw.id) {
+            faults.add(&at("id"), &raw.id, "1-64 of a-z 0-9 -, each once");
+        }
+        let by = faults.hub(&at("by"), &raw.by, between);
+        let kind = faults.kind(&at("kind"), &raw.kind);
+        let mut effects = Vec::new();
+        for effect in &raw.effects {
+            match RecognitionEffect::parse(effect) {
+                Some(effect) => effects.push(effect),
+                None => faults.add(
+                    &at("effects"),
+                    effect,
+                    "note, lower_risk_score(1 to 1000), priority, waive_documents, waive_scan, waive_physical",
+                ),
+            }
+        }
+        if raw.effects.is_empty() {
+            faults.add(&at("effects"), "", "at least one effect");
+        }
+        let mut hs = Vec::new();
+        for range in &raw.hs {
+            match HsRange::parse(range) {
+                Some(range) => hs.push(range),
+                None => faults.add(&at("hs"), range, "2 to 10 digits, or a range of two such"),
+            }
+        }
+        if !raw.tiers.is_empty() && kind.is_some_and(|k| k != FactKind::Aeo) {
+            faults.add(&at("tiers"), &raw.tiers.join(", "), "tiers in lines of kind aeo alone");
+        }
+        for tier in raw.tiers.iter().filter(|t| !tiers.iter().any(|known| known.tier == **t)) {
+            faults.add(&at("tiers"), tier, "a tier that a [[tier]] of the document names");
+        }
+        let value_up_to = raw.value_up_to.as_deref().and_then(|text| {
+            let money = text.split_once(' ').and_then(|(n, c)| Money::parse(n, c).ok());
+            if money.is_none() {
+                faults.add(&at("value_up_to"), text, "an amount and a currency, e.g. 10000 EUR");
+            }
+            money
+        });
+        if let (Some(by), Some(kind)) = (by, kind) {
+            out.push(Recognition {
+                id: raw.id,
+                by,
+                kind,
+                effects,
+                hs,
+                tiers: raw.tiers,
+                value_up_to,
+            });
+        }
+    }
+    out
+}
+
+fn tiers(raw: Vec<RawTier>, between: &[HubId], faults: &mut Faults) -> Vec<Tier> {
+    let mut out: Vec<Tier> = Vec::new();
+    for (i, raw) in raw.into_iter().enumerate() {
+        faults.text(&format!("tier[{i}].category"), &raw.category);
+        faults.text(&format!("tier[{i}].tier"), &raw.tier);
+        let Some(of) = faults.hub(&format!("tier[{i}].of"), &raw.of, between) else { continue };
+        if out.iter().any(|t| t.of == of && t.category == raw.category) {
+            faults.add(
+                &format!("tier[{i}].category"),
+                &raw.category,
+                "each category of a hub once",
+            );
+        }
+        out.push(Tier { of, category: raw.category, tier: raw.tier });
+    }
+    out
+}
+
+fn identifiers(raw: Vec<RawIdentifier>, between: &[HubId], faults: &mut Faults) -> Vec<Identifier> {
+    let mut out = Vec::new();
+    for (i, raw) in raw.into_iter().enumerate() {
+        let at = |field: &str| format!("identifier[{i}].{field}");
+        faults.text(&at("certified"), &raw.certified);
+        faults.text(&at("filed"), &raw.filed);
+        let stars = |t: &str| t.matches('*').count();
+        let ends = |t: &str| t.find('*').is_none_or(|star| star + 1 == t.len());
+        let fits = stars(&raw.certified) == stars(&raw.filed) && stars(&raw.filed) <= 1;
+        if !fits || !ends(&raw.certified) || !ends(&raw.filed) {
+            faults.add(&at("filed"), &raw.filed, "both with one * at the end, or both without");
+        }
+        if let Some(of) = faults.hub(&at("of"), &raw.of, between) {
+            out.push(Identifier { of, certified: raw.certified, filed: raw.filed });
+        }
+    }
+    out
+}
+
+fn thresholds(raw: Vec<RawThreshold>, between: &[HubId], faults: &mut Faults) -> Vec<Threshold> {
+    let mut out: Vec<Threshold> = Vec::new();
+    for (i, raw) in raw.into_iter().enumerate() {
+        let at = |field: &str| format!("threshold[{i}].{field}");
+        if raw.checked_at_least == 0 {
+            faults.add(&at("checked_at_least"), "0", "at least 1");
+        }
+        if raw.false_permille >= 1000 {
+            faults.add(&at("false_permille"), &raw.false_permille.to_string(), "0 to 999");
+        }
+        let by = faults.hub(&at("by"), &raw.by, between);
+        let kind = faults.kind(&at("kind"), &raw.kind);
+        if let (Some(by), Some(kind)) = (by, kind) {
+            if out.iter().any(|t| (&t.by, t.kind) == (&by, kind)) {
+                faults.add(&at("kind"), kind.name(), "each kind of a hub once");
+            }
+            let (checked_at_least, false_permille) = (raw.checked_at_least, raw.false_permille);
+            out.push(Threshold { by, kind, checked_at_least, false_permille });
+        }
+    }
+    out
+}
