@@ -3,14 +3,18 @@
 //! *Do not load* beats everything. A rule that needs a part outside the data scope says *insufficient scope* and does not
 //! fire. An evaluation error, or more than 10,000 steps, is an officer's task, never a *no*.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use cel::{Context, Env, Value};
-use ewtp_proto::v1::{Condition, DecisionCode, DutyEstimate, Effect, FilingType, Question, Reason};
+use ewtp_proto::v1::{
+    Condition, DecisionCode, DutyEstimate, Effect, FilingType, Question, Reason, WithoutRecognition,
+};
 use ewtp_trade::case::effects;
 
 use crate::cost::{STEPS_MAX, steps};
 use crate::facts::{DRAW, Facts};
+use crate::recognition::{self, Asked, Recognised};
 use crate::ruleset::{Action, Audience, Rule, Ruleset};
 use crate::tariff::price;
 use crate::value::register;
@@ -60,6 +64,38 @@ pub struct Decided {
     pub authority_rules_fired: Vec<String>,
     /// Public rules that needed a part outside the scope.
     pub insufficient_scope: Vec<String>,
+    /// Foreign facts that a rule on this effect asked for and found.
+    pub relied_upon: Vec<Recognised>,
+    /// What the same rules say without them; absent where none was relied upon.
+    pub without: Option<Without>,
+}
+
+/// What would have been decided without recognised facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// This code, by these rules.
+    Decided(DecisionCode, Vec<String>),
+    /// The filer would have been asked.
+    Asked,
+    /// An officer would have had to look.
+    Officer,
+}
+
+impl Without {
+    /// As part `authority` of a decision has it.
+    #[must_use]
+    pub fn named(&self) -> WithoutRecognition {
+        let mut out = WithoutRecognition::default();
+        match self {
+            Self::Decided(code, rules) => {
+                out.set_code(*code);
+                out.rules_fired.clone_from(rules);
+            }
+            Self::Asked => out.asked = true,
+            Self::Officer => out.officer = true,
+        }
+        out
+    }
 }
 
 /// What came out.
@@ -95,14 +131,43 @@ pub const fn weight(code: DecisionCode) -> Option<u8> {
     }
 }
 
-/// Decides. The same input gives the same outcome, wherever and whenever it runs.
+/// Decides. The same input gives the same outcome, wherever and whenever it runs. Where foreign facts were relied upon, it tells what
+/// would have been decided without.
 #[must_use]
 pub fn decide(input: Input<'_>) -> Outcome {
+    let mut outcome = decide_once(input);
+    if let Outcome::Decided(all) = &mut outcome
+        && all.iter().any(|d| !d.relied_upon.is_empty())
+    {
+        let facts = Facts { recognised: Vec::new(), ..input.facts.clone() };
+        let without = decide_once(Input { facts: &facts, ..input });
+        for decided in all.iter_mut().filter(|d| !d.relied_upon.is_empty()) {
+            decided.without = Some(otherwise(&without, decided.effect));
+        }
+    }
+    outcome
+}
+
+fn otherwise(outcome: &Outcome, effect: Effect) -> Without {
+    match outcome {
+        Outcome::Ask(_) => Without::Asked,
+        Outcome::Officer(_) => Without::Officer,
+        Outcome::Decided(all) => {
+            all.iter().find(|d| d.effect == effect).map_or(Without::Officer, |d| {
+                let rules = d.rules_fired.iter().chain(&d.authority_rules_fired);
+                Without::Decided(d.code, rules.cloned().collect())
+            })
+        }
+    }
+}
+
+fn decide_once(input: Input<'_>) -> Outcome {
     let mut errors = Vec::new();
     let mut fired = Vec::new();
     let mut insufficient = Vec::new();
+    let mut relied = BTreeMap::new();
     for ruleset in std::iter::once(input.public).chain(input.confidential) {
-        fired.extend(run(ruleset, input, &mut insufficient, &mut errors));
+        fired.extend(run(ruleset, input, &mut insufficient, &mut relied, &mut errors));
     }
     // *Do not load* beats everything, also a rule elsewhere that could not be evaluated.
     let stops = |f: &Fired<'_>| matches!(f.rule.then, Action::Decide(DecisionCode::Dnl));
@@ -128,6 +193,9 @@ pub fn decide(input: Input<'_>) -> Outcome {
         if *effect == Effect::Admissibility {
             decided.estimate.clone_from(&estimate);
         }
+        let places = relied.get(&(*effect as i32)).into_iter().flatten();
+        decided.relied_upon =
+            places.filter_map(|at: &usize| input.facts.recognised.get(*at).cloned()).collect();
         decided
     });
     Outcome::Decided(decided.collect())
@@ -165,12 +233,17 @@ fn run<'a>(
     ruleset: &'a Ruleset,
     input: Input<'_>,
     insufficient: &mut Vec<(Effect, String, bool)>,
+    relied: &mut BTreeMap<i32, BTreeSet<usize>>,
     errors: &mut Vec<String>,
 ) -> Vec<Fired<'a>> {
     let day = ruleset.day_of(input.facts.at_ms);
     let name = |rule: &Rule| format!("{} {}", ruleset.name, rule.id);
     let mut context = Context::with_env(Arc::clone(&STANDARD));
     register(&mut context, &ruleset.rates_on(day));
+    let asked = ruleset.asks_for_recognition().then(Asked::default);
+    if let Some(asked) = &asked {
+        recognition::register(&mut context, input.facts, asked);
+    }
     let variables = match input.facts.variables(&day.to_string()) {
         Ok(variables) => variables,
         Err(e) => {
@@ -202,6 +275,9 @@ fn run<'a>(
             Ok(other) => errors.push(format!("{}: gives {other:?}, not true or false", name(rule))),
             Err(e) => errors.push(format!("{}: {e}", name(rule))),
         }
+        if let Some(asked) = &asked {
+            relied.entry(rule.effect as i32).or_default().extend(asked.take());
+        }
     }
     fired
 }
@@ -221,6 +297,8 @@ fn conclude(
         estimate: None,
         rules_fired: Vec::new(),
         authority_rules_fired: Vec::new(),
+        relied_upon: Vec::new(),
+        without: None,
         insufficient_scope: insufficient
             .iter()
             .filter(|(e, _, confidential)| *e == effect && !confidential)

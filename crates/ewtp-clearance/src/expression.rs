@@ -8,6 +8,7 @@ use cel::common::ast::{EntryExpr, Expr, LiteralValue};
 use cel::{IdedExpr, Program};
 
 use crate::facts::{FILING_FIELDS, ITEM_FIELDS, VARIABLES};
+use crate::recognition;
 use crate::value::FUNCTIONS;
 
 /// Longest expression, bytes.
@@ -43,7 +44,7 @@ pub enum ExpressionError {
         known: String,
     },
     /// A function that isn't offered.
-    #[error("the function {0} is unknown; known: size, startsWith, endsWith, contains, has, all, exists, exists_one, map, filter, {known}", known = FUNCTIONS.join(", "))]
+    #[error("the function {0} is unknown; known: size, startsWith, endsWith, contains, has, all, exists, exists_one, map, filter, {known}", known = [FUNCTIONS, recognition::FUNCTIONS].concat().join(", "))]
     Function(String),
     /// Too deep.
     #[error("comprehensions nest {0} deep; at most {NESTING_MAX} are allowed")]
@@ -103,6 +104,13 @@ impl Expression {
         self.program.references().has_variable(variable)
     }
 
+    /// Whether it asks for recognised facts.
+    #[must_use]
+    pub fn asks_for_recognition(&self) -> bool {
+        let references = self.program.references();
+        recognition::FUNCTIONS.iter().any(|name| references.has_function(name))
+    }
+
     /// As written.
     #[must_use]
     pub fn source(&self) -> &str {
@@ -140,8 +148,9 @@ impl Walk {
                 self.check(&select.operand)
             }
             Expr::Call(call) => {
-                let known = STANDARD.contains(&call.func_name.as_str())
-                    || FUNCTIONS.contains(&call.func_name.as_str());
+                let known = [STANDARD, FUNCTIONS, recognition::FUNCTIONS]
+                    .iter()
+                    .any(|names| names.contains(&call.func_name.as_str()));
                 if !known {
                     return Err(ExpressionError::Function(call.func_name.clone()));
                 }

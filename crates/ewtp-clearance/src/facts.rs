@@ -10,6 +10,7 @@ use ewtp_proto::v1;
 use ewtp_trade::quantity::parse_decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::recognition::Recognised;
 use crate::value::{Amount, Dimension};
 
 /// Fields of `filing` in expressions.
@@ -111,6 +112,9 @@ pub struct Facts {
     pub scope: Vec<String>,
     /// Instant that dates the facts, Unix milliseconds: logged by the hub that heard the filing first.
     pub at_ms: i64,
+    /// What other hubs established and counts here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recognised: Vec<Recognised>,
 }
 
 fn text(into: &mut BTreeMap<String, Fact>, name: &str, value: &str) {

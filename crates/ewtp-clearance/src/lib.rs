@@ -15,6 +15,7 @@ pub mod decide;
 pub mod draw;
 pub mod expression;
 pub mod facts;
+pub mod recognition;
 pub mod ruleset;
 pub mod tariff;
 pub mod value;

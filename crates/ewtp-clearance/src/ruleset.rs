@@ -291,6 +291,12 @@ impl Ruleset {
         self.rules.iter().any(|r| r.when.mentions(DRAW))
     }
 
+    /// Whether a rule asks for recognised facts.
+    #[must_use]
+    pub fn asks_for_recognition(&self) -> bool {
+        self.rules.iter().any(|r| r.when.asks_for_recognition())
+    }
+
     /// Text of a reason in the first of `languages` that has one, else in English, else its code.
     #[must_use]
     pub fn render(

@@ -249,7 +249,8 @@ impl Committer {
         }
         // Durable from here on: only now may anybody see it.
         if plan.reload {
-            self.directory.store(Arc::new(Directory::load(&*self.store).await?));
+            self.directory
+                .store(Arc::new(Directory::load(&*self.store, &self.identity.hub).await?));
         }
         crate::metrics::committed(statements, started.elapsed());
         crate::metrics::statement_bytes(bytes as u64);
@@ -411,7 +412,10 @@ impl Committer {
         let index = self.log.size();
         let commitment = commitment(header.as_bytes());
         self.log.push_leaf(leaf_hash(&commitment.0));
-        plan.reload |= matches!(s.id.kind.as_str(), "account" | "peer" | "ruleset" | "code-list");
+        plan.reload |= matches!(
+            s.id.kind.as_str(),
+            "account" | "peer" | "ruleset" | "code-list" | "arrangement"
+        );
         if s.id.kind == "peer" {
             self.open_lane(&s);
         }
@@ -535,7 +539,7 @@ fn plan_page(plan: &mut Plan, mut page: PagePlan) {
         statement.parts =
             blobs.iter().map(|(name, blob)| lay_out(&mut plan.blobs, name, blob)).collect();
     }
-    plan.reload |= page.code_list;
+    plan.reload |= page.reloads;
     plan.pages.insert(page.peer);
     plan.frame.heard.push(page.page);
 }

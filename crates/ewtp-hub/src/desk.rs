@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ewtp_clearance::decide::{Decided, Input, Outcome, decide};
+use ewtp_clearance::decide::{Decided, Input, Outcome, Without, decide};
+use ewtp_clearance::recognition::Recognised;
 use ewtp_clearance::{Facts, Ruleset};
 use ewtp_log::Hash;
 use ewtp_proto::store::v1::{CaseRecord, RequestRecord, WorkItem};
@@ -20,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::casebook::filing_of;
 use crate::connect;
 use crate::draft::{Draft, DraftError, FilingAt, NewStatement, WorkPlan};
-use crate::draws;
 use crate::shared::Shared;
+use crate::{draws, recognition};
 
 /// How often deadlines are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(500);
@@ -237,7 +238,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         return Ok(draft);
     }
     let answers = answers(shared, &dossier.case, item).await?;
-    let facts = Facts::of_filing(&dossier.filing, dossier.at_ms, answers);
+    let mut facts = Facts::of_filing(&dossier.filing, dossier.at_ms, answers);
     let directory = shared.directory.load();
     let Some(public) = directory.ruleset_at(dossier.at_ms, false) else {
         officer(
@@ -249,6 +250,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         )?;
         return Ok(draft);
     };
+    facts.recognised = recognition::recognised(shared, &directory, &dossier.case, &facts, public);
     let confidential = directory.ruleset_at(dossier.at_ms, true);
     let tariffs = directory.tariffs_at(dossier.at_ms);
     let rulesets: Vec<&Ruleset> = std::iter::once(&**public)
@@ -293,13 +295,17 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
             )?;
         }
         Outcome::Decided(decisions) => {
-            let by_hand = |effect: v1::Effect| {
-                let filing = dossier.case.filings.iter().find(|f| f.filing_id == item.filing_id);
-                let counting = filing.and_then(|f| counting_decision(&dossier.case, f, effect));
-                counting.is_some_and(|d| d.source != v1::DecisionSource::Rules as i32)
-            };
-            // What an officer or a system decided on this version stands: rules don't overrule them.
-            for decided in decisions.into_iter().filter(|d| !by_hand(d.effect)) {
+            let filing = dossier.case.filings.iter().find(|f| f.filing_id == item.filing_id);
+            for decided in decisions {
+                let counting =
+                    filing.and_then(|f| counting_decision(&dossier.case, f, decided.effect));
+                if let Some(counting) = counting {
+                    // What an officer or a system decided on this version stands: rules don't overrule them.
+                    let by_hand = counting.source != v1::DecisionSource::Rules as i32;
+                    if by_hand || recognition::says_the_same(shared, counting, &decided).await? {
+                        continue;
+                    }
+                }
                 crate::metrics::decided(decided.code.as_str_name());
                 let statement = decision(
                     (me, now_ms, draw),
@@ -393,11 +399,13 @@ fn decision(
         rules_fired: decided.rules_fired,
         facts: if dossier.narrow { Vec::new() } else { facts.to_json() },
         attachments: Vec::new(),
+        recognised: decided.relied_upon.iter().map(Recognised::named).collect(),
     };
     let authority = v1::DecisionAuthority {
         reasons: decided.authority_reasons,
         rules_fired: decided.authority_rules_fired,
         draw,
+        without: decided.without.as_ref().map(Without::named),
     };
     let internal = v1::DecisionInternal {
         facts: if dossier.narrow { facts.to_json() } else { Vec::new() },

@@ -1,4 +1,4 @@
-//! Who is who, as the log says: accounts, peers, rulesets and code lists, in a snapshot that readers swap in whole.
+//! Who is who, as the log says: accounts, peers, rulesets, code lists and arrangements, in a snapshot that readers swap in whole.
 //!
 //! The committer reloads it after each commit that changed one of them; nobody else writes. Requests look their caller up
 //! in it each time, so a revoked credential opens nothing from that moment on.
@@ -15,6 +15,8 @@ use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::lists::Edition;
 use ewtp_trade::route::{CUSTOMS, Speaker};
 use ewtp_trust::{Chain, Descriptor};
+
+use crate::arrangements::Standing;
 
 /// A pinned peer.
 #[derive(Clone, Debug)]
@@ -102,6 +104,8 @@ pub struct Directory {
     pub rulesets: Vec<Arc<Ruleset>>,
     /// Editions of code lists that were published here or by peers.
     pub code_lists: Vec<Arc<Edition>>,
+    /// Arrangements with peers.
+    pub arrangements: BTreeMap<HubId, Arc<Standing>>,
 }
 
 /// A directory that is swapped whole.
@@ -112,7 +116,7 @@ impl Directory {
     ///
     /// # Errors
     /// Reading; a peer whose chain no longer verifies.
-    pub async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+    pub async fn load(store: &dyn Store, me: &HubId) -> Result<Self, StoreError> {
         let views = Views(store);
         let mut directory = Self::default();
         for account in views.accounts().await? {
@@ -164,6 +168,7 @@ impl Directory {
             e.publisher.is_empty() || peer.is_some_and(|p| p.is_trusted())
         });
         directory.code_lists = editions;
+        directory.arrangements = crate::arrangements::load(store, me).await?;
         Ok(directory)
     }
 

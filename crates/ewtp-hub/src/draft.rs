@@ -241,8 +241,8 @@ pub struct PagePlan {
     pub page: HeardPage,
     /// Blobs of each statement, in the order of its parts.
     pub blobs: Vec<Vec<(String, Vec<u8>)>>,
-    /// It holds an edition of a code list: readers take the lists anew.
-    pub code_list: bool,
+    /// It holds something of the directory: readers take that anew.
+    pub reloads: bool,
 }
 
 /// What became of a draft's statements.

@@ -186,7 +186,7 @@ impl Hub {
         let lists = config.code_lists()?;
         let store = open_store(&files.store(), &config)?;
         let directory: SharedDirectory =
-            Arc::new(ArcSwap::from_pointee(Directory::load(&*store).await?));
+            Arc::new(ArcSwap::from_pointee(Directory::load(&*store, &identity.hub).await?));
         let opening = Views(&*store).head().await?.is_none();
         let descriptors = own_chain::unlogged(&*store, &chain, opening).await?;
         let (mut committer, head) = Committer::open(

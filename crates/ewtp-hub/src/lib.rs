@@ -9,6 +9,7 @@
 //! Invariant: nothing is answered or shown before its commit returned; the committer is the store's only writer.
 //! One file is one task; `services/` has one file per gRPC service; `hub` builds and drains them all.
 
+pub mod arrangements;
 pub mod clock;
 pub mod code_lists;
 pub mod config;
@@ -45,6 +46,7 @@ mod public_witness;
 mod publisher;
 pub mod queue;
 pub mod receiver;
+mod recognition;
 pub mod rotate;
 pub mod rulebook;
 mod settled;

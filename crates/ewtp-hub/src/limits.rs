@@ -85,21 +85,3 @@ impl AccountLimits {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_then_the_rate_then_the_budget() {
-        let limits = AccountLimits::new(10, 2, 4);
-        assert_eq!((limits.take("a", 0), limits.take("a", 0)), (Ok(()), Ok(())));
-        let waits = OverLimit::Rate { per_second: 10, retry_after: Duration::from_millis(100) };
-        assert_eq!(limits.take("a", 0), Err(waits));
-        assert_eq!(limits.take("b", 0), Ok(()), "each account its own share");
-        assert_eq!(limits.take("a", 100), Ok(()));
-        assert_eq!(limits.take("a", 200), Ok(()));
-        assert_eq!(limits.take("a", 10_000), Err(OverLimit::Daily { budget: 4 }));
-        assert_eq!(limits.take("a", 86_400_000), Ok(()), "a new day");
-    }
-}

@@ -31,7 +31,7 @@ use crate::page_wire;
 use crate::peer_chains::{self, TakeError};
 use crate::shared::Shared;
 use crate::statement_check::{IDENTITY_USED, Judge, Pending, Said as Meaning, UNPROVEN, Verdict};
-use crate::{evidence, gossip, lane_evidence, settled};
+use crate::{evidence, gossip, lane_evidence, recognition, settled};
 
 /// First and longest pause before a peer is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -387,7 +387,7 @@ async fn draft_of(
     let checkpoint = page.head.as_ref().map(|h| h.checkpoint.clone()).unwrap_or_default();
     let mut draft = Draft::default();
     let (mut statements, mut blobs) = (Vec::new(), Vec::new());
-    let mut code_list = false;
+    let mut reloads = false;
     let mut pending = Pending::default();
     let mut erased = Vec::new();
     for (number, entry) in (page.first.0..).zip(page.entries) {
@@ -406,7 +406,7 @@ async fn draft_of(
                 erased.extend(order.attachments_erased());
                 draft.join(order);
             }
-            Meaning::CodeList => code_list = true,
+            Meaning::Directory => reloads = true,
             _ => {}
         }
         if !verdict.not_honoured.is_empty() {
@@ -447,7 +447,7 @@ async fn draft_of(
             checkpoint,
         },
         blobs,
-        code_list,
+        reloads,
     }));
     Ok((draft, erased))
 }
@@ -463,12 +463,18 @@ async fn work(
     match &verdict.said {
         Meaning::Nothing
         | Meaning::Noted(_)
-        | Meaning::CodeList
+        | Meaning::Directory
         | Meaning::Erasure(_)
         | Meaning::Forgetting(_) => {}
         Meaning::Filing(core) => {
             let at = Locator { peer: peer.hub.to_string(), generation, number: number.0 };
             draft.makes.push(WorkPlan::first(core, FilingAt::Known(at)));
+        }
+        Meaning::Established(case) => {
+            let planned = |id: &str| draft.makes.iter().any(|m| m.id == id);
+            let mut again = recognition::reassessed(shared, peer, case, number.0).await?;
+            again.retain(|work| !planned(&work.id));
+            draft.makes.extend(again);
         }
         Meaning::Answer(core) => {
             let Some((consumed, made)) = answered_work(shared, core).await? else { return Ok(()) };

@@ -16,9 +16,9 @@ use ewtp_trade::lists::ListBook;
 use ewtp_trade::route::{Speaker, assessing_country};
 use ewtp_trade::selector;
 
-use crate::code_lists;
 use crate::directory::{Directory, Peer};
 use crate::statement_rights::Assessor;
+use crate::{arrangements, code_lists};
 
 /// What a statement turned out to be.
 #[derive(Clone, Debug, Default)]
@@ -43,8 +43,10 @@ pub enum Said {
     Noted(Box<v1::FilingCore>),
     /// An answer to a request of ours.
     Answer(v1::InfoAnswerCore),
-    /// An edition of a code list.
-    CodeList,
+    /// What the peer established in this case may count here.
+    Established(String),
+    /// Something that the directory holds: an edition of a code list, a step of an arrangement.
+    Directory,
     /// An attachment whose bytes have to go.
     Erasure([u8; 32]),
     /// Statements of the peer that have to go, as far as no rule here keeps them.
@@ -58,6 +60,8 @@ pub struct Pending {
     pub(crate) filings: std::collections::BTreeMap<(String, String), (u32, String)>,
     /// Attachments that honoured filings of this page cite, by case.
     pub(crate) cited: std::collections::BTreeSet<(String, Vec<u8>)>,
+    /// Number of the newest step of an arrangement.
+    arrangement_steps: u64,
     /// Identities said so far.
     identities: std::collections::BTreeSet<StatementId>,
 }
@@ -167,6 +171,7 @@ impl Judge<'_> {
                         "0",
                         "a decision code",
                     );
+                    verdict.said = Said::Established(core.case_id);
                 }
             }
             "info-request" => {
@@ -239,6 +244,7 @@ impl Judge<'_> {
                     match &selector.by {
                         Some(v1::event_selector::By::CaseId(id)) => {
                             self.of_case(id, pending, &mut reasons).await?;
+                            verdict.said = Said::Established(id.clone());
                         }
                         _ => match selector::check(&selector) {
                             Ok(name) => self.selecting(&name, &mut reasons).await?,
@@ -258,9 +264,20 @@ impl Judge<'_> {
                         "the subject in the header",
                     );
                     match code_lists::heard(self.store, self.peer, &core).await? {
-                        faults if faults.is_empty() => verdict.said = Said::CodeList,
+                        faults if faults.is_empty() => verdict.said = Said::Directory,
                         faults => reasons.0.extend(faults.into_iter().take(REASONS_MAX)),
                     }
+                }
+            }
+            "arrangement" => {
+                if let Some(core) = content.core::<v1::ArrangementCore>(&mut reasons) {
+                    let known = pending.arrangement_steps;
+                    let faults = arrangements::heard(self, &header, &core, known).await?;
+                    if faults.is_empty() {
+                        pending.arrangement_steps = header.id.number;
+                        verdict.said = Said::Directory;
+                    }
+                    reasons.0.extend(faults.into_iter().take(REASONS_MAX));
                 }
             }
             "account" | "peer" | "ruleset" | "mandate" | "draw-key" => {

@@ -278,6 +278,7 @@ impl<C: Cells> Apply<'_, C> {
             "draw-key" => self.draw_key(said),
             "ruleset" => self.ruleset(said),
             "code-list" => self.code_list(said),
+            "arrangement" => self.arrangement(said),
             _ => Ok(()), // kinds of later versions are kept and shown as unknown
         }
     }

@@ -74,6 +74,8 @@ pub enum Kind {
     Ruleset = b'U',
     /// Edition of a code list by hub (none: this one), list and name.
     CodeList = b'V',
+    /// Step of an arrangement, by peer, who said it (0: this hub), and number.
+    Arrangement = b'G',
     /// Chunk of a sorted run of rows.
     Run = b'R',
     /// Filter of a run.

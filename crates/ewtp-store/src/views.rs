@@ -9,7 +9,8 @@ use ewtp_log::tree::{Frontier, compact_range, consistency_plan, inclusion_plan, 
 use ewtp_log::{Hash, TreeSize, tile};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, Frame, HeardStatement, LaneState as StoredLane,
-    Locator, LogHead, OwnStatement, StoredCodeList, StoredDrawKey, StoredRuleset,
+    Locator, LogHead, OwnStatement, StoredArrangementStep, StoredCodeList, StoredDrawKey,
+    StoredRuleset,
 };
 use ewtp_proto::{Message, v1};
 
@@ -251,6 +252,25 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn code_lists(&self) -> Result<Vec<StoredCodeList>, StoreError> {
         self.load_all(Key::new(Kind::CodeList)).await
+    }
+
+    /// What was said about arrangements, by peer, this hub's first.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn arrangement_steps(&self) -> Result<Vec<StoredArrangementStep>, StoreError> {
+        self.load_all(Key::new(Kind::Arrangement)).await
+    }
+
+    /// The same of one peer.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn arrangement_with(
+        &self,
+        peer: &str,
+    ) -> Result<Vec<StoredArrangementStep>, StoreError> {
+        self.load_all(Key::new(Kind::Arrangement).text(peer)).await
     }
 
     /// Digests of draw keys, by period.

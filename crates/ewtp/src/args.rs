@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::args_acts::{Adopt, DeskCommand, MandateCommand, ReportedEvent, Withdraw};
+use crate::args_arrangement::ArrangementCommand;
 use crate::args_documents::{CodesCommand, Convert, Duties, Import};
 use crate::args_log::{EvidenceCommand, LogCommand, RotatedKey, SignArgs};
 
@@ -40,6 +41,9 @@ pub(crate) enum Command {
     /// Rulesets that decide.
     #[command(subcommand)]
     Ruleset(RulesetCommand),
+    /// Arrangements with peers: what is recognised of what the other established.
+    #[command(subcommand)]
+    Arrangement(ArrangementCommand),
     /// File export and advance from one document.
     Declare(Declare),
     /// File the rows of a table through the bulk stream.

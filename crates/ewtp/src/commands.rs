@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod acts;
+pub(crate) mod arrangement;
 pub(crate) mod attachment;
 pub(crate) mod audit;
 pub(crate) mod case;

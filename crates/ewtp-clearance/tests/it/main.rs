@@ -7,6 +7,7 @@
 
 mod arrangements;
 mod draws;
+mod recognition;
 mod tariffs;
 
 use std::collections::BTreeMap;

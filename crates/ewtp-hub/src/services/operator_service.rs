@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use ewtp_clearance::Ruleset;
-use ewtp_log::Hash;
+use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::StoredEvidence;
 use ewtp_proto::v1;
 use ewtp_proto::v1::operator_service_server::OperatorService;
@@ -17,9 +17,10 @@ use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
 
 use super::{account, status};
+use crate::arrangements::{self, SayError, Standing, Wanted};
 use crate::clock::random;
 use crate::code_lists::{self, PublishError};
-use crate::directory::{Peer, has_role, speaker};
+use crate::directory::{AGENCY_ROLES, Peer, has_role, speaker};
 use crate::draft::{Draft, NewStatement};
 use crate::draws;
 use crate::evidence::standing;
@@ -446,6 +447,52 @@ impl OperatorService for Operator {
         Ok(Response::new(v1::ListCodeListsResponse { editions }))
     }
 
+    async fn say_arrangement(
+        &self,
+        request: Request<v1::SayArrangementRequest>,
+    ) -> Result<Response<v1::SayArrangementResponse>, Status> {
+        let account = self.operator(&request)?;
+        let request = request.into_inner();
+        let wanted = Wanted {
+            step: request.step(),
+            text: request.text,
+            digest: request.digest,
+            reason: request.reason,
+            account: account.id.clone(),
+        };
+        match arrangements::say(&self.shared, &request.peer, wanted).await {
+            Ok(()) => {
+                let arrangement = self.arrangements(&request.peer, 0).into_iter().next();
+                Ok(Response::new(v1::SayArrangementResponse {
+                    violations: Vec::new(),
+                    arrangement,
+                }))
+            }
+            Err(SayError::Faults(violations)) => {
+                Ok(Response::new(v1::SayArrangementResponse { violations, arrangement: None }))
+            }
+            Err(SayError::NoPeer(_)) => {
+                Err(status::field("peer", "an active peer; see ListPeers".into()))
+            }
+            Err(SayError::Store(error)) => Err(status::store(&error)),
+            Err(SayError::Draft(error)) => Err(status::draft(&error)),
+            Err(SayError::Random(error)) => Err(random_failed(error)),
+        }
+    }
+
+    async fn list_arrangements(
+        &self,
+        request: Request<v1::ListArrangementsRequest>,
+    ) -> Result<Response<v1::ListArrangementsResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        if !has_role(&account, AGENCY_ROLES) {
+            return Err(Status::permission_denied("this call needs a role of the agency"));
+        }
+        let request = request.into_inner();
+        let arrangements = self.arrangements(&request.peer, request.as_of_ms);
+        Ok(Response::new(v1::ListArrangementsResponse { arrangements }))
+    }
+
     async fn list_rulesets(
         &self,
         request: Request<v1::ListRulesetsRequest>,
@@ -491,6 +538,21 @@ impl OperatorService for Operator {
 }
 
 impl Operator {
+    /// The arrangements with one peer, or with all.
+    fn arrangements(&self, peer: &str, as_of_ms: u64) -> Vec<v1::ArrangementState> {
+        let (me, now_ms) = (&self.shared.identity.hub, self.shared.clock.now_ms());
+        let directory = self.shared.directory.load();
+        let state = |hub: &HubId| match directory.arrangements.get(hub) {
+            Some(standing) => standing.state(me, hub, as_of_ms, now_ms),
+            None => Standing::default().state(me, hub, as_of_ms, now_ms),
+        };
+        match peer {
+            "" => directory.arrangements.keys().map(state).collect(),
+            // With a peer that nothing was said to, nothing is agreed.
+            name => directory.peers.keys().filter(|hub| hub.as_str() == name).map(state).collect(),
+        }
+    }
+
     async fn say_peer(
         &self,
         record: &v1::PeerRecord,

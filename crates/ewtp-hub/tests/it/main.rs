@@ -1,6 +1,8 @@
 //! The committer over a disk that is slow, full or broken: nothing is answered or shown before the sync.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod bounds;
+
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;

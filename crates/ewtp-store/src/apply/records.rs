@@ -1,6 +1,8 @@
-//! Records that the hub says for itself: accounts, peers, mandates, draw keys, rulesets, code lists.
+//! Records that stand beside cases: accounts, peers, mandates, draw keys, rulesets, code lists, arrangements.
 
-use ewtp_proto::store::v1::{Change, StoredCodeList, StoredDrawKey, StoredMandate, StoredRuleset};
+use ewtp_proto::store::v1::{
+    Change, StoredArrangementStep, StoredCodeList, StoredDrawKey, StoredMandate, StoredRuleset,
+};
 use ewtp_proto::{Message, v1};
 
 use super::{Apply, Said, load};
@@ -83,6 +85,28 @@ impl<C: Cells> Apply<'_, C> {
         );
         Ok(())
     }
+
+    /// A step of an arrangement, this hub's or the peer's.
+    pub(super) fn arrangement(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let Some(core) = said.part::<v1::ArrangementCore>("core") else { return Ok(()) };
+        let heard = !said.at.peer.is_empty();
+        let peer = if heard { said.at.peer.clone() } else { said.header.id.subject.clone() };
+        let number = said.header.id.number;
+        let key = Key::new(Kind::Arrangement).text(&peer).number(u64::from(heard)).number(number);
+        let stored = StoredArrangementStep {
+            peer,
+            heard,
+            number,
+            core: Some(core),
+            at: Some(said.at.clone()),
+            log_index: said.log_index,
+            commitment: said.commitment.0.to_vec(),
+            known_ms: said.frame.frame.time_ms,
+        };
+        self.put(key.finish(), &stored);
+        Ok(())
+    }
+
     /// An edition of a code list, this hub's or a peer's. Said again to hubs that joined later it is the same edition.
     pub(super) fn code_list(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
         let Some(core) = said.part::<v1::CodeListCore>("core") else { return Ok(()) };

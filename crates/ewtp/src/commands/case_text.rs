@@ -245,6 +245,12 @@ fn show_decision(d: &v1::CaseDecision, out: &Output) {
         let digest = Hash::from_slice(&a.digest).map(Hash::to_hex).unwrap_or_default();
         out.say(&format!("  made on attachment {}…", digest.get(..12).unwrap_or_default()));
     }
+    for fact in d.trader.iter().flat_map(|t| &t.recognised) {
+        out.say(&format!("  {}", recognised(fact)));
+    }
+    if let Some(without) = d.authority.as_ref().and_then(|a| a.without.as_ref()) {
+        out.say(&format!("  without recognition: {}", otherwise(without)));
+    }
     if core.contingency {
         out.say("  contingency: released although something was missing");
     }
@@ -256,6 +262,28 @@ fn show_decision(d: &v1::CaseDecision, out: &Output) {
         for line in duty_text::lines(e) {
             out.say(&format!("    {line}"));
         }
+    }
+}
+
+/// `recognised: export-control of KE (log entry 12), by line coffee of document 2: waive_documents`
+fn recognised(fact: &v1::RecognisedFact) -> String {
+    format!(
+        "recognised: {} of {} (log entry {}), by line {} of document {}: {}",
+        fact.kind,
+        fact.hub,
+        fact.log_index,
+        fact.line,
+        fact.document,
+        fact.effects.join(", ")
+    )
+}
+
+fn otherwise(without: &v1::WithoutRecognition) -> String {
+    match (without.asked, without.officer) {
+        (true, _) => "the filer would have been asked".to_owned(),
+        (_, true) => "an officer would have had to look".to_owned(),
+        _ if without.rules_fired.is_empty() => code_name(without.code).to_owned(),
+        _ => format!("{} by {}", code_name(without.code), without.rules_fired.join(", ")),
     }
 }
 

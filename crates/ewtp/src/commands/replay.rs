@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use ewtp_clearance::decide::{Input, Outcome, decide};
+use ewtp_clearance::decide::{Input, Outcome, Without, decide};
+use ewtp_clearance::recognition::Recognised;
 use ewtp_clearance::{Facts, Ruleset};
 use ewtp_log::hash::sha256;
 use ewtp_log::receipt::Receipt;
@@ -224,10 +225,17 @@ async fn replay(
         && again.rules_fired == proven.trader.rules_fired
         && again.insufficient_scope == core.insufficient_scope
         && again.conditions == core.conditions
+        && again.relied_upon.iter().map(Recognised::named).eq(proven
+            .trader
+            .recognised
+            .iter()
+            .cloned())
         && (proven.trader.facts.is_empty() || again.estimate == proven.trader.estimate);
     let same_code = again.code == core.code();
     let authority = proven.authority.as_ref().is_none_or(|a| {
-        a.reasons == again.authority_reasons && a.rules_fired == again.authority_rules_fired
+        a.reasons == again.authority_reasons
+            && a.rules_fired == again.authority_rules_fired
+            && a.without == again.without.as_ref().map(Without::named)
     });
     let basis = core.basis.as_ref().map_or(0, |b| b.own_size);
     let code = core.code().as_str_name().trim_start_matches("DECISION_CODE_");

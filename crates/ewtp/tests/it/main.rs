@@ -6,6 +6,7 @@
 )]
 
 mod abuse;
+mod arrangements;
 mod beside;
 mod canaries;
 mod convert;
@@ -24,6 +25,7 @@ mod lists;
 mod misconduct;
 mod observe;
 mod papers;
+mod recognition;
 mod routes;
 mod stage;
 mod stores;
