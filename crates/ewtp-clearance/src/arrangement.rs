@@ -142,7 +142,9 @@ pub struct HsRange {
 }
 
 impl HsRange {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads `0901`, `0901-0910`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let digits = |t: &str| (2..=10).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_digit());
         let holds = digits(first) && digits(last) && first.len() == last.len() && first <= last;
@@ -208,6 +210,16 @@ pub struct Identifier {
 }
 
 impl Identifier {
+    /// What certificates call an operator of the other's filings.
+    fn certified_as(&self, filed: &str) -> Option<String> {
+        match (self.certified.strip_suffix('*'), self.filed.strip_suffix('*')) {
+            (Some(certified), Some(head)) => {
+                Some(format!("{certified}{}", filed.strip_prefix(head)?))
+            }
+            _ => (self.filed == filed).then(|| self.certified.clone()),
+        }
+    }
+
     /// What the other's filings call a certified operator.
     #[must_use]
     pub fn filed_as(&self, certified: &str) -> Option<String> {
@@ -376,6 +388,17 @@ impl Arrangement {
     pub fn tier_of(&self, hub: &HubId, category: &str) -> Option<&str> {
         let found = self.tiers.iter().find(|t| t.of == *hub && t.category == category);
         found.map(|t| t.tier.as_str())
+    }
+
+    /// What an operator of the other's filings may be called in certificates of `hub`: the other way of [`Self::filed_as`].
+    #[must_use]
+    pub fn certified_as(&self, hub: &HubId, filed: &str) -> Vec<String> {
+        let mapped = self.identifiers.iter().filter(|i| i.of == *hub);
+        let mut out: Vec<String> = mapped.filter_map(|i| i.certified_as(filed)).collect();
+        out.push(filed.to_owned());
+        out.retain(|certified| self.filed_as(hub, certified).iter().any(|f| f == filed));
+        out.dedup();
+        out
     }
 
     /// What an operator that `hub` certified may be called in the other's filings: as the identifiers say, or as in its certificate.

@@ -10,6 +10,7 @@
 //! evaluated is never a *no*: it is an officer's task.
 
 pub mod arrangement;
+pub mod certificate;
 mod cost;
 pub mod decide;
 pub mod draw;

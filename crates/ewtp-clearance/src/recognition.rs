@@ -32,6 +32,8 @@ pub struct Foreign {
     pub hs: Vec<HsRange>,
     /// Operator that it is about, as certified, and the category.
     pub operator: Option<(String, String)>,
+    /// Certificate that it stands in; empty if in none.
+    pub certificate: String,
 }
 
 /// A fact that counts here. It stands among the facts of a decision, so that a replay sees it too.
@@ -61,6 +63,9 @@ pub struct Recognised {
     pub document: u64,
     /// Line of the document.
     pub line: String,
+    /// Certificate that it stands in; empty if in none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub certificate: String,
 }
 
 impl Recognised {
@@ -78,6 +83,7 @@ impl Recognised {
             arrangement: bytes(&self.arrangement),
             document: self.document,
             line: self.line.clone(),
+            certificate_id: self.certificate.clone(),
         }
     }
 }
@@ -148,6 +154,7 @@ fn counts(
         arrangement: document.digest.to_hex(),
         document: document.number,
         line: line.id.clone(),
+        certificate: fact.certificate.clone(),
     })
 }
 

@@ -116,10 +116,15 @@ impl Standing {
         if Some(side) == self.side { self.own.get(index) } else { self.theirs.get(index) }
     }
 
-    /// The document of a digest.
+    /// The documents that hold, oldest first, whether their days have begun or not.
+    pub fn holding(&self) -> impl Iterator<Item = &Arc<Arrangement>> {
+        self.chain.holding().filter_map(|a| self.documents.get(&a.digest))
+    }
+
+    /// How many steps are known.
     #[must_use]
-    pub fn document(&self, digest: &Hash) -> Option<&Arc<Arrangement>> {
-        self.documents.get(digest)
+    pub fn steps(&self) -> usize {
+        self.own.len() + self.theirs.len()
     }
 
     /// The document that governs what happens at an instant, as known now.

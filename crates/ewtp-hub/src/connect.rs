@@ -16,10 +16,10 @@ use ewtp_trade::scope::shows_statement;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::code_lists;
 use crate::directory::{Directory, Peer, speaker};
 use crate::draft::{Draft, DraftError, LateEntry, NewStatement};
 use crate::shared::Shared;
+use crate::{certificates, code_lists};
 
 /// Cases that are read at once.
 const PAGE: usize = 256;
@@ -115,7 +115,7 @@ pub(crate) async fn late(
 /// [`ConnectError`].
 pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<(), ConnectError> {
     let mut head = shared.head.clone();
-    let mut told: BTreeMap<HubId, u32> = BTreeMap::new();
+    let mut told: BTreeMap<HubId, (u32, usize)> = BTreeMap::new();
     // A filing that was on its way while a hub joined may have missed it.
     let mut again: Option<Instant> = None;
     let mut looked_at: Option<Arc<Directory>> = None;
@@ -125,7 +125,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
         // Heads move thousands of times a second, the directory hardly ever.
         if !looked_at.as_ref().is_some_and(|d| Arc::ptr_eq(d, &directory)) {
             let active = directory.peers.values().filter(|p| p.is_active());
-            now = active.map(|p| (p.hub.clone(), p.record.version)).collect();
+            let steps = |hub: &HubId| directory.arrangements.get(hub).map_or(0, |a| a.steps());
+            now = active.map(|p| (p.hub.clone(), (p.record.version, steps(&p.hub)))).collect();
             looked_at = Some(directory);
         }
         let changed = now != told;
@@ -133,12 +134,16 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
             if !countries(&shared, &stop).await? {
                 return Ok(());
             }
-            if let Err(error) = code_lists::tell_newcomers(&shared).await {
+            let lists = code_lists::tell_newcomers(&shared).await;
+            let certificates = certificates::tell_newcomers(&shared).await;
+            let failed = lists.is_err() || certificates.is_err();
+            if let Err(error) = lists {
                 tracing::warn!(%error, "code lists could not be told to the hubs that joined");
-                again = Some(Instant::now() + SECOND_LOOK);
-            } else {
-                again = changed.then(|| Instant::now() + SECOND_LOOK);
             }
+            if let Err(error) = certificates {
+                tracing::warn!(%error, "certificates could not be told to the hubs that recognise them");
+            }
+            again = (changed || failed).then(|| Instant::now() + SECOND_LOOK);
             told = now;
         }
         tokio::select! {

@@ -239,7 +239,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     }
     let answers = answers(shared, &dossier.case, item).await?;
     let mut facts = Facts::of_filing(&dossier.filing, dossier.at_ms, answers);
-    let directory = shared.directory.load();
+    let directory = shared.directory.load_full();
     let Some(public) = directory.ruleset_at(dossier.at_ms, false) else {
         officer(
             &mut draft,
@@ -250,7 +250,8 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         )?;
         return Ok(draft);
     };
-    facts.recognised = recognition::recognised(shared, &directory, &dossier.case, &facts, public);
+    let about = (&dossier.case, &dossier.filing);
+    facts.recognised = recognition::recognised(shared, &directory, about, &facts, public).await?;
     let confidential = directory.ruleset_at(dossier.at_ms, true);
     let tariffs = directory.tariffs_at(dossier.at_ms);
     let rulesets: Vec<&Ruleset> = std::iter::once(&**public)

@@ -10,6 +10,7 @@
 //! One file is one task; `services/` has one file per gRPC service; `hub` builds and drains them all.
 
 pub mod arrangements;
+pub mod certificates;
 pub mod clock;
 pub mod code_lists;
 pub mod config;

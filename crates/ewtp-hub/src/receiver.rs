@@ -471,9 +471,11 @@ async fn work(
             draft.makes.push(WorkPlan::first(core, FilingAt::Known(at)));
         }
         Meaning::Established(case) => {
-            let planned = |id: &str| draft.makes.iter().any(|m| m.id == id);
-            let mut again = recognition::reassessed(shared, peer, case, number.0).await?;
-            again.retain(|work| !planned(&work.id));
+            let again = recognition::reassessed(shared, peer, case, number.0).await?;
+            draft.makes.extend(again);
+        }
+        Meaning::Certificate(holder) => {
+            let again = recognition::reassessed_for(shared, peer, holder, number.0).await?;
             draft.makes.extend(again);
         }
         Meaning::Answer(core) => {

@@ -9,36 +9,69 @@ use ewtp_clearance::{Facts, Ruleset};
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::{CaseRecord, DecisionRecord, FilingRecord, Stands};
 use ewtp_proto::v1;
-use ewtp_store::{StoreError, Views};
+use ewtp_store::{StoreError, Views, Whose};
 use ewtp_trade::case::{code, counting_decision, effects_of, goods, hub, is_invalidated, kind};
 
 use crate::arrangements::Governs;
+use crate::certificates;
 use crate::directory::{Directory, Peer};
 use crate::draft::{FilingAt, WorkPlan};
 use crate::shared::Shared;
 
 /// What counts for a filing: of each hub that is relied upon and has an arrangement in force on the day of the facts.
-pub(crate) fn recognised(
+///
+/// # Errors
+/// Reading.
+pub(crate) async fn recognised(
     shared: &Shared,
     directory: &Directory,
-    case: &CaseRecord,
+    (case, filing): (&CaseRecord, &v1::Filing),
     facts: &Facts,
     public: &Ruleset,
-) -> Vec<Recognised> {
+) -> Result<Vec<Recognised>, StoreError> {
     let me = &shared.identity.hub;
     let rates = public.rates_on(public.day_of(facts.at_ms));
-    let governed = directory.arrangements.iter().filter_map(|(peer, standing)| {
-        let peer = directory.peers.get(peer).filter(|p| p.is_trusted())?;
-        match standing.governs(facts.at_ms) {
-            Governs::Document(document) => Some((peer, document)),
-            Governs::None(_) => None,
-        }
-    });
-    governed
-        .flat_map(|(peer, document)| {
-            recognise(&document, me, &established(case, peer), facts, &rates)
-        })
-        .collect()
+    let mut out = Vec::new();
+    for (hub, standing) in &directory.arrangements {
+        let Some(peer) = directory.peers.get(hub).filter(|p| p.is_trusted()) else { continue };
+        let Governs::Document(document) = standing.governs(facts.at_ms) else { continue };
+        let mut foreign = established(case, peer);
+        foreign.extend(
+            certificates::established(&*shared.store, hub, &document, filing, facts.at_ms).await?,
+        );
+        out.extend(recognise(&document, me, &foreign, facts, &rates));
+    }
+    Ok(out)
+}
+
+/// Most cases that a certificate's change assesses again at once.
+const CASES_MAX: usize = 1000;
+
+/// The same work for the cases that name the holder of a certificate whose state a peer changed, or that it said first.
+///
+/// # Errors
+/// Reading.
+pub(crate) async fn reassessed_for(
+    shared: &Shared,
+    peer: &Peer,
+    holder: &str,
+    lane_number: u64,
+) -> Result<Vec<WorkPlan>, StoreError> {
+    let directory = shared.directory.load_full();
+    let parties = certificates::parties(&directory, &peer.hub, holder);
+    if parties.is_empty() {
+        return Ok(Vec::new());
+    }
+    let whose = Whose::Of { accounts: Vec::new(), parties: parties.into_iter().collect() };
+    let cases = Views(&*shared.store).cases(&whose, 0, CASES_MAX + 1).await?;
+    if cases.len() > CASES_MAX {
+        tracing::warn!(peer = %peer.hub, "more than {CASES_MAX} cases name the holder of a certificate that changed; the oldest are assessed again, the others when something else moves them");
+    }
+    let mut out = Vec::new();
+    for case in cases.iter().take(CASES_MAX) {
+        out.extend(reassessed(shared, peer, &case.case_id, lane_number).await?);
+    }
+    Ok(out)
 }
 
 /// Work that a fact makes which came after this hub decided: its filings of the case that the rules decided and that still wait for
@@ -159,5 +192,6 @@ fn export_control(case: &CaseRecord, filing: &FilingRecord, peer: &HubId) -> Opt
         log_index: stands.log_index,
         hs: Vec::new(),
         operator: None,
+        certificate: String::new(),
     })
 }

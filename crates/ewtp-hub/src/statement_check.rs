@@ -18,7 +18,7 @@ use ewtp_trade::selector;
 
 use crate::directory::{Directory, Peer};
 use crate::statement_rights::Assessor;
-use crate::{arrangements, code_lists};
+use crate::{arrangements, certificates, code_lists};
 
 /// What a statement turned out to be.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,8 @@ pub enum Said {
     Answer(v1::InfoAnswerCore),
     /// What the peer established in this case may count here.
     Established(String),
+    /// A certificate of this holder, as the peer knows it, may count here, or not any more.
+    Certificate(String),
     /// Something that the directory holds: an edition of a code list, a step of an arrangement.
     Directory,
     /// An attachment whose bytes have to go.
@@ -268,6 +270,10 @@ impl Judge<'_> {
                         faults => reasons.0.extend(faults.into_iter().take(REASONS_MAX)),
                     }
                 }
+            }
+            "certificate" => {
+                let holder = certificates::heard(self, &header, &content, &mut reasons).await?;
+                verdict.said = holder.map_or(Said::Nothing, |h| Said::Certificate(h.id));
             }
             "arrangement" => {
                 if let Some(core) = content.core::<v1::ArrangementCore>(&mut reasons) {
@@ -517,17 +523,17 @@ impl Judge<'_> {
     }
 }
 
-struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     parts: &'a [(String, Vec<u8>)],
 }
 
 impl Parts<'_> {
-    fn get<M: Message + Default>(&self, name: &str) -> Option<M> {
+    pub(crate) fn get<M: Message + Default>(&self, name: &str) -> Option<M> {
         let (_, blob) = self.parts.iter().find(|(n, _)| n == name)?;
         M::decode(open_part(name, blob).ok()?).ok()
     }
 
-    fn core<M: Message + Default>(&self, reasons: &mut Reasons) -> Option<M> {
+    pub(crate) fn core<M: Message + Default>(&self, reasons: &mut Reasons) -> Option<M> {
         let core = self.get("core");
         if core.is_none() {
             reasons.add(

@@ -279,6 +279,7 @@ impl<C: Cells> Apply<'_, C> {
             "ruleset" => self.ruleset(said),
             "code-list" => self.code_list(said),
             "arrangement" => self.arrangement(said),
+            "certificate" => self.certificate(said),
             _ => Ok(()), // kinds of later versions are kept and shown as unknown
         }
     }

@@ -76,12 +76,36 @@ pub enum Kind {
     CodeList = b'V',
     /// Step of an arrangement, by peer, who said it (0: this hub), and number.
     Arrangement = b'G',
+    /// Certificate by the hub that vouches (none: this one) and id.
+    Certificate = b'K',
+    /// Ids of certificates by the hub that vouches and what they are known by: `h` and the holder's id, `r` and the reference.
+    CertificateName = b'J',
     /// Chunk of a sorted run of rows.
     Run = b'R',
     /// Filter of a run.
     Filter = b'B',
     /// List of runs.
     Runs = b'M',
+}
+
+/// What a certificate is known by.
+#[derive(Clone, Copy, Debug)]
+pub enum CertificateName<'a> {
+    /// Id of its holder, as the issuer knows it.
+    Holder(&'a str),
+    /// The issuer's own number.
+    Reference(&'a str),
+}
+
+impl CertificateName<'_> {
+    /// Beginning of the rows of a name.
+    pub(crate) fn row(self, hub: &str) -> Key {
+        let (sort, name) = match self {
+            Self::Holder(id) => ("h", id),
+            Self::Reference(number) => ("r", number),
+        };
+        Key::new(Kind::CertificateName).text(hub).text(&format!("{sort}{name}"))
+    }
 }
 
 /// A key under construction.

@@ -46,10 +46,16 @@ pub fn check(scope: &v1::DataScope) -> Result<(), ScopeError> {
     if scope.parts.iter().any(|p| p == "core") { Ok(()) } else { Err(ScopeError::Empty) }
 }
 
-/// Whether a part may be shown. `internal` never is, whatever a scope says.
+/// Whether a part may be shown. `internal` never is, whatever a scope says; of certificates whom they are about is what parties are, and
+/// their lines are what goods are.
 #[must_use]
 pub fn shows_part(scope: &v1::DataScope, part: &str) -> bool {
-    part != "internal" && scope.parts.iter().any(|p| p == part)
+    let named = match part {
+        "holder" | "original" => "parties",
+        line if line.starts_with("line-") => "goods",
+        other => other,
+    };
+    part != "internal" && scope.parts.iter().any(|p| p == named)
 }
 
 /// Whether a statement of this kind about these goods may be said at all.

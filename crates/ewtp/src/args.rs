@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::args_acts::{Adopt, DeskCommand, MandateCommand, ReportedEvent, Withdraw};
 use crate::args_arrangement::ArrangementCommand;
+use crate::args_certificate::CertificateCommand;
 use crate::args_documents::{CodesCommand, Convert, Duties, Import};
 use crate::args_log::{EvidenceCommand, LogCommand, RotatedKey, SignArgs};
 
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     /// Arrangements with peers: what is recognised of what the other established.
     #[command(subcommand)]
     Arrangement(ArrangementCommand),
+    /// Certificates: of operators, origin, licences, plant health, inspections.
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
     /// File export and advance from one document.
     Declare(Declare),
     /// File the rows of a table through the bulk stream.

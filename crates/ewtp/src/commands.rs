@@ -9,6 +9,7 @@ pub(crate) mod case;
 pub(crate) mod case_erase;
 pub(crate) mod case_file;
 pub(crate) mod case_text;
+pub(crate) mod certificate;
 pub(crate) mod chain_file;
 pub(crate) mod codes;
 pub(crate) mod convert;

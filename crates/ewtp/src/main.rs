@@ -6,6 +6,7 @@
 mod args;
 mod args_acts;
 mod args_arrangement;
+mod args_certificate;
 mod args_documents;
 mod args_log;
 mod bench;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Account(command) => commands::account::run(command, &cli.profile, &out),
         Command::Ruleset(command) => commands::ruleset::run(command, &cli.profile, &out),
         Command::Arrangement(command) => commands::arrangement::run(&command, &cli.profile, &out),
+        Command::Certificate(command) => commands::certificate::run(&command, &cli.profile, &out),
         Command::Declare(command) => commands::declare::run(&command, &cli.profile, &out),
         Command::Codes(command) => commands::codes::run(&command, &cli.profile, &out),
         Command::Convert(command) => commands::convert::run(&command, &out),

@@ -74,6 +74,7 @@ fn foreign(kind: FactKind, operator: Option<(&str, &str)>) -> Foreign {
         log_index: 7,
         hs: Vec::new(),
         operator: operator.map(|(id, category)| (id.to_owned(), category.to_owned())),
+        certificate: String::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use super::watch::{Changed, Changes, Responses};
 use super::{account, status};
 use crate::acts::{self, Done};
 use crate::casebook::summary;
+use crate::certificates::{self, Content};
 use crate::directory::has_role;
 use crate::shared::Shared;
 
@@ -47,6 +48,16 @@ fn item(work: WorkItem) -> v1::InboxItem {
 }
 
 impl Desk {
+    async fn certificate(
+        &self,
+        hub: &str,
+        id: &str,
+    ) -> Result<Option<v1::CertificateView>, Status> {
+        let found = Views(&*self.shared.store).certificate(hub, id).await;
+        let found = found.map_err(|e| status::store(&e))?;
+        Ok(found.map(|stored| certificates::view(stored, self.shared.identity.hub.as_str())))
+    }
+
     fn at_desk<T>(&self, request: &Request<T>) -> Result<Arc<v1::AccountRecord>, Status> {
         let account = account(&self.shared, request)?;
         at_desk(&account)?;
@@ -207,6 +218,83 @@ impl DeskService for Desk {
         }
         let act = || acts::erase_case::erase(&self.shared, &account, request.get_ref());
         acts::replanned(act).await.map(Response::new).map_err(|e| status::intake(&e))
+    }
+
+    async fn issue_certificate(
+        &self,
+        request: Request<v1::IssueCertificateRequest>,
+    ) -> Result<Response<v1::IssueCertificateResponse>, Status> {
+        let account = self.acts(&request)?;
+        let request = request.into_inner();
+        let content = Content {
+            core: request.core.unwrap_or_default(),
+            holder: request.holder.unwrap_or_default(),
+            lines: request.lines,
+            original: request.original.unwrap_or_default(),
+        };
+        match certificates::issue(&self.shared, content, &account.id).await {
+            Ok(id) => {
+                let certificate = self.certificate("", &id).await?;
+                let violations = Vec::new();
+                Ok(Response::new(v1::IssueCertificateResponse { violations, certificate }))
+            }
+            Err(error) => {
+                let violations = status::certify(error)?;
+                Ok(Response::new(v1::IssueCertificateResponse { violations, certificate: None }))
+            }
+        }
+    }
+
+    async fn change_certificate(
+        &self,
+        request: Request<v1::ChangeCertificateRequest>,
+    ) -> Result<Response<v1::ChangeCertificateResponse>, Status> {
+        let account = self.acts(&request)?;
+        let request = request.into_inner();
+        let (id, state) = (request.certificate_id.as_str(), request.state());
+        let (by, why) = (request.replaced_by.as_str(), request.reason.as_str());
+        match certificates::change(&self.shared, id, state, by, why, &account.id).await {
+            Ok(()) => {
+                let certificate = self.certificate("", id).await?;
+                let violations = Vec::new();
+                Ok(Response::new(v1::ChangeCertificateResponse { violations, certificate }))
+            }
+            Err(error) => {
+                let violations = status::certify(error)?;
+                Ok(Response::new(v1::ChangeCertificateResponse { violations, certificate: None }))
+            }
+        }
+    }
+
+    async fn list_certificates(
+        &self,
+        request: Request<v1::ListCertificatesRequest>,
+    ) -> Result<Response<v1::ListCertificatesResponse>, Status> {
+        self.at_desk(&request)?;
+        let request = request.into_inner();
+        let me = self.shared.identity.hub.as_str();
+        let hub = if request.hub == me { "" } else { request.hub.as_str() };
+        let limit = match request.page_size as usize {
+            0 => 100,
+            size => size.min(PAGE_SIZE_MAX),
+        };
+        let views = Views(&*self.shared.store);
+        let all = match request.holder_id.as_str() {
+            "" => views.certificates(hub, &request.page_token, limit).await,
+            holder => {
+                let name = ewtp_store::keys::CertificateName::Holder(holder);
+                views.certificates_of(hub, name, PAGE_SIZE_MAX).await
+            }
+        };
+        let all = all.map_err(|e| status::store(&e))?;
+        let next_page_token = match all.last().filter(|_| all.len() == limit) {
+            Some(last) if request.holder_id.is_empty() => {
+                last.core.as_ref().map(|c| c.certificate_id.clone()).unwrap_or_default()
+            }
+            _ => String::new(),
+        };
+        let certificates = all.into_iter().map(|c| certificates::view(c, me)).collect();
+        Ok(Response::new(v1::ListCertificatesResponse { certificates, next_page_token }))
     }
 }
 

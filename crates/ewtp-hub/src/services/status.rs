@@ -120,3 +120,16 @@ pub(super) fn field(name: &str, message: String) -> Status {
     let details = ErrorDetails::with_bad_request_violation(name, message.clone());
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
+
+/// What is wrong with a certificate, or why it could not be said.
+pub(super) fn certify(
+    error: crate::certificates::CertifyError,
+) -> Result<Vec<ewtp_proto::v1::Finding>, Status> {
+    use crate::certificates::CertifyError;
+    match error {
+        CertifyError::Faults(violations) => Ok(violations),
+        CertifyError::Store(error) => Err(store(&error)),
+        CertifyError::Draft(error) => Err(draft(&error)),
+        CertifyError::Random(error) => Err(Status::internal(error.to_string())),
+    }
+}

@@ -258,6 +258,9 @@ impl TradeService for Trade {
         if !request.ruleset.is_empty() {
             return self.ruleset_receipt(&request, viewer, own_chain).await;
         }
+        if !request.certificate_id.is_empty() {
+            return self.certificate_receipt(&account, &request, own_chain).await;
+        }
         let record = self.record(&account, &request.case_id).await?;
         let at = locate(&record, &request.commitment, viewer)
             .ok_or_else(|| Status::not_found("the case holds no statement with that commitment"))?;
@@ -491,6 +494,28 @@ impl Trade {
         let core: v1::FilingCore = core.unwrap_or_default();
         let seen = standing::sees_parts(&self.shared, account, &filing.account, &core).await;
         seen.map_err(|e| status::store(&e))
+    }
+
+    async fn certificate_receipt(
+        &self,
+        account: &v1::AccountRecord,
+        request: &v1::GetReceiptRequest,
+        descriptors: String,
+    ) -> Result<Response<v1::GetReceiptResponse>, Status> {
+        let views = Views(&*self.shared.store);
+        let found = views.certificate("", &request.certificate_id).await;
+        let found = found.map_err(|e| status::store(&e))?.filter(|stored| {
+            let holder = stored.holder.as_ref().map_or("", |h| &h.id);
+            has_role(account, AGENCY_ROLES) || account.registered_ids.iter().any(|id| id == holder)
+        });
+        let found = found.ok_or_else(|| {
+            Status::not_found("no such certificate of this hub, or not one of this account's")
+        })?;
+        let viewer = viewer(account);
+        let receipt =
+            receipt_of_own(&self.shared, found.log_index, viewer, &request.parts, None).await;
+        let receipt = receipt.map_err(|e| status::store(&e))?.unwrap_or_default();
+        Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors, ..Default::default() }))
     }
 
     async fn ruleset_receipt(

@@ -1,12 +1,13 @@
 //! Records that stand beside cases: accounts, peers, mandates, draw keys, rulesets, code lists, arrangements.
 
 use ewtp_proto::store::v1::{
-    Change, StoredArrangementStep, StoredCodeList, StoredDrawKey, StoredMandate, StoredRuleset,
+    Change, StoredArrangementStep, StoredCertificate, StoredCertificateLine, StoredCodeList,
+    StoredDrawKey, StoredMandate, StoredRuleset,
 };
 use ewtp_proto::{Message, v1};
 
 use super::{Apply, Said, load};
-use crate::keys::{Key, Kind};
+use crate::keys::{CertificateName, Key, Kind};
 use crate::trees::Cells;
 
 impl<C: Cells> Apply<'_, C> {
@@ -104,6 +105,50 @@ impl<C: Cells> Apply<'_, C> {
             known_ms: said.frame.frame.time_ms,
         };
         self.put(key.finish(), &stored);
+        Ok(())
+    }
+
+    /// What is said of a certificate, by this hub or a peer: the newest counts.
+    pub(super) fn certificate(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let Some(core) = said.part::<v1::CertificateCore>("core") else { return Ok(()) };
+        let hub = said.at.peer.clone();
+        let id = core.certificate_id.clone();
+        let key = Key::new(Kind::Certificate).text(&hub).text(&id).finish();
+        let before: Option<StoredCertificate> = load(self.cells, &key)?;
+        let number = said.header.id.number;
+        // Said again to hubs that joined later it is the same number.
+        if before.as_ref().is_some_and(|b| b.number > number) {
+            return Ok(());
+        }
+        let holder: Option<v1::CertificateHolder> = said.part("holder");
+        let lines = (1..=core.lines)
+            .map(|n| StoredCertificateLine { line: said.part(&format!("line-{n}")) });
+        let names = [
+            holder.as_ref().map(|h| CertificateName::Holder(&h.id)),
+            Some(CertificateName::Reference(&core.reference)),
+        ];
+        for name in names.into_iter().flatten() {
+            let row = name.row(&hub).text(&id).finish();
+            self.cells.write(row, id.clone().into_bytes());
+        }
+        let mut told = before.map(|b| b.told).unwrap_or_default();
+        told.extend(said.audience.iter().map(|a| a.peer.clone()));
+        told.sort();
+        told.dedup();
+        let stored = StoredCertificate {
+            lines: lines.collect(),
+            original: said.part("original"),
+            holder,
+            core: Some(core),
+            number,
+            at: Some(said.at.clone()),
+            log_index: said.log_index,
+            commitment: said.commitment.0.to_vec(),
+            told,
+            known_ms: said.frame.frame.time_ms,
+            hub,
+        };
+        self.put(key, &stored);
         Ok(())
     }
 

@@ -123,8 +123,23 @@ impl Verified {
         if !hidden.is_empty() {
             open.push("what the withheld parts say".into());
         }
-        open.push("that nothing was said after it".into());
+        match self.proven.header.id.kind.as_str() {
+            "certificate" => open.push(
+                "that it still holds, since it may have been revoked after it; and what is left of a quantity, ever".into(),
+            ),
+            _ => open.push("that nothing was said after it".into()),
+        }
         open
+    }
+
+    /// Lines of a certificate that are shown.
+    fn lines(&self) -> Vec<v1::CertificateLine> {
+        let lines = self.receipt.parts.iter().filter(|(name, _)| name.starts_with("line-"));
+        lines
+            .filter_map(|(name, blob)| {
+                v1::CertificateLine::decode(open_part(name, blob).ok()?).ok()
+            })
+            .collect()
     }
 
     /// The same for machines.
@@ -174,6 +189,28 @@ impl Verified {
             "event" => {
                 let core = v1::EventCore::decode(core).ok()?;
                 Some(word(core.code().as_str_name(), "EVENT_CODE_"))
+            }
+            "certificate" => {
+                let core = v1::CertificateCore::decode(core).ok()?;
+                let until = match core.valid_until.as_str() {
+                    "" => "without an end".to_owned(),
+                    day => format!("to {day}"),
+                };
+                let lines: Vec<String> = self.lines().iter().map(|l| l.hs.clone()).collect();
+                let shown = match lines.as_slice() {
+                    [] => String::new(),
+                    some => format!("; HS {}", some.join(", ")),
+                };
+                Some(format!(
+                    "{} certificate {} of {}, {} from {} {until}; lines shown {} of {}{shown}",
+                    core.kind,
+                    core.reference,
+                    core.issuer,
+                    word(core.state().as_str_name(), "CERTIFICATE_STATE_"),
+                    core.valid_from,
+                    lines.len(),
+                    core.lines
+                ))
             }
             "adoption" => {
                 let core = v1::AdoptionCore::decode(core).ok()?;

@@ -54,6 +54,193 @@ async fn agree(dir: &std::path::Path, be: &Hub, ke: &Hub) {
     .await;
 }
 
+/// Coffee is examined unless Kenya inspected it; its traders are let through at the border if they are authorised.
+const CERTIFIED: &str = r#"
+name = "be-certified"
+version = 1
+visibility = "public"
+territory = "BE"
+time_zone = "Europe/Brussels"
+valid_from = "2026-01-01"
+currency = "EUR"
+[[rate]]
+currency = "USD"
+value = "0.92"
+from = "2026-01-01"
+[[text]]
+code = "EXAMINED"
+en = "Coffee is examined"
+[[text]]
+code = "UNKNOWN"
+en = "The exporter is not known to be authorised"
+[[rule]]
+id = "BE-C1"
+effect = "security"
+applies = ["advance"]
+when = "items.exists(i, has(i.hs) && i.hs.startsWith('0901') && !recognised_for(i.number, 'inspection', 'waive_physical'))"
+then = "PHYS_CONTROL"
+reason = "EXAMINED"
+[[rule]]
+id = "BE-C2"
+effect = "admissibility"
+applies = ["advance"]
+when = "!(has(filing.exporter_id) && aeo(filing.exporter_id))"
+then = "DOC_CONTROL"
+reason = "UNKNOWN"
+"#;
+
+/// A certificate's id, as the hub that vouches gives it.
+fn issue(hub: &Hub, dir: &std::path::Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).unwrap();
+    let issued = hub.json("officer", &["certificate", "issue", path.to_str().unwrap()]);
+    issued["core"]["certificate_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_count_where_they_fit_and_their_revocation_reaches_open_cases() {
+    let dir = tempfile::tempdir().unwrap();
+    let [be, ke] = ["BE", "KE"].map(|id| Hub::start(dir.path(), id));
+    pin(&be, &ke, "full");
+    be.add_account("officer", "officer");
+    ke.add_account("officer", "officer");
+    ke.add_party("platform", "platform", "KEP051234567X");
+    ke.add_party("elsewhere", "platform", "KEP000000000Z");
+    ke.add_party("grower", "trader", "P051234567X");
+    let rules = dir.path().join("rules.toml");
+    std::fs::write(&rules, CERTIFIED).unwrap();
+    be.json("operator", &["ruleset", "publish", rules.to_str().unwrap()]);
+
+    // One before the arrangement, which is told once it is agreed; what can't be one is refused with all that is wrong.
+    let inspection =
+        std::fs::read_to_string(repository("samples/certificate-inspection.toml")).unwrap();
+    let inspected = issue(&ke, dir.path(), "inspection.toml", &inspection);
+    agree(dir.path(), &be, &ke).await;
+    let operator = "[core]\nkind = \"aeo\"\nissuer = \"Kenya Revenue Authority\"\nreference = \"AEO-77\"\nvalid_from = \"2026-01-01\"\ntime_zone = \"Africa/Nairobi\"\n[holder]\nid = \"P051234567X\"\nname = \"Nyeri Highland Coffee Growers\"\ncountry = \"KE\"\ncategory = \"AEO-S\"\n";
+    let authorised = issue(&ke, dir.path(), "operator.toml", operator);
+    let bad = dir.path().join("bad.toml");
+    std::fs::write(
+        &bad,
+        inspection.replace("inspection\"", "inspections\"").replace("\"KE\"\n\n", "\"Kenya\"\n\n"),
+    )
+    .unwrap();
+    let refused = ke.run("officer", &["certificate", "issue", bad.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(told.contains("core.kind") && told.contains("holder.country"), "{told}");
+    until("both certificates at Belgium", || async {
+        let all = be.json("officer", &["certificate", "list", "--hub", "KE"]);
+        (all.as_array().unwrap().len() == 2).then_some(())
+    })
+    .await;
+
+    let cites = |lrn: &str, exporter: &str, reference: &str| {
+        let mut filing = advance(lrn, "KE", "BE");
+        filing.core.as_mut().unwrap().exporter_id = exporter.into();
+        filing.goods.as_mut().unwrap().documents = vec![v1::DocumentReference {
+            category: "C".into(),
+            r#type: "085".into(),
+            id: reference.into(),
+            ..Default::default()
+        }];
+        filing
+    };
+    let mut trade = ke.trade("platform").await;
+    let good = file(&mut trade, cites("GOOD", "KEP051234567X", "KEPHIS-2026-000117")).await.case_id;
+    let borrowed = cites("ANOTHER", "KEP000000000Z", "KEPHIS-2026-000117");
+    let another = file(&mut ke.trade("elsewhere").await, borrowed).await;
+    let false_one = file(&mut trade, cites("FALSE", "KEP051234567X", "KEPHIS-2026-999999")).await;
+    let first = on_security(&be, &good, 1).await.remove(0);
+    assert_eq!(code(&first), DecisionCode::Clear);
+    let fact = &first.trader.as_ref().unwrap().recognised[0];
+    assert_eq!(
+        (fact.kind.as_str(), fact.certificate_id.as_str()),
+        ("inspection", inspected.as_str())
+    );
+    for other in [&another.case_id, &false_one.case_id] {
+        let decided = on_security(&be, other, 1).await.remove(0);
+        assert_eq!(code(&decided), DecisionCode::PhysControl, "another's, or none: nothing counts");
+    }
+    let on_admissibility = |id: String| {
+        let be = &be;
+        async move {
+            let all = case(be, "officer", &id).await.unwrap().decisions;
+            let ours = |d: &&v1::CaseDecision| {
+                d.core.as_ref().is_some_and(|c| c.effect() == Effect::Admissibility)
+            };
+            all.iter().filter(ours).map(code).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(
+        on_admissibility(good.clone()).await,
+        [DecisionCode::Clear],
+        "an authorised operator"
+    );
+    assert_eq!(on_admissibility(another.case_id.clone()).await, [DecisionCode::DocControl]);
+
+    // The holder shows a buyer one line and no more.
+    let out = dir.path().join("shown");
+    let prove = ["certificate", "prove", &inspected, "--part", "core", "--part", "line-1", "--out"];
+    ke.json("grower", &[&prove[..], &[out.to_str().unwrap()]].concat());
+    let (receipt, keys) =
+        (out.join(format!("{inspected}.ewtp-receipt")), out.join("KE.descriptors.jsonl"));
+    let verified = std::process::Command::new(crate::stage::EWTP)
+        .args(["--json", "receipt", "verify", receipt.to_str().unwrap()])
+        .args(["--descriptor", keys.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let verified: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    let content = verified["content"].as_str().unwrap();
+    assert!(
+        content.contains("valid from 2026-01-01 to 2027-12-31; lines shown 1 of 2; HS 0901"),
+        "{content}"
+    );
+    let shown = std::fs::read_to_string(&receipt).unwrap();
+    assert!(
+        !shown.contains("line-2\n") || verified["withheld"].as_array().unwrap().len() >= 3,
+        "{verified}"
+    );
+    let open = verified["not_proven"].to_string();
+    assert!(open.contains("what is left of a quantity"), "{open}");
+    let not_mine = ke.run("platform", &["certificate", "prove", &inspected]);
+    assert!(!not_mine.status.success(), "another account is not told of it");
+
+    // A revocation reaches the case that relied on it, and the operator's suspension the other effect.
+    ke.json(
+        "officer",
+        &["certificate", "revoke", &inspected, "--reason", "the sample was exchanged"],
+    );
+    let second = on_security(&be, &good, 2).await.remove(1);
+    assert_eq!(code(&second), DecisionCode::PhysControl);
+    assert!(second.trader.as_ref().unwrap().recognised.is_empty());
+    ke.json("officer", &["certificate", "suspend", &authorised, "--reason", "audit"]);
+    until("the operator's suspension to count", || async {
+        let codes = on_admissibility(good.clone()).await;
+        (codes == [DecisionCode::Clear, DecisionCode::DocControl]).then_some(())
+    })
+    .await;
+    let final_one = ke.run("officer", &["certificate", "reinstate", &inspected, "--reason", "-"]);
+    assert_eq!(final_one.status.code(), Some(1), "what was revoked stays so");
+    let replay = be.json("officer", &["case", "replay", &good]);
+    assert!(
+        replay
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|r| r["hub"] == "BE")
+            .all(|r| r["replay"] == "agrees"),
+        "{replay}"
+    );
+    for mut hub in [be, ke] {
+        hub.process.stop().unwrap();
+        let dir = hub.process.dir.to_str().unwrap();
+        let checked = std::process::Command::new(crate::stage::EWTP)
+            .args(["store", "check", "--dir", dir])
+            .output();
+        assert!(checked.unwrap().status.success());
+    }
+}
+
 /// Belgium's decisions on security, oldest first, as an officer there sees them.
 async fn on_security(be: &Hub, id: &str, count: usize) -> Vec<v1::CaseDecision> {
     until(&format!("decision {count} of Belgium"), || async {

@@ -1,0 +1,375 @@
+//! Certificates: what this hub vouches for having received, told to the peers whose arrangement recognises it, and what peers vouch for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ewtp_clearance::arrangement::{Arrangement, FactKind};
+use ewtp_clearance::certificate::{Certificate, LINE_PARTS, LINES_MAX, may_become};
+use ewtp_clearance::recognition::Foreign;
+use ewtp_log::statement::Header;
+use ewtp_log::{Hash, HubId};
+use ewtp_proto::store::v1::StoredCertificate;
+use ewtp_proto::v1::{self, CertificateState};
+use ewtp_store::keys::CertificateName;
+use ewtp_store::{Store, StoreError, Views};
+use ewtp_trade::attachment;
+use ewtp_trade::finding::{Say, finding};
+
+use crate::clock::new_id;
+use crate::directory::Directory;
+use crate::draft::{Draft, DraftError, NewStatement};
+use crate::shared::Shared;
+use crate::statement_check::{Judge, Parts, Reasons};
+
+/// Most certificates of one name that are looked at for a filing.
+const OF_ONE_NAME_MAX: usize = 32;
+/// Most documents of a filing that are looked up.
+const CITED_MAX: usize = 100;
+/// Certificates told at once to a hub whose arrangement begins to recognise them.
+const PAGE: usize = 500;
+
+/// A certificate with all its parts.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    /// Core.
+    pub core: v1::CertificateCore,
+    /// Whom it is about.
+    pub holder: v1::CertificateHolder,
+    /// Lines.
+    pub lines: Vec<v1::CertificateLine>,
+    /// The document itself.
+    pub original: v1::CertificateOriginal,
+}
+
+/// A certificate for people and systems.
+#[must_use]
+pub fn view(stored: StoredCertificate, me: &str) -> v1::CertificateView {
+    v1::CertificateView {
+        hub: if stored.hub.is_empty() { me.to_owned() } else { stored.hub },
+        lines: stored.lines.into_iter().filter_map(|l| l.line).collect(),
+        core: stored.core,
+        holder: stored.holder,
+        original: stored.original,
+        log_index: stored.log_index,
+        commitment: stored.commitment,
+        told: stored.told,
+    }
+}
+
+/// Why a certificate was not said.
+#[derive(Debug, thiserror::Error)]
+pub enum CertifyError {
+    /// What is wrong with it.
+    #[error("the certificate has {} faults", .0.len())]
+    Faults(Vec<v1::Finding>),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error("no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The log.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+}
+
+fn fault(path: &str, value: &str, allowed: &str, fix: &str) -> v1::Finding {
+    finding(path, value, Say { code: "certificate", allowed, fix })
+}
+
+fn content_of(stored: &StoredCertificate) -> Content {
+    Content {
+        core: stored.core.clone().unwrap_or_default(),
+        holder: stored.holder.clone().unwrap_or_default(),
+        lines: stored.lines.iter().map(|l| l.line.clone().unwrap_or_default()).collect(),
+        original: stored.original.clone().unwrap_or_default(),
+    }
+}
+
+/// Says that this hub received a certificate; its id.
+///
+/// # Errors
+/// [`CertifyError`].
+pub async fn issue(
+    shared: &Arc<Shared>,
+    mut content: Content,
+    account: &str,
+) -> Result<String, CertifyError> {
+    let act = Arc::clone(&shared.acts).lock_owned().await;
+    let id = new_id(shared.identity.hub.as_str())?;
+    content.core.certificate_id.clone_from(&id);
+    content.core.set_state(CertificateState::Valid);
+    content.core.lines = u32::try_from(content.lines.len()).unwrap_or(u32::MAX);
+    let lines: Vec<_> = content.lines.iter().cloned().map(Some).collect();
+    let mut faults = match Certificate::read(&content.core, Some(&content.holder), &lines) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults,
+    };
+    faults.extend(attachment::check("original.attachments", &content.original.attachments));
+    let name = CertificateName::Reference(&content.core.reference);
+    let same = Views(&*shared.store).certificates_of("", name, OF_ONE_NAME_MAX).await?;
+    let stands = |c: &&StoredCertificate| {
+        c.core.as_ref().is_some_and(|c| {
+            c.issuer == content.core.issuer && c.state() == CertificateState::Valid
+        })
+    };
+    if let Some(before) = same.iter().find(stands) {
+        let known = before.core.as_ref().map(|c| c.certificate_id.clone()).unwrap_or_default();
+        let allowed =
+            format!("a number that no valid certificate of this issuer has; {known} has it");
+        faults.push(fault(
+            "core.reference",
+            &content.core.reference,
+            &allowed,
+            "revoke or replace that one first",
+        ));
+    }
+    if !faults.is_empty() {
+        return Err(CertifyError::Faults(faults));
+    }
+    let directory = shared.directory.load_full();
+    let statement = statement(&content, 1, account, audience(&directory, &content.core))?;
+    let draft = Draft { statements: vec![statement], ..Draft::default() };
+    shared.own.submit_act(draft, act).await?;
+    Ok(id)
+}
+
+/// Says that a certificate of this hub is suspended, valid again, revoked or replaced.
+///
+/// # Errors
+/// [`CertifyError`].
+pub async fn change(
+    shared: &Arc<Shared>,
+    id: &str,
+    state: CertificateState,
+    replaced_by: &str,
+    reason: &str,
+    account: &str,
+) -> Result<(), CertifyError> {
+    let act = Arc::clone(&shared.acts).lock_owned().await;
+    let views = Views(&*shared.store);
+    let Some(stored) = views.certificate("", id).await? else {
+        let allowed = "a certificate that this hub vouches for";
+        let fix = "list them: ewtp certificate list";
+        return Err(CertifyError::Faults(vec![fault("certificate_id", id, allowed, fix)]));
+    };
+    let mut content = content_of(&stored);
+    let before = content.core.state();
+    let mut faults = Vec::new();
+    if !may_become(before, state) {
+        let word = before.as_str_name().trim_start_matches("CERTIFICATE_STATE_");
+        let allowed = format!("what may follow on {word}: revoked and replaced are final");
+        let fix = "issue another certificate";
+        faults.push(fault("state", state.as_str_name(), &allowed, fix));
+    }
+    if state == CertificateState::Replaced && views.certificate("", replaced_by).await?.is_none() {
+        let allowed = "the id of a certificate that this hub vouches for";
+        faults.push(fault("replaced_by", replaced_by, allowed, "issue the new one first"));
+    }
+    content.core.set_state(state);
+    content.core.replaced_by = replaced_by.to_owned();
+    content.core.reason = reason.to_owned();
+    let lines: Vec<_> = content.lines.iter().cloned().map(Some).collect();
+    faults.extend(
+        Certificate::read(&content.core, Some(&content.holder), &lines).err().unwrap_or_default(),
+    );
+    if !faults.is_empty() {
+        return Err(CertifyError::Faults(faults));
+    }
+    // Who was told of it hears this too, whatever the arrangement became.
+    let directory = shared.directory.load_full();
+    let mut hubs: BTreeSet<HubId> = audience(&directory, &content.core).into_iter().collect();
+    let told = stored.told.iter().filter_map(|h| directory.active_peer(h));
+    hubs.extend(told.map(|p| p.hub.clone()));
+    let statement = statement(&content, stored.number + 1, account, hubs.into_iter().collect())?;
+    let draft = Draft { statements: vec![statement], ..Draft::default() };
+    shared.own.submit_act(draft, act).await?;
+    Ok(())
+}
+
+fn statement(
+    content: &Content,
+    number: u64,
+    account: &str,
+    audience: Vec<HubId>,
+) -> Result<NewStatement, getrandom::Error> {
+    let mut statement = NewStatement::new("certificate", &content.core.certificate_id, number)?
+        .part("core", &content.core)?
+        .part("holder", &content.holder)?;
+    for (name, line) in LINE_PARTS.iter().zip(&content.lines) {
+        statement = statement.part(name, line)?;
+    }
+    let internal = v1::ArrangementInternal { account: account.to_owned() };
+    statement = statement.part("original", &content.original)?.part("internal", &internal)?;
+    statement.audience = audience;
+    Ok(statement)
+}
+
+/// Whether a peer recognises certificates of a kind by what is agreed with it, now or from a later day on.
+fn recognises(directory: &Directory, peer: &HubId, kind: &str) -> bool {
+    let Some(standing) = directory.arrangements.get(peer) else { return false };
+    let mut documents = standing.holding();
+    documents.any(|d| d.recognitions.iter().any(|r| r.by == *peer && r.kind.name() == kind))
+}
+
+/// The active peers that recognise a certificate.
+fn audience(directory: &Directory, core: &v1::CertificateCore) -> Vec<HubId> {
+    let active = directory.peers.values().filter(|p| p.is_active()).map(|p| &p.hub);
+    active.filter(|hub| recognises(directory, hub, &core.kind)).cloned().collect()
+}
+
+/// Tells peers that begin to recognise certificates of those that hold.
+///
+/// # Errors
+/// [`CertifyError`].
+pub(crate) async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), CertifyError> {
+    let mut after = String::new();
+    loop {
+        let act = Arc::clone(&shared.acts).lock_owned().await;
+        let directory = shared.directory.load_full();
+        let page = Views(&*shared.store).certificates("", &after, PAGE).await?;
+        let more = page.len() == PAGE;
+        let mut draft = Draft::default();
+        for stored in page {
+            let content = content_of(&stored);
+            after.clone_from(&content.core.certificate_id);
+            if content.core.state() != CertificateState::Valid {
+                continue;
+            }
+            let untold = |hub: &HubId| !stored.told.iter().any(|told| told == hub.as_str());
+            let mut hubs = audience(&directory, &content.core);
+            hubs.retain(untold);
+            if !hubs.is_empty() {
+                let next = stored.number + 1;
+                draft.statements.push(statement(&content, next, "", hubs)?);
+            }
+        }
+        if !draft.statements.is_empty() {
+            shared.own.submit_act(draft, act).await?;
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// Checks what a peer says of a certificate; whom it is about, where that is shown.
+///
+/// # Errors
+/// Reading.
+pub(crate) async fn heard(
+    judge: &Judge<'_>,
+    header: &Header,
+    content: &Parts<'_>,
+    reasons: &mut Reasons,
+) -> Result<Option<v1::CertificateHolder>, StoreError> {
+    let Some(core) = content.core::<v1::CertificateCore>(reasons) else { return Ok(None) };
+    let holder: Option<v1::CertificateHolder> = content.get("holder");
+    let count = (core.lines as usize).min(LINES_MAX + 1);
+    let lines: Vec<Option<v1::CertificateLine>> =
+        (1..=count).map(|n| content.get(&format!("line-{n}"))).collect();
+    if let Err(faults) = Certificate::read(&core, holder.as_ref(), &lines) {
+        reasons.0.extend(faults.into_iter().take(LINES_MAX));
+    }
+    let id = &core.certificate_id;
+    let peer = judge.peer.hub.as_str();
+    let theirs = id.rsplit_once('-').is_some_and(|(hub, _)| hub == peer);
+    reasons.unless(
+        theirs && *id == header.id.subject,
+        "certificate",
+        "core.certificate_id",
+        id,
+        "an id of the hub that vouches, as in the header",
+    );
+    let known = Views(judge.store).certificate(peer, id).await?;
+    if let Some(known) = known {
+        let before = known.core.as_ref().map(v1::CertificateCore::state).unwrap_or_default();
+        let number = header.id.number.to_string();
+        let newer = header.id.number > known.number;
+        let allowed = format!("a number after {}", known.number);
+        reasons.unless(newer, "certificate", "id", &number, &allowed);
+        let follows = core.state() == before || may_become(before, core.state());
+        reasons.unless(
+            follows,
+            "certificate",
+            "core.state",
+            core.state().as_str_name(),
+            "what may follow: revoked and replaced are final",
+        );
+    }
+    Ok(holder)
+}
+
+/// What certificates of a peer establish for a filing: of operators that it names, and those that its documents cite.
+///
+/// # Errors
+/// Reading.
+pub(crate) async fn established(
+    store: &dyn Store,
+    peer: &HubId,
+    document: &Arrangement,
+    filing: &v1::Filing,
+    at_ms: i64,
+) -> Result<Vec<Foreign>, StoreError> {
+    let views = Views(store);
+    let core = filing.core.as_ref();
+    let named =
+        |c: &v1::FilingCore| [&c.exporter_id, &c.importer_id, &c.declarant_id].map(String::clone);
+    let mut filed: BTreeSet<String> = core.map(named).into_iter().flatten().collect();
+    filed.remove("");
+    let mut out = Vec::new();
+    for party in &filed {
+        for certified in document.certified_as(peer, party) {
+            let name = CertificateName::Holder(&certified);
+            for stored in views.certificates_of(peer.as_str(), name, OF_ONE_NAME_MAX).await? {
+                out.extend(holds(peer, &stored, at_ms, true));
+            }
+        }
+    }
+    for reference in cited(filing) {
+        let name = CertificateName::Reference(&reference);
+        let mut all = views.certificates_of(peer.as_str(), name, OF_ONE_NAME_MAX).await?;
+        all.extend(views.certificate(peer.as_str(), &reference).await?);
+        for stored in all {
+            // Another's certificate proves nothing for these goods.
+            let holder = stored.holder.as_ref().map(|h| h.id.clone()).unwrap_or_default();
+            let named = document.filed_as(peer, &holder);
+            if named.iter().any(|name| filed.contains(name)) {
+                out.extend(holds(peer, &stored, at_ms, false));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Numbers of the documents that a filing cites, of the whole and of its items.
+fn cited(filing: &v1::Filing) -> BTreeSet<String> {
+    let goods = filing.goods.iter();
+    let all = goods
+        .flat_map(|g| g.documents.iter().chain(g.items.iter().flat_map(|item| &item.documents)));
+    all.map(|d| d.id.clone()).filter(|id| !id.is_empty()).take(CITED_MAX).collect()
+}
+
+fn holds(peer: &HubId, stored: &StoredCertificate, at_ms: i64, personal: bool) -> Option<Foreign> {
+    let core = stored.core.as_ref()?;
+    let lines: Vec<_> = stored.lines.iter().map(|l| l.line.clone()).collect();
+    let certificate = Certificate::read(core, stored.holder.as_ref(), &lines).ok()?;
+    let about_goods = !certificate.hs.is_empty() || certificate.is_personal();
+    let counts = certificate.holds_at(at_ms) && about_goods;
+    (counts && certificate.is_personal() == personal).then(|| Foreign {
+        kind: certificate.kind,
+        hub: peer.clone(),
+        statement: Hash::from_slice(&stored.commitment).unwrap_or(Hash::EMPTY_ROOT),
+        log_index: stored.log_index,
+        hs: certificate.hs,
+        operator: (certificate.kind == FactKind::Aeo).then_some(certificate.holder),
+        certificate: core.certificate_id.clone(),
+    })
+}
+
+/// What filings here may call a holder.
+pub(crate) fn parties(directory: &Directory, peer: &HubId, holder: &str) -> Vec<String> {
+    let Some(standing) = directory.arrangements.get(peer) else { return Vec::new() };
+    let named = standing.holding().flat_map(|d| d.filed_as(peer, holder));
+    named.collect::<BTreeSet<String>>().into_iter().collect()
+}
