@@ -59,7 +59,7 @@ impl Certificate {
         if core.state() == CertificateState::Unspecified {
             faults.add("core.state", &core.state.to_string(), "a state that is known");
         }
-        if (core.state() == CertificateState::Replaced) != !core.replaced_by.is_empty() {
+        if (core.state() == CertificateState::Replaced) == core.replaced_by.is_empty() {
             let allowed = "the certificate in its place, if and only if it was replaced";
             faults.add("core.replaced_by", &core.replaced_by, allowed);
         }

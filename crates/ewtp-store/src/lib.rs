@@ -8,6 +8,7 @@
 //! Invariant: the journal alone is true. The state is a function of the frames in order, can be deleted and rebuilt to the
 //! same keys and values, and shows nothing that a sync has not reached. What was erased is in neither after a compaction.
 
+mod agreements;
 mod apply;
 mod compaction;
 mod derived;

@@ -9,15 +9,14 @@ use ewtp_log::tree::{Frontier, compact_range, consistency_plan, inclusion_plan, 
 use ewtp_log::{Hash, TreeSize, tile};
 use ewtp_proto::store::v1::{
     CaseRecord, Change, ChangeRun, Counters, Frame, HeardStatement, LaneState as StoredLane,
-    Locator, LogHead, OwnStatement, StoredArrangementStep, StoredCertificate, StoredCodeList,
-    StoredDrawKey, StoredRuleset,
+    Locator, LogHead, OwnStatement, StoredCodeList, StoredDrawKey, StoredRuleset,
 };
 use ewtp_proto::{Message, v1};
 
 use crate::apply::{identity_key, lrn_row, short};
 use crate::forgetting::{own_entry, place_of, tombstone};
 use crate::journal::ReadFrame;
-use crate::keys::{CertificateName, Key, Kind, LOG_TREE, last_number};
+use crate::keys::{Key, Kind, LOG_TREE, last_number};
 use crate::state::Row;
 use crate::store::StoreError;
 use crate::trees;
@@ -252,77 +251,6 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// Reading.
     pub async fn code_lists(&self) -> Result<Vec<StoredCodeList>, StoreError> {
         self.load_all(Key::new(Kind::CodeList)).await
-    }
-
-    /// What was said about arrangements, by peer, this hub's first.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn arrangement_steps(&self) -> Result<Vec<StoredArrangementStep>, StoreError> {
-        self.load_all(Key::new(Kind::Arrangement)).await
-    }
-
-    /// The same of one peer.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn arrangement_with(
-        &self,
-        peer: &str,
-    ) -> Result<Vec<StoredArrangementStep>, StoreError> {
-        self.load_all(Key::new(Kind::Arrangement).text(peer)).await
-    }
-
-    /// A certificate of a hub (none: this one).
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn certificate(
-        &self,
-        hub: &str,
-        id: &str,
-    ) -> Result<Option<StoredCertificate>, StoreError> {
-        self.load(Key::new(Kind::Certificate).text(hub).text(id).finish()).await
-    }
-
-    /// Certificates of a hub from an id on.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn certificates(
-        &self,
-        hub: &str,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<StoredCertificate>, StoreError> {
-        let prefix = Key::new(Kind::Certificate).text(hub);
-        let first = match after {
-            "" => prefix.clone().finish(),
-            // Behind the zero that ends the id.
-            id => prefix.clone().text(id).bytes(&[0]).finish(),
-        };
-        let rows = self.0.scan(&first, &prefix.end(), limit).await?;
-        rows.iter().map(|(_, value)| decode(value)).collect()
-    }
-
-    /// At most `limit` certificates of a hub by the holder's id or the issuer's reference.
-    ///
-    /// # Errors
-    /// Reading.
-    pub async fn certificates_of(
-        &self,
-        hub: &str,
-        name: CertificateName<'_>,
-        limit: usize,
-    ) -> Result<Vec<StoredCertificate>, StoreError> {
-        let prefix = name.row(hub);
-        let rows = self.0.scan(&prefix.clone().finish(), &prefix.end(), limit).await?;
-        let mut out = Vec::with_capacity(rows.len());
-        for (_, id) in rows {
-            let id = String::from_utf8_lossy(&id).into_owned();
-            out.extend(self.certificate(hub, &id).await?);
-        }
-        Ok(out)
     }
 
     /// Digests of draw keys, by period.
