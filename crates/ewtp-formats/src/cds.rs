@@ -17,7 +17,7 @@ mod fields;
 mod leaves;
 mod schema;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ewtp_proto::v1;
 use ewtp_trade::elements::numbers_beside_core;
@@ -161,8 +161,9 @@ pub fn write(filing: &v1::Filing) -> Result<Document, CdsError> {
     let json = json_of(filing)?;
     let core = filing.core.clone().unwrap_or_default();
     let mut written = fields::write(&json, core.r#type() == v1::FilingType::Import);
-    defaults(&core, &mut written.leaves);
     let mut lost = overlay_all(&mut written.leaves, filing);
+    // Behind what is carried: a function that has no name of ours stands.
+    defaults(&core, &mut written.leaves);
     let used = written.used();
     for (path, value) in tree::leaves(&json) {
         if !used.contains(&path) && !is_implied(&path, value) {
@@ -435,20 +436,20 @@ enum Carried {
 fn overlay_all(leaves: &mut Leaves, filing: &v1::Filing) -> Vec<String> {
     let import = filing.core.as_ref().is_some_and(|c| c.r#type() == v1::FilingType::Import);
     let numbers = ItemNumbers::of(filing);
-    let (mut lost, mut void) = (Vec::new(), Vec::new());
+    let (mut lost, mut void) = (Vec::new(), BTreeSet::new());
     let (attributes, texts): (Vec<_>, Vec<_>) =
         carried_of(filing).partition(|carried| carried.path.contains('@'));
     for carried in texts {
         match overlay(leaves, &numbers, import, carried) {
             Carried::Stands => {}
-            Carried::Void => void.push(carried.path.as_str()),
+            Carried::Void => drop(void.insert(carried.path.as_str())),
             Carried::Lost => lost.push(format!("carried {}", carried.path)),
         }
     }
     for carried in attributes {
         // A unit belongs to the number that it was read with.
         let of = carried.path.split('@').next().unwrap_or_default();
-        let outcome = match void.contains(&of) {
+        let outcome = match void.contains(of) {
             true => Carried::Void,
             false => overlay(leaves, &numbers, import, carried),
         };

@@ -270,7 +270,9 @@ pub struct Written {
 ///
 /// # Errors
 /// [`CebError::Fields`] for a filing that is neither import nor export.
-pub fn messages(filings: &[v1::Filing]) -> Result<Written, CebError> {
+pub fn messages<'a>(
+    filings: impl IntoIterator<Item = &'a v1::Filing>,
+) -> Result<Written, CebError> {
     let mut out = Written::default();
     for filing in filings {
         let json = json_of(filing)?;
@@ -297,15 +299,22 @@ pub fn messages(filings: &[v1::Filing]) -> Result<Written, CebError> {
     Ok(out)
 }
 
+/// Whether messages can say a filing.
+///
+/// # Errors
+/// [`CebError::Fields`] for one that is neither import nor export.
+pub fn has_messages(filing: &v1::Filing) -> Result<(), CebError> {
+    kinds_of(filing).map(drop)
+}
+
 /// The kinds that a filing came from, or the inventory of its direction.
 fn kinds_of(filing: &v1::Filing) -> Result<Vec<&'static Kind>, CebError> {
     let source = filing.goods.as_ref().and_then(|g| g.source.as_ref());
-    let named: Vec<_> = source
-        .map_or("", |s| s.type_name.as_str())
-        .split('+')
-        .filter(|name| FILED.contains(name))
-        .filter_map(Kind::by_name)
-        .collect();
+    let mut named: Vec<&'static Kind> = Vec::new();
+    for name in source.map_or("", |s| s.type_name.as_str()).split('+') {
+        let known = named.iter().any(|kind| kind.name == name);
+        named.extend(Kind::by_name(name).filter(|_| FILED.contains(&name) && !known));
+    }
     if !named.is_empty() {
         return Ok(named);
     }

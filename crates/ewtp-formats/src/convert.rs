@@ -43,6 +43,14 @@ pub enum ConvertError {
     /// No message of CEB, or none that its schema allows.
     #[error("{0}")]
     Ceb(#[from] CebError),
+    /// A filing that no message can say.
+    #[error("filing {lrn}: {error}")]
+    Unsaid {
+        /// Its local reference.
+        lrn: String,
+        /// Why.
+        error: CebError,
+    },
     /// A message that can't be written.
     #[error("{kind}: {error}")]
     Message {
@@ -106,6 +114,11 @@ pub struct Read {
 }
 
 impl Read {
+    /// Whether there is nothing in it.
+    fn is_empty(&self) -> bool {
+        self.filings.is_empty() && self.rejects.is_empty() && self.messages.is_empty()
+    }
+
     /// Takes in what another document held.
     pub fn add(&mut self, other: Self) {
         self.filings.extend(other.filings);
@@ -132,6 +145,30 @@ pub type Pieces<'a> = Box<dyn Iterator<Item = Result<Read, ConvertError>> + 'a>;
 
 /// Most filings of a piece.
 const PIECE: usize = 1000;
+/// Bytes of a source behind which a piece ends.
+const PIECE_BYTES: usize = 16 << 20;
+
+/// Pieces of a source that is read record by record: `next` adds one and says how many bytes it had. What precedes a fault is a
+/// piece of its own.
+fn pieces<'a>(
+    mut next: impl FnMut(&mut Read) -> Result<Option<usize>, ConvertError> + 'a,
+) -> Pieces<'a> {
+    let (mut ended, mut fault) = (false, None);
+    Box::new(std::iter::from_fn(move || {
+        let (mut out, mut records, mut bytes) = (Read::default(), 0, 0);
+        while !ended && records < PIECE && bytes < PIECE_BYTES {
+            match next(&mut out) {
+                Ok(Some(length)) => (records, bytes) = (records + 1, bytes + length),
+                Ok(None) => ended = true,
+                Err(error) => (ended, fault) = (true, Some(error)),
+            }
+        }
+        match out.is_empty() {
+            false => Some(Ok(out)),
+            true => fault.take().map(Err),
+        }
+    }))
+}
 
 /// Puts pieces together.
 fn together(pieces: Pieces<'_>) -> Result<Read, ConvertError> {
@@ -162,6 +199,11 @@ pub trait Format {
 
     /// Whether several documents may make one filing: then all are read before [`Format::join`].
     fn joins(&self) -> bool {
+        false
+    }
+
+    /// Whether several filings may stand in one document: then a source is read whole before it is written.
+    fn groups(&self) -> bool {
         false
     }
 
@@ -233,7 +275,7 @@ pub fn read(form: Form, bytes: &[u8], mapping: Option<&Mapping>) -> Result<Read,
 /// # Errors
 /// [`ConvertError::Empty`].
 pub fn whole(read: Read) -> Result<Read, ConvertError> {
-    match read.filings.is_empty() && read.rejects.is_empty() && read.messages.is_empty() {
+    match read.is_empty() {
         true => Err(ConvertError::Empty),
         false => Ok(read),
     }

@@ -23,6 +23,9 @@ pub enum TableError {
         /// Encoding.
         encoding: String,
     },
+    /// A row that doesn't end.
+    #[error("line {0}: the row has more than 4 MiB: does a quote not end?")]
+    Long(u64),
     /// Not a table.
     #[error("{0}")]
     Csv(String),
@@ -83,7 +86,10 @@ impl<R: Read> Table<R> {
     /// [`TableError`]; no row follows one.
     pub fn next_row(&mut self) -> Result<Option<(u64, csv::StringRecord)>, TableError> {
         let mut row = csv::StringRecord::new();
+        let begins = self.reader.position().line();
+        self.reader.get_mut().left = ROW_MAX;
         match self.reader.read_record(&mut row) {
+            Err(_) if self.reader.get_ref().left == 0 => Err(TableError::Long(begins)),
             Ok(true) => Ok(Some((row.position().map_or(0, csv::Position::line), row))),
             Ok(false) => Ok(None),
             Err(e) => Err(told(e, self.reader.get_ref())),
@@ -99,6 +105,8 @@ fn told<R>(error: csv::Error, source: &Decoded<R>) -> TableError {
     }
 }
 
+/// Largest row, bytes: what is read of one whose quote doesn't end.
+const ROW_MAX: usize = 4 << 20;
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -120,6 +128,8 @@ struct Decoded<R> {
     lines: usize,
     /// Line of the first bytes that the encoding doesn't have.
     broken: Option<usize>,
+    /// Bytes that the present row may still have.
+    left: usize,
 }
 
 impl<R: Read> Decoded<R> {
@@ -136,6 +146,7 @@ impl<R: Read> Decoded<R> {
             finished: false,
             lines: 0,
             broken: None,
+            left: ROW_MAX,
         }
     }
 
@@ -181,12 +192,16 @@ impl<R: Read> Read for Decoded<R> {
             }
             self.fill()?;
         }
+        if self.left == 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a row doesn't end"));
+        }
         let left = self.text.get(self.given..).unwrap_or_default();
-        let count = left.len().min(into.len());
+        let count = left.len().min(into.len()).min(self.left);
         if let (Some(to), Some(from)) = (into.get_mut(..count), left.get(..count)) {
             to.copy_from_slice(from);
         }
         self.given += count;
+        self.left -= count;
         Ok(count)
     }
 }

@@ -82,18 +82,18 @@ pub(crate) struct Tree<T> {
     here: Vec<T>,
     fields: BTreeMap<String, Self>,
     each: Option<Box<Self>>,
+    places: BTreeMap<usize, Self>,
 }
 
 impl<T> Tree<T> {
-    /// Of paths without places of their own.
+    /// Of paths.
     pub(crate) fn of<'a>(all: impl Iterator<Item = (&'a [Step], T)>) -> Self {
         let mut root = Self::empty();
         for (path, thing) in all {
             let below = path.iter().fold(&mut root, |at, step| match step {
                 Step::Field(name) => at.fields.entry(name.clone()).or_insert_with(Self::empty),
-                Step::Each | Step::Index(_) => {
-                    at.each.get_or_insert_with(|| Box::new(Self::empty()))
-                }
+                Step::Each => at.each.get_or_insert_with(|| Box::new(Self::empty())),
+                Step::Index(place) => at.places.entry(*place).or_insert_with(Self::empty),
             });
             below.here.push(thing);
         }
@@ -101,7 +101,7 @@ impl<T> Tree<T> {
     }
 
     fn empty() -> Self {
-        Self { here: Vec::new(), fields: BTreeMap::new(), each: None }
+        Self { here: Vec::new(), fields: BTreeMap::new(), each: None, places: BTreeMap::new() }
     }
 
     /// Tells each of the things that something stands for, with the indexes of its lists.
@@ -118,6 +118,11 @@ impl<T> Tree<T> {
         self.here.iter().for_each(|thing| tell(thing, indexes, json));
         for (name, value) in json.as_object().into_iter().flatten() {
             if let Some(below) = self.fields.get(name) {
+                below.walk(value, indexes, tell);
+            }
+        }
+        for (place, below) in &self.places {
+            if let Some(value) = json.get(place) {
                 below.walk(value, indexes, tell);
             }
         }

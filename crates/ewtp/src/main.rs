@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         Command::Bench(command) => bench::run(&command, &out),
     };
     match outcome {
+        Ok(_) if output::is_broken() => ExitCode::from(4),
         Ok(code) => code,
         Err(error) => {
             out.error(&error);

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stderr, reason = "printing is what it is for")]
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -82,6 +83,20 @@ impl Output {
 }
 
 /// Writes to standard output. Who closed it, as `head` does, wants no more: what the command does goes on all the same.
+/// Standard output took no more, and not because its reader had enough.
+static BROKEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether something could not be written to standard output.
+pub(crate) fn is_broken() -> bool {
+    put("");
+    BROKEN.load(Ordering::Relaxed)
+}
+
 fn put(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut out = std::io::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let broken = written.is_err_and(|e| e.kind() != std::io::ErrorKind::BrokenPipe);
+    if broken && !BROKEN.swap(true, Ordering::Relaxed) {
+        eprintln!("error: standard output can't be written to; what it holds isn't whole");
+    }
 }

@@ -8,7 +8,7 @@ use super::document::{ENVELOPE, INSTANT, Namespaces};
 use super::schema::{Attribute, NodeId, SCHEMA};
 use crate::xml::escaped;
 
-/// Deepest step: a notification quotes a whole declaration. A test holds the schema to it.
+/// Deepest step: a notification quotes a whole declaration. Reading the schema's table asserts it in debug builds.
 pub(crate) const DEPTH_MAX: usize = 9;
 
 /// A step: which child by the schema, and which one of several, from 0. They stand in one number, so that places are compared fast;

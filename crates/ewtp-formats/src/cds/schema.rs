@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use super::leaves::DEPTH_MAX;
+
 /// Position of a node in the table.
 pub(crate) type NodeId = usize;
 
@@ -99,6 +101,8 @@ impl Schema {
             let [name, occurrence, kind @ ..] = words.as_slice() else { continue };
             let id = nodes.len();
             above.truncate((line.len() - line.trim_start().len()) / 2);
+            // Below its envelope; what a notification quotes stands one deeper.
+            debug_assert!(above.len() + 2 <= DEPTH_MAX, "{name} is deeper than places are");
             match above.last().and_then(|p| nodes.get_mut(*p)) {
                 Some(parent) => parent.children.push(id),
                 None => roots.push(id),

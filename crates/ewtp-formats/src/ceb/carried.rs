@@ -1,5 +1,7 @@
 //! What no field names of a message: carried along in the filing by its path, items by their numbers.
 
+use std::collections::BTreeMap;
+
 use ewtp_proto::v1;
 use serde_json::Value;
 
@@ -22,8 +24,10 @@ pub(super) fn moved(kind: &Kind, leaves: &Leaves, items: &[usize]) -> Leaves {
 pub(super) fn labels(filing: &v1::Filing) -> Vec<String> {
     let numbers: Vec<u32> =
         filing.core.iter().flat_map(|c| &c.items).map(|item| item.number).collect();
+    let mut times: BTreeMap<u32, usize> = BTreeMap::new();
+    numbers.iter().for_each(|number| *times.entry(*number).or_default() += 1);
     let label = |(at, number): (usize, &u32)| {
-        let unique = *number > 0 && numbers.iter().filter(|n| *n == number).count() == 1;
+        let unique = *number > 0 && times.get(number) == Some(&1);
         if unique { number.to_string() } else { format!("#{}", at + 1) }
     };
     numbers.iter().enumerate().map(label).collect()
@@ -115,11 +119,14 @@ pub(super) fn carry_order(
 
 /// A record with its items in the order that it had them, those that it didn't have behind.
 pub(super) fn in_order(kind: &Kind, leaves: Leaves, order: &str, labels: &[String]) -> Leaves {
-    let named = order.split(' ').filter_map(|label| labels.iter().position(|l| l == label));
-    let mut items: Vec<usize> = named.collect();
-    items.extend((0..labels.len()).filter(|at| !order.split(' ').any(|l| l == labels[*at])));
+    let mut left: BTreeMap<&str, usize> =
+        labels.iter().enumerate().map(|(at, label)| (label.as_str(), at)).collect();
+    let named: Vec<usize> = order.split(' ').filter_map(|label| left.remove(label)).collect();
+    let mut others: Vec<usize> = left.into_values().collect();
+    others.sort_unstable();
     let mut places = vec![0; labels.len()];
-    items.iter().enumerate().for_each(|(place, at)| places[*at] = place);
+    let items = named.into_iter().chain(others).enumerate();
+    items.for_each(|(place, at)| places[at] = place);
     moved(kind, &leaves, &places)
 }
 

@@ -67,9 +67,13 @@ fn message(kind: &'static Kind, content: &Value) -> Result<Message, CebError> {
     let text =
         |name: &str| content.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (guid, version) = (text("guid"), text("version"));
-    let records = content.get(kind.record.name).and_then(Value::as_array);
-    let records =
-        records.into_iter().flatten().map(|r| leaves(&kind.record.groups, r, kind.record.name));
+    let wrong = |what: &str| Err(CebError::Fields(format!("{what} is no list of records")));
+    let records = match content.get(kind.record.name) {
+        None => &Vec::new(),
+        Some(Value::Array(records)) => records,
+        Some(_) => return wrong(kind.record.name),
+    };
+    let records = records.iter().map(|r| leaves(&kind.record.groups, r, kind.record.name));
     let records = records.collect::<Result<Vec<_>, _>>()?;
     let mut envelope = content.clone();
     if let Some(object) = envelope.as_object_mut() {
@@ -83,7 +87,11 @@ fn leaves(groups: &[Group], value: &Value, at: &str) -> Result<Leaves, CebError>
     let mut out = Leaves::new();
     let unknown = |name: &str| CebError::Fields(format!("{at} has no element {name}"));
     let own = groups.iter().position(|g| g.name.is_empty() && !g.leaves.is_empty());
-    for (name, value) in value.as_object().into_iter().flatten() {
+    let elements = |value: &Value, name: &str| match value {
+        Value::Object(object) => Ok(object.clone()),
+        _ => Err(CebError::Fields(format!("{name} holds no elements"))),
+    };
+    for (name, value) in &elements(value, at)? {
         let mut put = |group: usize, index: usize, name: &str, value: &Value| {
             let place = place_of(groups, group, index, name).ok_or_else(|| unknown(name))?;
             let text = value
@@ -98,8 +106,12 @@ fn leaves(groups: &[Group], value: &Value, at: &str) -> Result<Leaves, CebError>
         }
         let group = groups.iter().position(|g| g.name == name).ok_or_else(|| unknown(name))?;
         let several = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        if several.len() > groups[group].max {
+            let most = groups[group].max;
+            return Err(CebError::Fields(format!("{at}/{name}: at most {most} of them")));
+        }
         for (index, one) in several.iter().enumerate() {
-            for (leaf, text) in one.as_object().into_iter().flatten() {
+            for (leaf, text) in &elements(one, name)? {
                 put(group, index, leaf, text)?;
             }
         }

@@ -1,16 +1,23 @@
 //! The forms that others made: CDS, CEB, tables.
 
+use std::collections::BTreeMap;
 use std::io;
 
-use super::{ConvertError, Format, PIECE, Pieces, Read, Written, together};
+use ewtp_proto::v1;
+
+use super::{ConvertError, Format, Pieces, Read, Written, pieces, together};
 use crate::mapping::Mapping;
 use crate::table::Table;
 use crate::xml::BYTES_MAX;
 use crate::{cds, ceb};
 
 /// Messages of CEB stand in no other form but JSON.
-fn without_messages(read: &Read) -> Result<(), ConvertError> {
-    read.messages.first().map_or(Ok(()), |m| Err(ConvertError::NoFiling(m.kind())))
+fn refused_messages(read: &Read) -> Vec<ConvertError> {
+    read.messages.iter().map(|m| ConvertError::NoFiling(m.kind())).collect()
+}
+
+fn lrn(filing: &v1::Filing) -> String {
+    filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default()
 }
 
 /// WCO XML as HMRC's CDS has it.
@@ -38,8 +45,7 @@ impl Format for Cds {
     }
 
     fn write(&self, read: &Read) -> Result<Written, ConvertError> {
-        without_messages(read)?;
-        let mut out = Written::default();
+        let mut out = Written { refused: refused_messages(read), ..Written::default() };
         for filing in &read.filings {
             match cds::write(filing) {
                 Ok(document) => {
@@ -47,8 +53,7 @@ impl Format for Cds {
                     out.lost.extend(document.lost);
                 }
                 Err(error) => {
-                    let lrn = filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
-                    out.refused.push(ConvertError::Filing { lrn, error });
+                    out.refused.push(ConvertError::Filing { lrn: lrn(filing), error });
                 }
             }
         }
@@ -80,6 +85,10 @@ impl Format for Ceb {
         true
     }
 
+    fn groups(&self) -> bool {
+        true
+    }
+
     fn read(&self, bytes: &[u8]) -> Result<Read, ConvertError> {
         Ok(Read { messages: vec![ceb::read(bytes)?], ..Read::default() })
     }
@@ -92,7 +101,7 @@ impl Format for Ceb {
         let all = filed.iter().chain(&others);
         out.lost.extend(all.flat_map(|m| m.lost().iter().map(|l| format!("{} {l}", m.kind()))));
         for joined in ceb::join(&filed)? {
-            let lrn = joined.filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
+            let lrn = lrn(&joined.filing);
             out.contradictions.extend(joined.contradictions.into_iter().map(|c| (lrn.clone(), c)));
             out.filings.push(joined.filing);
         }
@@ -102,8 +111,16 @@ impl Format for Ceb {
 
     /// A message for each kind that the filings came from.
     fn write(&self, read: &Read) -> Result<Written, ConvertError> {
-        let made = ceb::messages(&read.filings)?;
-        let mut out = Written { lost: made.lost.into_iter().collect(), ..Written::default() };
+        let (mut said, mut refused) = (Vec::new(), Vec::new());
+        for filing in &read.filings {
+            match ceb::has_messages(filing) {
+                Ok(()) => said.push(filing),
+                Err(error) => refused.push(ConvertError::Unsaid { lrn: lrn(filing), error }),
+            }
+        }
+        let made = ceb::messages(said)?;
+        let lost = made.lost.into_iter().collect();
+        let mut out = Written { lost, refused, ..Written::default() };
         for message in made.messages.iter().chain(&read.messages) {
             match ceb::write(message) {
                 Ok(xml) => out.documents.push((Some(message.kind()), xml)),
@@ -136,10 +153,14 @@ impl Format for Csv<'_> {
         let opened = self.0.ok_or(ConvertError::NoMapping).and_then(|mapping| {
             let table = Table::open(source, mapping)?;
             let unused = mapping.unused_columns(&table.columns);
-            Ok(Rows { mapping, table, unused, ended: false })
+            Ok((mapping, table, unused))
         });
         match opened {
-            Ok(rows) => Box::new(rows),
+            Ok((mapping, mut table, unused)) => pieces(move |out| {
+                let Some((row, record)) = table.next_row()? else { return Ok(None) };
+                add_row(out, mapping, &table.columns, &unused, (row, &record));
+                Ok(Some(record.as_slice().len()))
+            }),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     }
@@ -150,9 +171,8 @@ impl Format for Csv<'_> {
     }
 
     fn write(&self, read: &Read) -> Result<Written, ConvertError> {
-        without_messages(read)?;
         let mapping = self.0.ok_or(ConvertError::NoMapping)?;
-        let mut out = Written::default();
+        let mut out = Written { refused: refused_messages(read), ..Written::default() };
         let made = read.filings.iter().map(|filing| {
             let (row, lost) = mapping.row(filing);
             out.lost.extend(lost);
@@ -175,51 +195,22 @@ fn rows(mapping: &Mapping, all: impl Iterator<Item = Vec<String>>) -> Result<Str
     String::from_utf8(bytes).map_err(|e| told(&e))
 }
 
-/// The rows of a table that is being read.
-struct Rows<'a> {
-    mapping: &'a Mapping,
-    table: Table<Box<dyn io::Read + 'a>>,
-    unused: Vec<String>,
-    ended: bool,
-}
-
-impl Iterator for Rows<'_> {
-    type Item = Result<Read, ConvertError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
+/// Adds a row: a filing, or why it makes none.
+fn add_row(
+    out: &mut Read,
+    mapping: &Mapping,
+    columns: &BTreeMap<String, usize>,
+    unused: &[String],
+    (row, record): (u64, &csv::StringRecord),
+) {
+    match mapping.filing(columns, record) {
+        Ok(filing) => out.filings.push(filing),
+        Err(errors) => {
+            let told = errors.into_iter().map(|error| ConvertError::Row { row, error });
+            return out.rejects.extend(told);
         }
-        let mut out = Read::default();
-        for _ in 0..PIECE {
-            match self.table.next_row() {
-                Ok(Some((row, record))) => self.add(&mut out, row, &record),
-                Ok(None) => self.ended = true,
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(error.into()));
-                }
-            }
-            if self.ended {
-                break;
-            }
-        }
-        (!out.filings.is_empty() || !out.rejects.is_empty()).then_some(Ok(out))
     }
-}
-
-impl Rows<'_> {
-    fn add(&self, out: &mut Read, row: u64, record: &csv::StringRecord) {
-        match self.mapping.filing(&self.table.columns, record) {
-            Ok(filing) => out.filings.push(filing),
-            Err(errors) => {
-                let told = errors.into_iter().map(|error| ConvertError::Row { row, error });
-                return out.rejects.extend(told);
-            }
-        }
-        let full = |at: &usize| record.get(*at).is_some_and(|cell| !cell.trim().is_empty());
-        let lost =
-            self.unused.iter().filter(|name| self.table.columns.get(*name).is_some_and(full));
-        out.lost.extend(lost.map(|name| format!("column {name}")));
-    }
+    let full = |at: &usize| record.get(*at).is_some_and(|cell| !cell.trim().is_empty());
+    let lost = unused.iter().filter(|name| columns.get(*name).is_some_and(full));
+    out.lost.extend(lost.map(|name| format!("column {name}")));
 }

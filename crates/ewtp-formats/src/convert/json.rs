@@ -4,11 +4,12 @@ use std::io::{self, Read as _};
 
 use ewtp_proto::v1;
 
-use super::{ConvertError, Format, PIECE, Pieces, Read, Written, together};
+use super::{ConvertError, Format, Pieces, Read, Written, pieces, together};
 use crate::ceb;
+use crate::xml::BYTES_MAX;
 
-/// Largest value, bytes.
-const VALUE_MAX: usize = 64 << 20;
+/// Largest value, bytes: as large as a declaration of CDS.
+const VALUE_MAX: usize = BYTES_MAX;
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -31,26 +32,11 @@ impl Format for Json {
 
     fn pieces<'a>(&'a self, source: Box<dyn io::Read + 'a>) -> Pieces<'a> {
         let mut values = Values::new(source);
-        let mut ended = false;
-        Box::new(std::iter::from_fn(move || {
-            let mut out = Read::default();
-            while !ended && out.filings.len() + out.messages.len() < PIECE {
-                match values.next_value() {
-                    Ok(None) => ended = true,
-                    Ok(Some((line, value))) => {
-                        if let Err(error) = add(&mut out, line, value) {
-                            ended = true;
-                            return Some(Err(error));
-                        }
-                    }
-                    Err(error) => {
-                        ended = true;
-                        return Some(Err(error));
-                    }
-                }
-            }
-            (!out.filings.is_empty() || !out.messages.is_empty()).then_some(Ok(out))
-        }))
+        pieces(move |out| {
+            let Some((at, value)) = values.next_value()? else { return Ok(None) };
+            add(out, at, value)?;
+            Ok(Some(value.len()))
+        })
     }
 
     fn write(&self, read: &Read) -> Result<Written, ConvertError> {
@@ -67,17 +53,28 @@ impl Format for Json {
 }
 
 /// Adds a value: a message of CEB, or a filing.
-fn add(out: &mut Read, line: usize, value: &[u8]) -> Result<(), ConvertError> {
-    match is_message(value) {
-        true => {
-            let value = parse::<serde_json::Value>(line, value)?;
-            if let Some(message) = ceb::json::from_json(&value) {
-                out.messages.push(message?);
-            }
-        }
-        false => out.filings.push(parse::<v1::Filing>(line, value)?),
+fn add(out: &mut Read, at: At, value: &[u8]) -> Result<(), ConvertError> {
+    if !is_message(value) {
+        out.filings.push(parse::<v1::Filing>(at, value)?);
+        return Ok(());
+    }
+    let told = |problem: String| {
+        ConvertError::Json(format!("{problem}, in the value that begins at line {}", at.line + 1))
+    };
+    let value = parse::<serde_json::Value>(at, value)?;
+    match ceb::json::from_json(&value) {
+        Some(Ok(message)) => out.messages.push(message),
+        Some(Err(error)) => return Err(told(error.to_string())),
+        None => return Err(told("a message is one field named CEBnnnMessage".into())),
     }
     Ok(())
+}
+
+/// Where a value begins: lines and, in its line, bytes before it.
+#[derive(Clone, Copy)]
+struct At {
+    line: usize,
+    column: usize,
 }
 
 /// Whether JSON begins with a message of CEB: an object whose one field is named after it.
@@ -86,13 +83,14 @@ fn is_message(bytes: &[u8]) -> bool {
     inside.is_some_and(|t| t.starts_with(b"\"CEB"))
 }
 
-/// A value that begins in a line, the first being 0.
-fn parse<T: serde::de::DeserializeOwned>(line: usize, value: &[u8]) -> Result<T, ConvertError> {
+/// A value that begins somewhere.
+fn parse<T: serde::de::DeserializeOwned>(at: At, value: &[u8]) -> Result<T, ConvertError> {
     serde_json::from_slice(value).map_err(|error| {
         // The parser counts from the value's beginning.
         let told = error.to_string();
         let problem = told.split(" at line ").next().unwrap_or_default();
-        let (line, column) = (line + error.line(), error.column());
+        let before = if error.line() == 1 { at.column } else { 0 };
+        let (line, column) = (at.line + error.line(), before + error.column());
         ConvertError::Json(format!("{problem} at line {line} column {column}"))
     })
 }
@@ -103,18 +101,18 @@ struct Values<'a> {
     held: Vec<u8>,
     /// What of `held` was given.
     given: usize,
-    /// Lines of what was given.
-    lines: usize,
+    /// Where what was given ends.
+    at: At,
     ended: bool,
 }
 
 impl<'a> Values<'a> {
     fn new(source: Box<dyn io::Read + 'a>) -> Self {
-        Self { source, held: Vec::new(), given: 0, lines: 0, ended: false }
+        Self { source, held: Vec::new(), given: 0, at: At { line: 0, column: 0 }, ended: false }
     }
 
-    /// The next value with the lines before it; the rest of a source whose last value doesn't end.
-    fn next_value(&mut self) -> Result<Option<(usize, &[u8])>, ConvertError> {
+    /// The next value with its place; the rest of a source whose last value doesn't end.
+    fn next_value(&mut self) -> Result<Option<(At, &[u8])>, ConvertError> {
         let mut end = End::default();
         let mut seen = self.given;
         let length = loop {
@@ -129,15 +127,18 @@ impl<'a> Values<'a> {
             seen -= self.given;
             self.fill()?;
         };
-        let lines = self.lines;
+        let at = self.at;
         let value = self.held.get(self.given..self.given + length).unwrap_or_default();
         self.given += length;
-        self.lines += value.iter().filter(|b| **b == b'\n').count();
-        let value = match lines {
-            0 => value.strip_prefix("\u{feff}".as_bytes()).unwrap_or(value),
+        let lines = value.iter().filter(|b| **b == b'\n').count();
+        let behind = value.rsplit(|b| *b == b'\n').next().unwrap_or_default().len();
+        self.at.line += lines;
+        self.at.column = if lines == 0 { self.at.column + behind } else { behind };
+        let value = match (at.line, at.column) {
+            (0, 0) => value.strip_prefix("\u{feff}".as_bytes()).unwrap_or(value),
             _ => value,
         };
-        Ok((!value.trim_ascii().is_empty()).then_some((lines, value)))
+        Ok((!value.trim_ascii().is_empty()).then_some((at, value)))
     }
 
     /// Reads more, behind what isn't given yet.
@@ -145,8 +146,11 @@ impl<'a> Values<'a> {
         self.held.drain(..self.given);
         self.given = 0;
         if self.held.len() > VALUE_MAX {
-            let problem = format!("a value of more than {VALUE_MAX} bytes");
-            return Err(ConvertError::Json(format!("{problem} at line {}", self.lines + 1)));
+            let problem = format!(
+                "a value of more than {VALUE_MAX} bytes, or a quote or bracket that doesn't end"
+            );
+            let line = self.at.line + 1;
+            return Err(ConvertError::Json(format!("{problem}: it begins at line {line}")));
         }
         let read = self.source.by_ref().take(CHUNK as u64).read_to_end(&mut self.held);
         self.ended = read.map_err(|e| ConvertError::Source(e.to_string()))? == 0;

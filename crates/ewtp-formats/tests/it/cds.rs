@@ -336,3 +336,27 @@ fn a_filing_from_elsewhere_is_written_by_the_schema() {
         "{refused}"
     );
 }
+
+/// Of several exit offices CDS has a place for the first.
+#[test]
+fn the_first_of_several_is_written_where_there_is_one_place() {
+    let mut filing = cds::read(SAMPLES[1].as_bytes()).unwrap();
+    let core = filing.core.as_mut().unwrap();
+    core.offices = vec!["GB000060".into(), "BE000001".into()];
+    let written = cds::write(&filing).unwrap();
+    assert!(written.xml.contains("<ExitOffice>"), "{}", written.xml);
+    assert!(written.xml.contains("<ID>GB000060</ID>") && !written.xml.contains("BE000001"));
+    assert_eq!(written.lost, ["core.offices"]);
+}
+
+/// A function that has no name of ours is carried, and no default takes its place.
+#[test]
+fn every_function_code_comes_back() {
+    for code in ["9", "13", "14"] {
+        let xml = SAMPLES[1].replace("FunctionCode>9<", &format!("FunctionCode>{code}<"));
+        assert!(code == "9" || xml != SAMPLES[1]);
+        let written = cds::write(&cds::read(xml.as_bytes()).unwrap()).unwrap();
+        assert_eq!(lines(&written.xml), lines(&xml), "{code}");
+        assert!(written.lost.is_empty(), "{:?}", written.lost);
+    }
+}

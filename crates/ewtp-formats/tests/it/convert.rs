@@ -90,3 +90,55 @@ fn what_is_no_document_of_its_form_is_told_with_its_place() {
     let json = read(Form::Json, b"{\"core\":{\"lrm\":\"x\"}}", None).unwrap_err().to_string();
     assert!(json.contains("lrm") && json.contains("line 1"), "{json}");
 }
+
+/// What precedes a fault is a piece of its own, and the fault follows with its place.
+#[test]
+fn good_records_before_a_broken_one_are_kept() {
+    let pieces = |form: Form, mapping: Option<&Mapping>, bytes: &[u8]| {
+        let format = form.format(mapping);
+        let pieces = format.pieces(Box::new(bytes));
+        pieces.map(|p| p.map(|r| r.filings.len()).map_err(|e| e.to_string())).collect::<Vec<_>>()
+    };
+    let json = b"{\"core\":{}} {\"core\":{}}\n {\"core\":{\"lrm\":\"1\"}} {\"core\":{}}";
+    let told = pieces(Form::Json, None, json);
+    assert_eq!(told[0], Ok(2));
+    let error = told[1].clone().unwrap_err();
+    assert!(error.contains("unknown field `lrm`") && error.contains("line 2 column 15"), "{error}");
+    assert_eq!(told.len(), 2);
+
+    let orders = include_bytes!("../../../../samples/shop-orders.csv");
+    let text = String::from_utf8_lossy(orders);
+    let mut rows: Vec<u8> =
+        text.split_inclusive('\n').take(3).flat_map(|line| line.bytes()).collect();
+    rows.extend(b"\xff\n");
+    let mapping = Mapping::parse(include_str!("../../../../samples/shop.mapping.toml")).unwrap();
+    let told = pieces(Form::Csv, Some(&mapping), &rows);
+    assert_eq!(told[0], Ok(2), "{told:?}");
+    assert!(told[1].clone().unwrap_err().contains("line 4"), "{told:?}");
+
+    // A quote that doesn't end is found before the memory does.
+    let mut rows: Vec<u8> =
+        text.split_inclusive('\n').take(3).flat_map(|line| line.bytes()).collect();
+    rows.push(b'"');
+    rows.extend(vec![b'x'; 9 << 20]);
+    let told = pieces(Form::Csv, Some(&mapping), &rows);
+    assert_eq!(told[0], Ok(2), "{:?}", told.len());
+    assert!(told[1].clone().unwrap_err().contains("more than 4 MiB"), "{told:?}");
+}
+
+/// Messages in JSON that aren't what they say they are, are told and not dropped.
+#[test]
+fn what_is_no_message_in_json_is_told() {
+    let good = include_str!("../../../../samples/ceb/order.xml");
+    let read_one = read(Form::Ceb, good.as_bytes(), None).unwrap();
+    assert_eq!(read_one.filings.len(), 1);
+    for (bad, why) in [
+        (r#"{"CEB622Message":{},"CEB623Message":{}}"#, "one field named CEBnnnMessage"),
+        (r#"{"CEB622":{}}"#, "one field named CEBnnnMessage"),
+        (r#"{"CEB622Message":{"InventoryReturn":{}}}"#, "no list of records"),
+        (r#"{"CEB622Message":{"InventoryReturn":["x"]}}"#, "holds no elements"),
+    ] {
+        let error = read(Form::Json, format!("\n{bad}").as_bytes(), None).unwrap_err().to_string();
+        assert!(error.contains(why) && error.contains("line 1"), "{bad}: {error}");
+    }
+}

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use ewtp_formats::cds::{self, Destination};
 use ewtp_formats::ceb::Contradiction;
-use ewtp_formats::convert::{self, ConvertError, Form, Format, Read};
+use ewtp_formats::convert::{self, ConvertError, Form, Format, Pieces, Read};
 use ewtp_formats::mapping::Mapping;
 use serde_json::json;
 
@@ -60,18 +60,16 @@ pub(crate) fn run(command: &Convert, out: &Output) -> Result<ExitCode, CliError>
     let outcome = Outcome { refused: false, lost: BTreeSet::new() };
     let many = command.files.len() > 1 && !from.joins();
     let mut writer = Writer { command, to: &*to, out, outcome, many, begun: false };
-    if from.joins() {
-        writer.joined(&*from)?;
-    } else {
-        for file in &command.files {
-            writer.streamed(file, &*from)?;
-        }
-    }
+    let ended = match from.joins() {
+        true => writer.joined(&*from),
+        false => command.files.iter().try_for_each(|file| writer.streamed(file, &*from)),
+    };
     let outcome = writer.outcome;
     for lost in &outcome.lost {
         out.note(&format!("lost: {lost}"));
     }
-    Ok(outcome.code())
+    // What was written before something stopped has lost what it has lost.
+    ended.map(|()| outcome.code())
 }
 
 /// Where the elements of CDS documents go.
@@ -127,13 +125,17 @@ impl Writer<'_> {
     /// A file by itself: what stands in memory doesn't grow with it where its form has pieces.
     fn streamed(&mut self, file: &Path, from: &dyn Format) -> Result<(), CliError> {
         let opened = std::fs::File::open(file).map_err(CliError::io(file))?;
-        let mut pieces = from.pieces(Box::new(opened)).peekable();
+        let mut pieces = from.pieces(Box::new(opened));
+        if self.to.groups() {
+            pieces = Box::new(gathered(pieces).into_iter());
+        }
+        let mut pieces = pieces.peekable();
         let mut target = Target { file, number: 0, several: false, begun: None };
         let mut empty = true;
         while let Some(piece) = pieces.next() {
             empty = false;
             // Whether more follow has to be known before the first is written.
-            target.several |= pieces.peek().is_some();
+            target.several |= pieces.peek().is_some_and(Result::is_ok);
             match piece.and_then(convert::whole) {
                 Ok(read) => self.write(&mut target, &read)?,
                 Err(error) => self.outcome.refuse(file, &error, self.out),
@@ -234,6 +236,19 @@ impl Writer<'_> {
             }
         }
     }
+}
+
+/// All that could be read as one piece, and what ended it.
+fn gathered(pieces: Pieces<'_>) -> Vec<Result<Read, ConvertError>> {
+    let (mut all, mut fault) = (Read::default(), None);
+    for piece in pieces {
+        match piece {
+            Ok(read) => all.add(read),
+            Err(error) => fault = Some(Err(error)),
+        }
+    }
+    let read = convert::whole(all).ok().map(Ok);
+    read.into_iter().chain(fault).collect()
 }
 
 fn contradiction(lrn: &str, told: &Contradiction, out: &Output) {
