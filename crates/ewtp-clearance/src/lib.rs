@@ -17,6 +17,7 @@ pub mod draw;
 pub mod expression;
 pub mod facts;
 pub mod recognition;
+pub mod review;
 pub mod ruleset;
 pub mod tariff;
 pub mod value;

@@ -235,6 +235,7 @@ impl Hub {
             progress: Mutex::default(),
             served: Mutex::default(),
             rulebook: crate::rulebook::Rulebook::default(),
+            public_rules: crate::precheck::PublicRules::default(),
             acts: Arc::default(),
             shares: Mutex::default(),
             subscriptions: Mutex::default(),

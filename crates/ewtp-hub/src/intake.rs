@@ -429,6 +429,14 @@ fn route(shared: &Shared, checked: &CheckedFiling<'_>) -> Result<Route, Vec<v1::
     Ok(Route { audience, assessed_by, unconnected })
 }
 
+/// The hub that would assess a filing; empty if it is not connected or may not be shown it.
+pub(crate) fn assessor(
+    shared: &Shared,
+    checked: &CheckedFiling<'_>,
+) -> Result<String, Vec<v1::Finding>> {
+    route(shared, checked).map(|route| route.assessed_by)
+}
+
 pub(crate) fn plan(
     shared: &Shared,
     account: &str,

@@ -40,6 +40,7 @@ mod own_chain;
 pub mod page_wire;
 pub mod peer_chains;
 pub mod policy;
+pub mod precheck;
 pub mod prove;
 pub mod public;
 mod public_log;

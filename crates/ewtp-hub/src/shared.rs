@@ -84,6 +84,8 @@ pub struct Shared {
     pub served: Mutex<BTreeMap<HubId, u64>>,
     /// Peers' public rulesets, by digest.
     pub rulebook: crate::rulebook::Rulebook,
+    /// Peers' public rules in force, for pre-checks.
+    pub public_rules: crate::precheck::PublicRules,
     /// The open subscription of each peer: a newer one replaces the older.
     pub subscriptions: Mutex<BTreeMap<HubId, CancellationToken>>,
     /// Operators' acts, one at a time; the guard goes with the draft, so that a call that is cancelled doesn't let the next

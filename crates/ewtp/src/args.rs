@@ -9,6 +9,7 @@ use crate::args_arrangement::ArrangementCommand;
 use crate::args_certificate::CertificateCommand;
 use crate::args_documents::{CodesCommand, Convert, Duties, Import};
 use crate::args_log::{EvidenceCommand, LogCommand, RotatedKey, SignArgs};
+use crate::args_rules::RulesCommand;
 
 /// Operators and traders at an eWTP hub.
 #[derive(Parser)]
@@ -48,6 +49,9 @@ pub(crate) enum Command {
     /// Certificates: of operators, origin, licences, plant health, inspections.
     #[command(subcommand)]
     Certificate(CertificateCommand),
+    /// Write rules: check, try on examples, simulate over past cases.
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// File export and advance from one document.
     Declare(Declare),
     /// File the rows of a table through the bulk stream.
@@ -350,6 +354,9 @@ pub(crate) struct Declare {
     /// Document to attach: uploaded and cited; may be repeated.
     #[arg(long)]
     pub(crate) attach: Vec<PathBuf>,
+    /// File nothing: tell what the public rules of the hub that would assess it say, and what would be owed.
+    #[arg(long, conflicts_with = "attach")]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Subcommand)]

@@ -9,6 +9,7 @@ mod args_arrangement;
 mod args_certificate;
 mod args_documents;
 mod args_log;
+mod args_rules;
 mod bench;
 mod commands;
 mod demo;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Hub(command) => commands::hub::run(command, &cli.profile, &out),
         Command::Peer(command) => commands::peer::run(command, &cli.profile, &out),
         Command::Account(command) => commands::account::run(command, &cli.profile, &out),
+        Command::Rules(command) => commands::rules::run(&command, &cli.profile, &out),
         Command::Ruleset(command) => commands::ruleset::run(command, &cli.profile, &out),
         Command::Arrangement(command) => commands::arrangement::run(&command, &cli.profile, &out),
         Command::Certificate(command) => commands::certificate::run(&command, &cli.profile, &out),

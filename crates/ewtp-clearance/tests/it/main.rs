@@ -8,6 +8,7 @@
 mod arrangements;
 mod draws;
 mod recognition;
+mod review;
 mod tariffs;
 
 use std::collections::BTreeMap;

@@ -315,6 +315,16 @@ impl FederationService for Federation {
         Ok(Response::new(v1::FederationServiceGetRulesetResponse { text }))
     }
 
+    async fn list_rulesets(
+        &self,
+        request: Request<v1::FederationServiceListRulesetsRequest>,
+    ) -> Result<Response<v1::FederationServiceListRulesetsResponse>, Status> {
+        peer(&self.shared, &request)?;
+        let now_ms = i64::try_from(self.shared.clock.now_ms()).unwrap_or(i64::MAX);
+        let texts = crate::precheck::in_force(&self.shared, now_ms).await;
+        Ok(Response::new(v1::FederationServiceListRulesetsResponse { texts }))
+    }
+
     async fn get_head(
         &self,
         request: Request<v1::GetHeadRequest>,

@@ -20,6 +20,7 @@ use crate::attachments;
 use crate::casebook::{Casebook, Viewer, summary};
 use crate::directory::{AGENCY_ROLES, has_role};
 use crate::intake::{self, Pace};
+use crate::precheck::{PrecheckError, precheck};
 use crate::prove::{LaneWanted, proof_of_erased, receipt_of_heard, receipt_of_own};
 use crate::shared::Shared;
 use crate::standing;
@@ -301,6 +302,21 @@ impl TradeService for Trade {
         let outcome = receipt_of_heard(&self.shared, &at, viewer, &request.parts, lane).await;
         let (receipt, descriptors) = outcome.map_err(|e| status::receipt(&e))?;
         Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors, ..Default::default() }))
+    }
+
+    async fn pre_check(
+        &self,
+        request: Request<v1::PreCheckRequest>,
+    ) -> Result<Response<v1::PreCheckResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
+        let languages = languages(&request);
+        let request = request.into_inner();
+        match precheck(&self.shared, &account.id, &request, &languages).await {
+            Ok(response) => Ok(Response::new(response)),
+            Err(PrecheckError::Draft(error)) => Err(status::draft(&error)),
+            Err(PrecheckError::Random(error)) => Err(Status::internal(error.to_string())),
+        }
     }
 
     async fn get_ruleset(

@@ -8,7 +8,7 @@ use serde_json::json;
 use v1::submit_response::Result as Outcome;
 
 use crate::args::{Declare, FilingKind};
-use crate::commands::attachment;
+use crate::commands::{attachment, precheck};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -32,14 +32,15 @@ pub(crate) fn run(
         for kind in kinds {
             let filing = filing_of(&document, kind, &case_id, command.only.is_some());
             let lrn = filing.core.as_ref().map(|c| c.lrn.clone()).unwrap_or_default();
+            if command.dry_run {
+                let (could, line) = precheck::ask(&session, name_of(kind), filing, out).await?;
+                good &= could;
+                lines.push(line);
+                continue;
+            }
             let request = v1::SubmitRequest { filing: Some(filing), ..Default::default() };
             let response = session.trade().submit(request).await?.into_inner();
-            let name = match kind {
-                FilingKind::Export => "export",
-                FilingKind::Advance => "advance",
-                FilingKind::Transit => "transit",
-                FilingKind::Import => "import",
-            };
+            let name = name_of(kind);
             match response.result {
                 Some(Outcome::Accepted(accepted)) => {
                     case_id.clone_from(&accepted.case_id);
@@ -60,6 +61,15 @@ pub(crate) fn run(
         }
         Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
     })
+}
+
+const fn name_of(kind: FilingKind) -> &'static str {
+    match kind {
+        FilingKind::Export => "export",
+        FilingKind::Advance => "advance",
+        FilingKind::Transit => "transit",
+        FilingKind::Import => "import",
+    }
 }
 
 /// A filing document: JSON by its extension, else TOML.

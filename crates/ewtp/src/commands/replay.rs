@@ -134,18 +134,7 @@ async fn rulesets(
 ) -> Result<Cited, CliError> {
     let mut out = Cited::default();
     for cited in &core.rulesets {
-        let text = match own_text(session, cited).await? {
-            Some(text) => Some(text),
-            None => {
-                let request = v1::GetRulesetRequest {
-                    digest: cited.digest.clone(),
-                    hub: hub.to_owned(),
-                    ..Default::default()
-                };
-                session.trade().get_ruleset(request).await.ok().map(|r| r.into_inner().text)
-            }
-        };
-        let text = text.filter(|t| sha256(&[t.as_bytes()]).0.as_slice() == cited.digest);
+        let text = text_of(session, hub, cited).await?;
         let Some(ruleset) = text.and_then(|t| Ruleset::parse(&t).ok()) else {
             out.missing |= !cited.confidential;
             continue;
@@ -157,6 +146,37 @@ async fn rulesets(
         }
     }
     Ok(out)
+}
+
+/// The text of a ruleset that a hub's decision cites, if it can be had here.
+pub(crate) async fn text_of(
+    session: &Session,
+    hub: &str,
+    cited: &v1::RulesetRef,
+) -> Result<Option<String>, CliError> {
+    let text = match own_text(session, cited).await? {
+        Some(text) => Some(text),
+        None => {
+            let request = v1::GetRulesetRequest {
+                digest: cited.digest.clone(),
+                hub: hub.to_owned(),
+                ..Default::default()
+            };
+            session.trade().get_ruleset(request).await.ok().map(|r| r.into_inner().text)
+        }
+    };
+    Ok(text.filter(|t| sha256(&[t.as_bytes()]).0.as_slice() == cited.digest))
+}
+
+/// The facts of a decision, from its receipt.
+pub(crate) async fn facts_of(
+    session: &Session,
+    case: &v1::Case,
+    decision: &v1::CaseDecision,
+) -> Result<Option<Vec<u8>>, CliError> {
+    let Some(statement) = &decision.statement else { return Ok(None) };
+    let (text, chain) = receipt::fetch(session, &case.case_id, statement, false).await?;
+    Ok(open(&proven(&text, &chain)?).map(|d| d.facts).filter(|f| !f.is_empty()))
 }
 
 async fn own_text(session: &Session, cited: &v1::RulesetRef) -> Result<Option<String>, CliError> {

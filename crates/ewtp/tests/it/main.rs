@@ -27,6 +27,7 @@ mod observe;
 mod papers;
 mod recognition;
 mod routes;
+mod rules;
 mod stage;
 mod stores;
 #[path = "../../examples/stranger.rs"]

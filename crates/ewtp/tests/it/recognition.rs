@@ -342,6 +342,22 @@ async fn what_the_origin_cleared_is_not_controlled_again_until_the_origin_takes_
     let ours: Vec<_> = rows.iter().filter(|r| r["hub"] == "BE").collect();
     assert!(ours.len() >= 3 && ours.iter().all(|r| r["replay"] == "agrees"), "{replay}");
     let shown = String::from_utf8(be.run("officer", &["case", "show", &id]).stdout).unwrap();
+    // A draft that controls goods themselves: of the two decisions that count one changes.
+    let draft = dir.path().join("draft.toml");
+    let text =
+        RULES.replace("\"DOC_CONTROL\"", "\"PHYS_CONTROL\"").replace("version = 1", "version = 2");
+    std::fs::write(&draft, text).unwrap();
+    let since = ["--since", "2026-01-01T00:00:00Z"];
+    let simulate = [&["rules", "simulate", draft.to_str().unwrap()], &since[..]].concat();
+    let simulated = be.json("officer", &simulate);
+    let count = |name: &str| simulated[name].as_u64();
+    assert_eq!(
+        (count("filings"), count("decisions"), count("changed")),
+        (Some(1), Some(2), Some(1)),
+        "{simulated}"
+    );
+    assert_eq!(simulated["controls"], serde_json::json!({"then": 1, "draft": 1}));
+    assert_eq!(simulated["each"][0][3], "PHYS_CONTROL");
     for line in ["recognised: export-control of KE", "without recognition: DOC_CONTROL by BE-R1"] {
         assert!(shown.contains(line), "{shown}");
     }
