@@ -122,19 +122,6 @@ fn embeddable() -> Result<(), String> {
     Ok(())
 }
 
-/// Two seconds of each fuzz target. Built with the whole workspace, it needs no library once more with other features.
-fn fuzz() -> Result<(), String> {
-    cargo(&["build", "--workspace", "--locked", "--bin", "ewtp-fuzz"])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let program = target.unwrap_or_else(|| root().join("target")).join("debug/ewtp-fuzz");
-    println!("\n== {} --seconds 2", program.display());
-    let status = Command::new(&program).args(["--seconds", "2"]).current_dir(root()).status();
-    match status.map_err(|e| format!("{}: {e}", program.display()))?.success() {
-        true => Ok(()),
-        false => Err("a fuzz target failed".into()),
-    }
-}
-
 fn ci() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     tidy::run(&root())?;
@@ -142,7 +129,6 @@ fn ci() -> Result<(), String> {
     cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])?;
     embeddable()?;
     cargo(&["test", "--workspace", "--locked"])?;
-    fuzz()?;
     demo()?;
     instructions::run(&root(), false)
 }

@@ -147,6 +147,14 @@ impl HsRange {
         holds.then(|| Self { first: first.to_owned(), last: last.to_owned() })
     }
 
+    /// Whether some code lies in both.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let length = self.first.len().min(other.first.len());
+        let cut = |text: &str| text.get(..length).map(str::to_owned).unwrap_or_default();
+        cut(&self.first) <= cut(&other.last) && cut(&other.first) <= cut(&self.last)
+    }
+
     /// Whether a code lies in it.
     #[must_use]
     pub fn covers(&self, code: &str) -> bool {

@@ -3,6 +3,7 @@
 use ewtp_proto::v1::{self, CertificateState, Finding};
 use ewtp_trade::codes::Country;
 use ewtp_trade::finding::{Say, finding};
+use ewtp_trade::quantity::parse_decimal;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
@@ -35,10 +36,6 @@ pub struct Certificate {
     pub time_zone: TimeZone,
     /// Whom it is about: id and, of operators, the category.
     pub holder: (String, String),
-    /// Goods of the lines that are known; empty of certificates about a person alone.
-    pub hs: Vec<HsRange>,
-    /// Lines that it has, shown or not.
-    pub lines: usize,
 }
 
 impl Certificate {
@@ -80,7 +77,7 @@ impl Certificate {
         if let Some(holder) = holder {
             faults.holder(holder, kind);
         }
-        let hs = faults.lines(core, lines, kind);
+        faults.lines(core, lines, kind);
         match (kind, valid_from, time_zone) {
             (Some(kind), Some(valid_from), Some(time_zone)) if faults.0.is_empty() => Ok(Self {
                 kind,
@@ -89,8 +86,6 @@ impl Certificate {
                 valid_until,
                 time_zone,
                 holder: holder.map(|h| (h.id.clone(), h.category.clone())).unwrap_or_default(),
-                hs,
-                lines: lines.len(),
             }),
             _ => Err(faults.0),
         }
@@ -174,7 +169,7 @@ impl Faults {
         core: &v1::CertificateCore,
         lines: &[Option<v1::CertificateLine>],
         kind: Option<FactKind>,
-    ) -> Vec<HsRange> {
+    ) {
         if core.lines as usize != lines.len() || lines.len() > LINES_MAX {
             let allowed = format!("the number of its lines, at most {LINES_MAX}");
             self.add("core.lines", &core.lines.to_string(), &allowed);
@@ -182,13 +177,16 @@ impl Faults {
         if lines.is_empty() && kind.is_some_and(|k| k != FactKind::Aeo) {
             self.add("core.lines", "0", "at least one line: what it certifies is about goods");
         }
-        let mut hs = Vec::new();
         for (i, line) in lines.iter().enumerate() {
             let Some(line) = line else { continue };
             let path = |field: &str| format!("line-{}.{field}", i + 1);
-            match HsRange::parse(&line.hs) {
-                Some(range) => hs.push(range),
-                None => self.add(&path("hs"), &line.hs, "2 to 10 digits"),
+            if HsRange::parse(&line.hs).is_none() {
+                self.add(&path("hs"), &line.hs, "2 to 10 digits");
+            }
+            if let Some(quantity) = &line.quantity
+                && parse_decimal(&quantity.value).is_err()
+            {
+                self.add(&path("quantity"), &quantity.value, "a decimal number");
             }
             self.text(&path("description"), &line.description, false);
             self.text(&path("consignment"), &line.consignment, false);
@@ -196,6 +194,5 @@ impl Faults {
                 self.add(&path("origin"), &line.origin, "an ISO 3166-1 code of two letters");
             }
         }
-        hs
     }
 }

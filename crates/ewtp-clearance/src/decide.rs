@@ -64,10 +64,19 @@ pub struct Decided {
     pub authority_rules_fired: Vec<String>,
     /// Public rules that needed a part outside the scope.
     pub insufficient_scope: Vec<String>,
-    /// Foreign facts that a rule on this effect asked for and found.
+    /// Foreign facts that a public rule for traders on this effect asked for and found.
     pub relied_upon: Vec<Recognised>,
+    /// The same of confidential rules, and of rules for authorities only.
+    pub authority_relied_upon: Vec<Recognised>,
     /// What the same rules say without them; absent where none was relied upon.
     pub without: Option<Without>,
+}
+
+impl Decided {
+    /// Whether any foreign fact was relied upon.
+    fn relies(&self) -> bool {
+        !self.relied_upon.is_empty() || !self.authority_relied_upon.is_empty()
+    }
 }
 
 /// What would have been decided without recognised facts.
@@ -137,11 +146,11 @@ pub const fn weight(code: DecisionCode) -> Option<u8> {
 pub fn decide(input: Input<'_>) -> Outcome {
     let mut outcome = decide_once(input);
     if let Outcome::Decided(all) = &mut outcome
-        && all.iter().any(|d| !d.relied_upon.is_empty())
+        && all.iter().any(Decided::relies)
     {
         let facts = Facts { recognised: Vec::new(), ..input.facts.clone() };
         let without = decide_once(Input { facts: &facts, ..input });
-        for decided in all.iter_mut().filter(|d| !d.relied_upon.is_empty()) {
+        for decided in all.iter_mut().filter(|d| d.relies()) {
             decided.without = Some(otherwise(&without, decided.effect));
         }
     }
@@ -193,9 +202,11 @@ fn decide_once(input: Input<'_>) -> Outcome {
         if *effect == Effect::Admissibility {
             decided.estimate.clone_from(&estimate);
         }
-        let places = relied.get(&(*effect as i32)).into_iter().flatten();
-        decided.relied_upon =
-            places.filter_map(|at: &usize| input.facts.recognised.get(*at).cloned()).collect();
+        let of = |hidden: bool| {
+            let places = relied.get(&(*effect as i32, hidden)).into_iter().flatten();
+            places.filter_map(|at: &usize| input.facts.recognised.get(*at).cloned()).collect()
+        };
+        (decided.relied_upon, decided.authority_relied_upon) = (of(false), of(true));
         decided
     });
     Outcome::Decided(decided.collect())
@@ -233,7 +244,7 @@ fn run<'a>(
     ruleset: &'a Ruleset,
     input: Input<'_>,
     insufficient: &mut Vec<(Effect, String, bool)>,
-    relied: &mut BTreeMap<i32, BTreeSet<usize>>,
+    relied: &mut BTreeMap<(i32, bool), BTreeSet<usize>>,
     errors: &mut Vec<String>,
 ) -> Vec<Fired<'a>> {
     let day = ruleset.day_of(input.facts.at_ms);
@@ -276,7 +287,8 @@ fn run<'a>(
             Err(e) => errors.push(format!("{}: {e}", name(rule))),
         }
         if let Some(asked) = &asked {
-            relied.entry(rule.effect as i32).or_default().extend(asked.take());
+            let hidden = ruleset.confidential || rule.audience == Audience::Authority;
+            relied.entry((rule.effect as i32, hidden)).or_default().extend(asked.take());
         }
     }
     fired
@@ -298,6 +310,7 @@ fn conclude(
         rules_fired: Vec::new(),
         authority_rules_fired: Vec::new(),
         relied_upon: Vec::new(),
+        authority_relied_upon: Vec::new(),
         without: None,
         insufficient_scope: insufficient
             .iter()

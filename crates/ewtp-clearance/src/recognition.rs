@@ -4,7 +4,7 @@
 //! Rules speak of recognition through these functions alone, so that the same ruleset run without the facts says what would have been
 //! decided otherwise.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cel::{Context, ExecutionError};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrangement::{Arrangement, FactKind, HsRange, Recognition, RecognitionEffect};
 use crate::facts::{Fact, Facts};
-use crate::value::Rates;
+use crate::value::{Rates, exact_mul, unit_factor};
 
 /// A fact that another hub established, as this hub holds it.
 #[derive(Clone, Debug)]
@@ -29,11 +29,50 @@ pub struct Foreign {
     /// Index in that hub's log.
     pub log_index: u64,
     /// Goods that it is about; all of the case's if empty.
-    pub hs: Vec<HsRange>,
+    pub goods: Vec<Goods>,
     /// Operator that it is about, as certified, and the category.
     pub operator: Option<(String, String)>,
     /// Certificate that it stands in; empty if in none.
     pub certificate: String,
+}
+
+/// Goods that a fact is about.
+#[derive(Clone, Debug)]
+pub struct Goods {
+    /// Commodity codes.
+    pub hs: HsRange,
+    /// Country of origin; any if empty.
+    pub origin: String,
+    /// At most so much, with its unit.
+    pub most: Option<(Decimal, String)>,
+}
+
+impl Goods {
+    /// Whether an item is such goods, and not more of them. What isn't known of an item isn't.
+    fn covers(&self, item: &BTreeMap<String, Fact>) -> bool {
+        let origin = self.origin.is_empty() || text(item.get("origin")) == self.origin;
+        let within = self.most.as_ref().is_none_or(|(most, unit)| {
+            quantity(item, unit).is_some_and(|quantity| quantity <= *most)
+        });
+        self.hs.covers(text(item.get("hs"))) && origin && within
+    }
+}
+
+/// How much an item is in a unit: by its quantity, else by its net or gross mass.
+fn quantity(item: &BTreeMap<String, Fact>, unit: &str) -> Option<Decimal> {
+    let stated = match item.get("quantity") {
+        Some(Fact::Quantity { value, unit: of }) => {
+            unit_factor(of, unit).and_then(|f| exact_mul(value.parse().ok()?, f))
+        }
+        _ => None,
+    };
+    let mass = |name: &str| match item.get(name) {
+        Some(Fact::Mass { kg }) => {
+            unit_factor("KGM", unit).and_then(|f| exact_mul(kg.parse().ok()?, f))
+        }
+        _ => None,
+    };
+    stated.or_else(|| mass("net_mass")).or_else(|| mass("gross_mass"))
 }
 
 /// A fact that counts here. It stands among the facts of a decision, so that a replay sees it too.
@@ -123,8 +162,8 @@ fn counts(
         .items
         .iter()
         .filter(|item| {
-            let code = text(item.get("hs"));
-            within(&line.hs, code) && within(&fact.hs, code)
+            let theirs = fact.goods.is_empty() || fact.goods.iter().any(|g| g.covers(item));
+            within(&line.hs, text(item.get("hs"))) && theirs
         })
         .filter_map(|item| match item.get("number") {
             Some(Fact::Count(number)) => Some(*number),
@@ -174,14 +213,18 @@ fn within_ceiling(line: &Recognition, facts: &Facts, rates: &Rates) -> bool {
         Fact::Money { amount, currency } => home(amount.parse().ok()?, currency),
         _ => None,
     };
-    let worth = match facts.filing.get("invoice_total") {
-        Some(total) => of(total),
-        None if facts.items.is_empty() => None,
-        None => facts
-            .items
-            .iter()
-            .map(|item| of(item.get("value")?))
-            .try_fold(Decimal::ZERO, |sum, next| sum.checked_add(next?)),
+    let items = facts
+        .items
+        .iter()
+        .map(|item| of(item.get("value")?))
+        .try_fold(Decimal::ZERO, |sum, next| sum.checked_add(next?))
+        .filter(|_| !facts.items.is_empty());
+    // Of the total and the sum of the items the larger: neither makes the other smaller.
+    let total = facts.filing.get("invoice_total").map(of);
+    let worth = match (total, items) {
+        (Some(total), Some(items)) => total.map(|total| total.max(items)),
+        (Some(total), None) => total,
+        (None, items) => items,
     };
     matches!((worth, most), (Some(worth), Some(most)) if worth <= most)
 }

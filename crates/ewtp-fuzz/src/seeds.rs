@@ -24,6 +24,9 @@ pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
         }
         "ceb" => seeds.extend(folder(&repository("samples/ceb"), "xml")),
         "tariff" => seeds.extend(folder(&repository("rulesets"), "toml")),
+        "arrangement" => {
+            seeds.extend(fs::read(repository("samples/arrangement-be-ke.toml")).ok());
+        }
         _ => {}
     }
     seeds

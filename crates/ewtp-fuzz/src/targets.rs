@@ -46,6 +46,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "cds", check: cds },
     Target { name: "ceb", check: ceb },
     Target { name: "tariff", check: tariff },
+    Target { name: "arrangement", check: arrangement },
 ];
 
 static KEYS: LazyLock<Vec<VerifierKey>> = LazyLock::new(|| {
@@ -231,11 +232,31 @@ fn ceb(input: &[u8]) -> bool {
     true
 }
 
-/// A ruleset or tariff is read or refused with every fault.
+/// An arrangement's document is refused with every fault, or reads as text and differs from itself in nothing.
+fn arrangement(input: &[u8]) -> bool {
+    use ewtp_clearance::arrangement::{Arrangement, differences, for_people};
+    let Some(text) = text(input) else { return false };
+    match Arrangement::parse(text) {
+        Ok(document) => {
+            assert!(for_people(&document).contains("Article 1"));
+            assert!(differences(&document, &document).is_empty());
+            true
+        }
+        Err(faults) => {
+            assert!(!faults.is_empty(), "refused without a fault");
+            false
+        }
+    }
+}
+
+/// A ruleset or tariff is read or refused with every fault; a second look at one that is read ends.
 fn tariff(input: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(input) else { return false };
     match ewtp_clearance::Ruleset::parse(text) {
-        Ok(_) => true,
+        Ok(ruleset) => {
+            let _ = ewtp_clearance::review::review(&ruleset);
+            true
+        }
         Err(faults) => {
             assert!(!faults.is_empty(), "refused without a fault");
             false

@@ -20,6 +20,8 @@ use crate::statement_check::Judge;
 
 /// Most steps of one hub: all of them are read whenever one is added.
 const STEPS_MAX: u64 = 1000;
+/// Most proposals of one hub for one number.
+const PROPOSALS_MAX: usize = 32;
 /// Most bytes of a reason.
 const REASON_BYTES_MAX: usize = 500;
 
@@ -84,8 +86,14 @@ impl Standing {
     #[must_use]
     pub fn as_known(&self, at_ms: u64) -> Chain {
         let steps = |all: &[StoredArrangementStep]| {
-            let known = all.iter().take_while(|s| s.known_ms <= at_ms);
-            known.map(|s| self.step(s)).collect::<Vec<Step>>()
+            let mut out: Vec<Step> = Vec::with_capacity(all.len());
+            for stored in all.iter().take_while(|s| s.known_ms <= at_ms) {
+                let seen = out.last().map_or(0, |s| s.seen);
+                let place = usize::try_from(stored.number.saturating_sub(1)).unwrap_or(0);
+                out.resize(place.max(out.len()), Step { act: Act::Unheard, seen });
+                out.push(step(stored));
+            }
+            out
         };
         let (own, theirs) = (steps(&self.own), steps(&self.theirs));
         match self.side {
@@ -94,26 +102,15 @@ impl Standing {
         }
     }
 
-    fn step(&self, stored: &StoredArrangementStep) -> Step {
-        let core = stored.core.clone().unwrap_or_default();
-        let named = digest(&core.digest).unwrap_or(Hash::EMPTY_ROOT);
-        let act = match core.step() {
-            ArrangementStep::Propose => Act::Propose {
-                number: core.document,
-                digest: named,
-                previous: self.documents.get(&named).and_then(|d| d.previous),
-                instead_of: digest(&core.instead_of),
-            },
-            ArrangementStep::Accept => Act::Accept { number: core.document, digest: named },
-            ArrangementStep::Suspend => Act::Suspend,
-            ArrangementStep::Resume => Act::Resume,
-            ArrangementStep::End | ArrangementStep::Unspecified => Act::End,
-        };
-        Step { act, seen: usize::try_from(core.seen).unwrap_or(usize::MAX) }
+    fn stored(&self, (side, index): At) -> Option<&StoredArrangementStep> {
+        let all = if Some(side) == self.side { &self.own } else { &self.theirs };
+        let at = all.binary_search_by_key(&(index as u64 + 1), |s| s.number).ok()?;
+        all.get(at)
     }
 
-    fn stored(&self, (side, index): At) -> Option<&StoredArrangementStep> {
-        if Some(side) == self.side { self.own.get(index) } else { self.theirs.get(index) }
+    /// Number of the next step of this hub.
+    fn next_number(&self) -> u64 {
+        self.own.last().map_or(0, |s| s.number) + 1
     }
 
     /// The documents that hold, oldest first, whether their days have begun or not.
@@ -216,8 +213,9 @@ impl Standing {
         name: &impl Fn(Side) -> &'a HubId,
     ) -> Vec<v1::ArrangementSaid> {
         let side = self.side.unwrap_or(Side::First);
-        let own = self.own.iter().enumerate().map(|(i, s)| ((side, i), s));
-        let theirs = self.theirs.iter().enumerate().map(|(i, s)| ((side.other(), i), s));
+        let place = |s: &StoredArrangementStep| s.number.saturating_sub(1) as usize;
+        let own = self.own.iter().map(|s| ((side, place(s)), s));
+        let theirs = self.theirs.iter().map(|s| ((side.other(), place(s)), s));
         let mut all: Vec<(At, &StoredArrangementStep)> =
             own.chain(theirs).filter(|(_, s)| s.known_ms <= as_of_ms).collect();
         all.sort_by_key(|(_, s)| s.known_ms);
@@ -246,6 +244,25 @@ impl Standing {
     }
 }
 
+fn step(stored: &StoredArrangementStep) -> Step {
+    let core = stored.core.clone().unwrap_or_default();
+    let named = digest(&core.digest).unwrap_or(Hash::EMPTY_ROOT);
+    let act = match core.step() {
+        ArrangementStep::Propose => Act::Propose {
+            number: core.document,
+            digest: named,
+            previous: digest(&core.previous),
+            instead_of: digest(&core.instead_of),
+        },
+        ArrangementStep::Accept => Act::Accept { number: core.document, digest: named },
+        ArrangementStep::Suspend => Act::Suspend,
+        ArrangementStep::Resume => Act::Resume,
+        ArrangementStep::End => Act::End,
+        ArrangementStep::Unspecified => Act::Unheard,
+    };
+    Step { act, seen: usize::try_from(core.seen).unwrap_or(usize::MAX) }
+}
+
 /// Arrangements as the store has them, for the directory.
 ///
 /// # Errors
@@ -272,25 +289,38 @@ fn fault(path: &str, value: &str, allowed: &str) -> v1::Finding {
     finding(path, value, Say { code: "arrangement", allowed, fix })
 }
 
-/// What is wrong with what is said, whatever the chain is: the document is one of these two hubs and is what the step says it is.
-fn content(core: &v1::ArrangementCore, hubs: [&HubId; 2]) -> Vec<v1::Finding> {
+/// What no step is, whatever it says.
+fn bounds(core: &v1::ArrangementCore) -> Vec<v1::Finding> {
     let mut faults = Vec::new();
-    if core.step() == ArrangementStep::Unspecified {
-        faults.push(fault("core.step", &core.step.to_string(), "a step that is known"));
+    if core.text.len() > DOCUMENT_BYTES_MAX {
+        faults.push(fault("core.text", &core.text.len().to_string(), "at most 64 KiB"));
     }
     if core.reason.len() > REASON_BYTES_MAX {
-        let length = core.reason.len().to_string();
-        faults.push(fault("core.reason", &length, "at most 500 bytes"));
+        faults.push(fault("core.reason", &core.reason.len().to_string(), "at most 500 bytes"));
+    }
+    for (name, bytes) in [
+        ("core.digest", &core.digest),
+        ("core.instead_of", &core.instead_of),
+        ("core.previous", &core.previous),
+    ] {
+        if !bytes.is_empty() && bytes.len() != 32 {
+            faults.push(fault(name, &bytes.len().to_string(), "nothing, or 32 bytes"));
+        }
+    }
+    faults
+}
+
+/// What is wrong with what is said, whatever the chain is: the document is one of these two hubs and is what the step says it is.
+fn content(core: &v1::ArrangementCore, hubs: [&HubId; 2]) -> Vec<v1::Finding> {
+    let mut faults = bounds(core);
+    if core.step() == ArrangementStep::Unspecified {
+        faults.push(fault("core.step", &core.step.to_string(), "a step that is known"));
     }
     if core.step() != ArrangementStep::Propose {
         if !core.text.is_empty() {
             faults.push(fault("core.text", &core.text, "a text in proposals alone"));
         }
         return faults;
-    }
-    if core.text.len() > DOCUMENT_BYTES_MAX {
-        let length = core.text.len().to_string();
-        return vec![fault("core.text", &length, "at most 64 KiB")];
     }
     match Arrangement::parse(&core.text) {
         Err(all) => faults.extend(all),
@@ -323,22 +353,35 @@ pub async fn heard(
     core: &v1::ArrangementCore,
     in_page: u64,
 ) -> Result<Vec<v1::Finding>, StoreError> {
-    let mut faults = content(core, [judge.me, &judge.peer.hub]);
+    // A document that this version can't read keeps its place in the chain all the same: it is this hub's to accept or not.
+    let mut faults = bounds(core);
     if header.id.subject != judge.me.as_str() {
         faults.push(fault("id", &header.id.subject, "the hub that it is said to, as subject"));
     }
     let known = Views(judge.store).arrangement_with(judge.peer.hub.as_str()).await?;
     let (theirs, own): (Vec<_>, Vec<_>) = known.into_iter().partition(|s| s.heard);
-    let next = theirs.last().map_or(0, |s| s.number).max(in_page) + 1;
-    if header.id.number != next || next > STEPS_MAX {
+    let last = theirs.last().map_or(0, |s| s.number).max(in_page);
+    if header.id.number <= last || header.id.number > STEPS_MAX {
         let number = header.id.number.to_string();
-        let allowed = format!("step {next}, at most {STEPS_MAX} of one hub");
+        let allowed = format!("a step after {last}, at most {STEPS_MAX} of one hub");
         faults.push(fault("id", &number, &allowed));
     }
-    if core.seen > own.len() as u64 {
+    let said = own.last().map_or(0, |s| s.number);
+    if core.seen > said {
         let seen = core.seen.to_string();
-        let allowed = format!("at most {}, the steps that were said to it", own.len());
+        let allowed = format!("at most {said}, the steps that were said to it");
         faults.push(fault("core.seen", &seen, &allowed));
+    }
+    // Proposals beyond what two people talk about would be read again with every change of the directory.
+    let same = |s: &&StoredArrangementStep| {
+        s.core
+            .as_ref()
+            .is_some_and(|c| c.step() == ArrangementStep::Propose && c.document == core.document)
+    };
+    let open = theirs.iter().filter(same).count();
+    if core.step() == ArrangementStep::Propose && open >= PROPOSALS_MAX {
+        let allowed = format!("at most {PROPOSALS_MAX} proposals for one number");
+        faults.push(fault("core.document", &core.document.to_string(), &allowed));
     }
     Ok(faults)
 }
@@ -377,7 +420,7 @@ pub async fn say(shared: &Arc<Shared>, peer: &str, wanted: Wanted) -> Result<(),
     if !faults.is_empty() {
         return Err(SayError::Faults(faults));
     }
-    let number = standing.own.len() as u64 + 1;
+    let number = standing.next_number();
     let internal = v1::ArrangementInternal { account: wanted.account };
     let mut statement = NewStatement::new("arrangement", peer.hub.as_str(), number)?
         .part("core", &core)?
@@ -392,7 +435,7 @@ pub async fn say(shared: &Arc<Shared>, peer: &str, wanted: Wanted) -> Result<(),
 fn next_step(standing: &Standing, wanted: &Wanted) -> v1::ArrangementCore {
     let open = standing.chain.open.as_ref();
     let mut core = v1::ArrangementCore {
-        seen: standing.theirs.len() as u64,
+        seen: standing.theirs.last().map_or(0, |s| s.number),
         reason: wanted.reason.clone(),
         ..Default::default()
     };
@@ -400,7 +443,10 @@ fn next_step(standing: &Standing, wanted: &Wanted) -> v1::ArrangementCore {
     match wanted.step {
         ArrangementStep::Propose => {
             // A document that doesn't parse is refused by its faults.
-            core.document = Arrangement::parse(&wanted.text).map_or(0, |a| a.number);
+            if let Ok(document) = Arrangement::parse(&wanted.text) {
+                core.document = document.number;
+                core.previous = document.previous.map(|p| p.0.to_vec()).unwrap_or_default();
+            }
             core.digest = sha256(&[wanted.text.as_bytes()]).0.to_vec();
             core.text.clone_from(&wanted.text);
             core.instead_of = open.map(|o| o.digest.0.to_vec()).unwrap_or_default();
@@ -417,7 +463,7 @@ fn next_step(standing: &Standing, wanted: &Wanted) -> v1::ArrangementCore {
 /// Why a step would not count if it were said now.
 fn counts(standing: &Standing, core: &v1::ArrangementCore, peer: &Peer) -> Vec<v1::Finding> {
     let mut faults = Vec::new();
-    if standing.own.len() as u64 >= STEPS_MAX {
+    if standing.next_number() > STEPS_MAX {
         faults.push(fault("step", &STEPS_MAX.to_string(), "fewer steps of one hub"));
     }
     let mut tried = Standing {
@@ -430,10 +476,15 @@ fn counts(standing: &Standing, core: &v1::ArrangementCore, peer: &Peer) -> Vec<v
     if let Ok(document) = Arrangement::parse(&core.text) {
         tried.documents.insert(document.digest, Arc::new(document));
     }
-    tried.own.push(StoredArrangementStep { core: Some(core.clone()), ..Default::default() });
+    let number = standing.next_number();
+    tried.own.push(StoredArrangementStep {
+        core: Some(core.clone()),
+        number,
+        ..Default::default()
+    });
     let side = standing.side.unwrap_or(Side::First);
     let chain = tried.as_known(u64::MAX);
-    if let Some((_, why)) = chain.void.iter().find(|(at, _)| *at == (side, standing.own.len())) {
+    if let Some((_, why)) = chain.void.iter().find(|(at, _)| *at == (side, number as usize - 1)) {
         let follows = standing.chain.agreed.last().map_or_else(
             || "number 1 and no previous".to_owned(),
             |a| format!("number {}, previous {}", a.number + 1, a.digest.to_hex()),
@@ -445,8 +496,13 @@ fn counts(standing: &Standing, core: &v1::ArrangementCore, peer: &Peer) -> Vec<v
         faults.push(fault("step", &why.to_string(), &format!("{follows}; {open}")));
     }
     let named = tried.documents.get(&digest(&core.digest).unwrap_or(Hash::EMPTY_ROOT));
-    if let Some(document) = named {
-        faults.extend(unshown(document, peer));
+    match named {
+        Some(document) => faults.extend(unshown(document, peer)),
+        None if core.step() == ArrangementStep::Accept => {
+            let allowed = "a document that this version reads: update it, or counter the proposal";
+            faults.push(fault("digest", "", allowed));
+        }
+        None => {}
     }
     faults
 }

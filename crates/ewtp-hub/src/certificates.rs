@@ -3,26 +3,30 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ewtp_clearance::arrangement::{Arrangement, FactKind};
+use ewtp_clearance::arrangement::{Arrangement, FactKind, HsRange, Recognition};
 use ewtp_clearance::certificate::{Certificate, LINE_PARTS, LINES_MAX, may_become};
-use ewtp_clearance::recognition::Foreign;
+use ewtp_clearance::recognition::{Foreign, Goods};
 use ewtp_log::statement::Header;
 use ewtp_log::{Hash, HubId};
-use ewtp_proto::store::v1::StoredCertificate;
+use ewtp_proto::store::v1::{CertificateTold, StoredCertificate};
 use ewtp_proto::v1::{self, CertificateState};
 use ewtp_store::keys::CertificateName;
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::attachment;
 use ewtp_trade::finding::{Say, finding};
+use ewtp_trade::quantity::parse_decimal;
+use ewtp_trade::scope::shows_statement;
 
 use crate::clock::new_id;
-use crate::directory::Directory;
+use crate::directory::{Directory, Peer};
 use crate::draft::{Draft, DraftError, NewStatement};
 use crate::shared::Shared;
-use crate::statement_check::{Judge, Parts, Reasons};
+use crate::statement_check::{Judge, Parts, Pending, Reasons};
 
 /// Most certificates of one name that are looked at for a filing.
 const OF_ONE_NAME_MAX: usize = 32;
+/// Most statements on one certificate.
+const NUMBERS_MAX: u64 = 1000;
 /// Most documents of a filing that are looked up.
 const CITED_MAX: usize = 100;
 /// Certificates told at once to a hub whose arrangement begins to recognise them.
@@ -52,7 +56,7 @@ pub fn view(stored: StoredCertificate, me: &str) -> v1::CertificateView {
         original: stored.original,
         log_index: stored.log_index,
         commitment: stored.commitment,
-        told: stored.told,
+        told: stored.told.into_iter().map(|t| t.hub).collect(),
     }
 }
 
@@ -128,7 +132,7 @@ pub async fn issue(
         return Err(CertifyError::Faults(faults));
     }
     let directory = shared.directory.load_full();
-    let statement = statement(&content, 1, account, audience(&directory, &content.core))?;
+    let statement = statement(&content, 1, account, audience(&directory, &content))?;
     let draft = Draft { statements: vec![statement], ..Draft::default() };
     shared.own.submit_act(draft, act).await?;
     Ok(id)
@@ -178,8 +182,8 @@ pub async fn change(
     }
     // Who was told of it hears this too, whatever the arrangement became.
     let directory = shared.directory.load_full();
-    let mut hubs: BTreeSet<HubId> = audience(&directory, &content.core).into_iter().collect();
-    let told = stored.told.iter().filter_map(|h| directory.active_peer(h));
+    let mut hubs: BTreeSet<HubId> = audience(&directory, &content).into_iter().collect();
+    let told = stored.told.iter().filter_map(|t| directory.active_peer(&t.hub));
     hubs.extend(told.map(|p| p.hub.clone()));
     let statement = statement(&content, stored.number + 1, account, hubs.into_iter().collect())?;
     let draft = Draft { statements: vec![statement], ..Draft::default() };
@@ -205,17 +209,29 @@ fn statement(
     Ok(statement)
 }
 
-/// Whether a peer recognises certificates of a kind by what is agreed with it, now or from a later day on.
-fn recognises(directory: &Directory, peer: &HubId, kind: &str) -> bool {
+/// Whether a peer recognises a certificate by what is agreed with it, now or from a later day on.
+fn recognises(directory: &Directory, peer: &HubId, content: &Content) -> bool {
     let Some(standing) = directory.arrangements.get(peer) else { return false };
-    let mut documents = standing.holding();
-    documents.any(|d| d.recognitions.iter().any(|r| r.by == *peer && r.kind.name() == kind))
+    let about = |ranges: &[HsRange]| {
+        let named = content.lines.iter().filter_map(|line| HsRange::parse(&line.hs));
+        let mut named = named.peekable();
+        ranges.is_empty()
+            || named.peek().is_none()
+            || named.any(|line| ranges.iter().any(|range| range.meets(&line)))
+    };
+    let line =
+        |r: &Recognition| r.by == *peer && r.kind.name() == content.core.kind && about(&r.hs);
+    standing.holding().any(|d| d.recognitions.iter().any(line))
 }
 
-/// The active peers that recognise a certificate.
-fn audience(directory: &Directory, core: &v1::CertificateCore) -> Vec<HubId> {
-    let active = directory.peers.values().filter(|p| p.is_active()).map(|p| &p.hub);
-    active.filter(|hub| recognises(directory, hub, &core.kind)).cloned().collect()
+/// The active peers that recognise a certificate and may be shown such.
+fn audience(directory: &Directory, content: &Content) -> Vec<HubId> {
+    let shown = |p: &&Arc<Peer>| {
+        let scope = p.record.scope.as_ref();
+        p.is_active() && scope.is_some_and(|s| shows_statement(s, "certificate", None))
+    };
+    let all = directory.peers.values().filter(shown).map(|p| &p.hub);
+    all.filter(|hub| recognises(directory, hub, content)).cloned().collect()
 }
 
 /// Tells peers that begin to recognise certificates of those that hold.
@@ -233,12 +249,17 @@ pub(crate) async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), CertifyEr
         for stored in page {
             let content = content_of(&stored);
             after.clone_from(&content.core.certificate_id);
-            if content.core.state() != CertificateState::Valid {
-                continue;
-            }
-            let untold = |hub: &HubId| !stored.told.iter().any(|told| told == hub.as_str());
-            let mut hubs = audience(&directory, &content.core);
-            hubs.retain(untold);
+            let told = |hub: &HubId| stored.told.iter().find(|t| t.hub == hub.as_str());
+            let mut hubs = audience(&directory, &content);
+            // Who never heard of it needs not hear that it doesn't hold.
+            hubs.retain(|hub| {
+                told(hub).is_none() && content.core.state() == CertificateState::Valid
+            });
+            // Who was away when it changed hears what it is now, whatever the arrangement became.
+            let stale = |t: &&CertificateTold| t.number < stored.changed;
+            let away =
+                stored.told.iter().filter(stale).filter_map(|t| directory.active_peer(&t.hub));
+            hubs.extend(away.map(|p| p.hub.clone()));
             if !hubs.is_empty() {
                 let next = stored.number + 1;
                 draft.statements.push(statement(&content, next, "", hubs)?);
@@ -261,8 +282,9 @@ pub(crate) async fn heard(
     judge: &Judge<'_>,
     header: &Header,
     content: &Parts<'_>,
+    pending: &Pending,
     reasons: &mut Reasons,
-) -> Result<Option<v1::CertificateHolder>, StoreError> {
+) -> Result<Option<(v1::CertificateCore, Option<v1::CertificateHolder>)>, StoreError> {
     let Some(core) = content.core::<v1::CertificateCore>(reasons) else { return Ok(None) };
     let holder: Option<v1::CertificateHolder> = content.get("holder");
     let count = (core.lines as usize).min(LINES_MAX + 1);
@@ -281,12 +303,21 @@ pub(crate) async fn heard(
         id,
         "an id of the hub that vouches, as in the header",
     );
-    let known = Views(judge.store).certificate(peer, id).await?;
-    if let Some(known) = known {
-        let before = known.core.as_ref().map(v1::CertificateCore::state).unwrap_or_default();
-        let number = header.id.number.to_string();
-        let newer = header.id.number > known.number;
-        let allowed = format!("a number after {}", known.number);
+    let stored = Views(judge.store).certificate(peer, id).await?;
+    let state = |c: &StoredCertificate| c.core.as_ref().map(v1::CertificateCore::state);
+    let known = stored.map(|c| (c.number, state(&c).unwrap_or_default()));
+    let number = header.id.number.to_string();
+    let bounded = header.id.number <= NUMBERS_MAX;
+    reasons.unless(
+        bounded,
+        "certificate",
+        "id",
+        &number,
+        "at most 1000 statements on one certificate",
+    );
+    if let Some((last, before)) = pending.certificates.get(id).copied().or(known) {
+        let newer = header.id.number > last;
+        let allowed = format!("a number after {last}");
         reasons.unless(newer, "certificate", "id", &number, &allowed);
         let follows = core.state() == before || may_become(before, core.state());
         reasons.unless(
@@ -297,7 +328,7 @@ pub(crate) async fn heard(
             "what may follow: revoked and replaced are final",
         );
     }
-    Ok(holder)
+    Ok(Some((core, holder)))
 }
 
 /// What certificates of a peer establish for a filing: of operators that it names, and those that its documents cite.
@@ -320,9 +351,9 @@ pub(crate) async fn established(
     let mut out = Vec::new();
     for party in &filed {
         for certified in document.certified_as(peer, party) {
-            let name = CertificateName::Holder(&certified);
+            let name = CertificateName::Operator(&certified);
             for stored in views.certificates_of(peer.as_str(), name, OF_ONE_NAME_MAX).await? {
-                out.extend(holds(peer, &stored, at_ms, true));
+                out.extend(holds(peer, &stored, filing, at_ms).filter(|f| f.operator.is_some()));
             }
         }
     }
@@ -335,7 +366,7 @@ pub(crate) async fn established(
             let holder = stored.holder.as_ref().map(|h| h.id.clone()).unwrap_or_default();
             let named = document.filed_as(peer, &holder);
             if named.iter().any(|name| filed.contains(name)) {
-                out.extend(holds(peer, &stored, at_ms, false));
+                out.extend(holds(peer, &stored, filing, at_ms).filter(|f| f.operator.is_none()));
             }
         }
     }
@@ -350,21 +381,50 @@ fn cited(filing: &v1::Filing) -> BTreeSet<String> {
     all.map(|d| d.id.clone()).filter(|id| !id.is_empty()).take(CITED_MAX).collect()
 }
 
-fn holds(peer: &HubId, stored: &StoredCertificate, at_ms: i64, personal: bool) -> Option<Foreign> {
+fn holds(
+    peer: &HubId,
+    stored: &StoredCertificate,
+    filing: &v1::Filing,
+    at_ms: i64,
+) -> Option<Foreign> {
     let core = stored.core.as_ref()?;
     let lines: Vec<_> = stored.lines.iter().map(|l| l.line.clone()).collect();
     let certificate = Certificate::read(core, stored.holder.as_ref(), &lines).ok()?;
-    let about_goods = !certificate.hs.is_empty() || certificate.is_personal();
+    let consignments = consignments(filing);
+    let here = |line: &&v1::CertificateLine| {
+        line.consignment.is_empty() || consignments.contains(line.consignment.as_str())
+    };
+    let goods: Vec<Goods> = lines.iter().flatten().filter(here).filter_map(goods).collect();
+    let about_goods = !goods.is_empty() || certificate.is_personal();
     let counts = certificate.holds_at(at_ms) && about_goods;
-    (counts && certificate.is_personal() == personal).then(|| Foreign {
+    counts.then(|| Foreign {
         kind: certificate.kind,
         hub: peer.clone(),
         statement: Hash::from_slice(&stored.commitment).unwrap_or(Hash::EMPTY_ROOT),
         log_index: stored.log_index,
-        hs: certificate.hs,
+        goods,
         operator: (certificate.kind == FactKind::Aeo).then_some(certificate.holder),
         certificate: core.certificate_id.clone(),
     })
+}
+
+/// What a line of a certificate is about; `None` for one that says a quantity that can't be read.
+fn goods(line: &v1::CertificateLine) -> Option<Goods> {
+    let most = match &line.quantity {
+        None => None,
+        Some(quantity) => Some((parse_decimal(&quantity.value).ok()?, quantity.unit.clone())),
+    };
+    Some(Goods { hs: HsRange::parse(&line.hs)?, origin: line.origin.clone(), most })
+}
+
+/// What a filing calls its consignment: UCR, transport document, containers.
+fn consignments(filing: &v1::Filing) -> BTreeSet<&str> {
+    let core = filing.core.iter().map(|c| c.ucr.as_str());
+    let goods = filing.goods.iter().flat_map(|g| {
+        std::iter::once(g.transport_document.as_str())
+            .chain(g.containers.iter().map(|c| c.id.as_str()))
+    });
+    core.chain(goods).filter(|name| !name.is_empty()).collect()
 }
 
 /// What filings here may call a holder.

@@ -1,7 +1,7 @@
 //! The desk: assesses what the inbox holds. Reads facts, decides purely, and drafts what follows; the work item is the
 //! precondition, so one piece of work has one result whatever crashed or was cancelled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +92,10 @@ async fn round(shared: &Shared) -> Result<bool, DeskError> {
     let (views, batch) = (Views(&*shared.store), shared.config.desk.batch);
     let mut ready = views.ready_work(batch).await?;
     ready.extend(views.overdue_work(now_ms, batch).await?);
+    let full = ready.len() >= batch;
+    // One at a time of a filing: what one of them says, the next has to know.
+    let mut taken = BTreeSet::new();
+    ready.retain(|item| taken.insert(item.filing_id.clone()));
     let mut outcomes = Vec::with_capacity(ready.len());
     for item in &ready {
         let draft = if item.waits_until_ms != 0 {
@@ -101,7 +105,6 @@ async fn round(shared: &Shared) -> Result<bool, DeskError> {
         };
         outcomes.push(shared.own.submit(draft));
     }
-    let full = ready.len() >= batch;
     for (item, outcome) in ready.iter().zip(join_all(outcomes).await) {
         match outcome {
             Ok(_) => {}
@@ -153,6 +156,8 @@ struct Dossier {
     /// Some of them don't see all parts that the facts are made of.
     narrow: bool,
     at_ms: i64,
+    /// When this hub heard it, or logged it itself.
+    heard_ms: i64,
 }
 
 async fn dossier(shared: &Shared, item: &WorkItem) -> Result<Option<Dossier>, StoreError> {
@@ -186,6 +191,7 @@ async fn dossier(shared: &Shared, item: &WorkItem) -> Result<Option<Dossier>, St
         audience,
         narrow,
         at_ms: i64::try_from(stands.logged_ms).unwrap_or(i64::MAX),
+        heard_ms: i64::try_from(statement.received_ms).unwrap_or(i64::MAX),
         case,
     }))
 }
@@ -221,6 +227,10 @@ fn quarantined(shared: &Shared, dossier: &Dossier, item: &WorkItem) -> Option<ew
 async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     let mut draft = Draft { consumes: vec![item.id.clone()], ..Draft::default() };
     let Some(dossier) = dossier(shared, item).await? else { return Ok(draft) };
+    if recognition::is_again(item) {
+        // Nobody else's work is consumed by it: what an officer says meanwhile is to be seen first.
+        draft.revisions.push((dossier.case.case_id.clone(), dossier.case.revision));
+    }
     if dossier
         .case
         .filings
@@ -250,7 +260,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         )?;
         return Ok(draft);
     };
-    let about = (&dossier.case, &dossier.filing);
+    let about = (&dossier.case, &dossier.filing, dossier.heard_ms);
     facts.recognised = recognition::recognised(shared, &directory, about, &facts, public).await?;
     let confidential = directory.ruleset_at(dossier.at_ms, true);
     let tariffs = directory.tariffs_at(dossier.at_ms);
@@ -372,6 +382,8 @@ fn decision(
 ) -> Result<NewStatement, getrandom::Error> {
     let public = rulesets.first();
     let validity = public.map_or(0, |r| i64::from(r.validity_days)) * 86_400_000;
+    // What public rules made nothing of is not the trader's to know: that it counts says what the others ask.
+    let public_facts = Facts { recognised: decided.relied_upon.clone(), ..facts.clone() };
     let supersedes = superseded(&dossier.case, me, &item.filing_id, decided.effect);
     let core = v1::DecisionCore {
         case_id: item.case_id.clone(),
@@ -398,7 +410,7 @@ fn decision(
         // Facts and estimate hold what the parts hold: who may not see these is not told them in a decision.
         estimate: decided.estimate.filter(|_| !dossier.narrow),
         rules_fired: decided.rules_fired,
-        facts: if dossier.narrow { Vec::new() } else { facts.to_json() },
+        facts: if dossier.narrow { Vec::new() } else { public_facts.to_json() },
         attachments: Vec::new(),
         recognised: decided.relied_upon.iter().map(Recognised::named).collect(),
     };
@@ -407,9 +419,11 @@ fn decision(
         rules_fired: decided.authority_rules_fired,
         draw,
         without: decided.without.as_ref().map(Without::named),
+        recognised: decided.authority_relied_upon.iter().map(Recognised::named).collect(),
     };
+    let whole = dossier.narrow || public_facts.recognised != facts.recognised;
     let internal = v1::DecisionInternal {
-        facts: if dossier.narrow { facts.to_json() } else { Vec::new() },
+        facts: if whole { facts.to_json() } else { Vec::new() },
         ..Default::default()
     };
     let mut statement = NewStatement::new(

@@ -107,13 +107,13 @@ pub async fn precheck(
 /// What the assessing hub would see: the parts that its data scope shows it.
 fn facts(shared: &Shared, hub: &str, filing: &v1::Filing, now_ms: i64) -> Facts {
     let mut shown = filing.clone();
-    shown.authority = None;
     let directory = shared.directory.load();
     if let Some(scope) = directory.active_peer(hub).and_then(|p| p.record.scope.clone()) {
         let keeps = |part: &str| shows_part(&scope, part);
         shown.parties = shown.parties.filter(|_| keeps("parties"));
         shown.goods = shown.goods.filter(|_| keeps("goods"));
         shown.value = shown.value.filter(|_| keeps("value"));
+        shown.authority = shown.authority.filter(|_| keeps("authority"));
     }
     Facts::of_filing(&shown, now_ms, BTreeMap::new())
 }

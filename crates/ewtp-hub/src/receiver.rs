@@ -29,9 +29,10 @@ use crate::forgetting::{ANSWERS_MAX, Order, OrderError, ordered_by};
 use crate::gossip::Stands;
 use crate::page_wire;
 use crate::peer_chains::{self, TakeError};
+use crate::recognition::Again;
 use crate::shared::Shared;
 use crate::statement_check::{IDENTITY_USED, Judge, Pending, Said as Meaning, UNPROVEN, Verdict};
-use crate::{evidence, gossip, lane_evidence, recognition, settled};
+use crate::{evidence, gossip, lane_evidence, settled};
 
 /// First and longest pause before a peer is dialled again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -388,6 +389,7 @@ async fn draft_of(
     let mut draft = Draft::default();
     let (mut statements, mut blobs) = (Vec::new(), Vec::new());
     let mut reloads = false;
+    let mut again = Again::default();
     let mut pending = Pending::default();
     let mut erased = Vec::new();
     for (number, entry) in (page.first.0..).zip(page.entries) {
@@ -407,6 +409,10 @@ async fn draft_of(
                 draft.join(order);
             }
             Meaning::Directory => reloads = true,
+            Meaning::Established(case) => again.case(case),
+            // An export filing in another version is controlled anew.
+            Meaning::Noted(core) => again.case(&core.case_id),
+            Meaning::Certificate { id, holder } => again.certificate(id, holder),
             _ => {}
         }
         if !verdict.not_honoured.is_empty() {
@@ -429,6 +435,7 @@ async fn draft_of(
         }
         statements.push(held);
     }
+    draft.makes.extend(again.work(shared, peer, page.first.0).await?);
     if planted::is(Bug::LaneGap) && statements.len() > 1 {
         statements.pop();
         blobs.pop();
@@ -470,14 +477,7 @@ async fn work(
             let at = Locator { peer: peer.hub.to_string(), generation, number: number.0 };
             draft.makes.push(WorkPlan::first(core, FilingAt::Known(at)));
         }
-        Meaning::Established(case) => {
-            let again = recognition::reassessed(shared, peer, case, number.0).await?;
-            draft.makes.extend(again);
-        }
-        Meaning::Certificate(holder) => {
-            let again = recognition::reassessed_for(shared, peer, holder, number.0).await?;
-            draft.makes.extend(again);
-        }
+        Meaning::Established(_) | Meaning::Certificate { .. } => {}
         Meaning::Answer(core) => {
             let Some((consumed, made)) = answered_work(shared, core).await? else { return Ok(()) };
             // The first answer of a page counts.

@@ -7,16 +7,21 @@ use ewtp_clearance::decide::Decided;
 use ewtp_clearance::recognition::{Foreign, Recognised, recognise};
 use ewtp_clearance::{Facts, Ruleset};
 use ewtp_log::{Hash, HubId};
-use ewtp_proto::store::v1::{CaseRecord, DecisionRecord, FilingRecord, Stands};
+use ewtp_proto::store::v1::{CaseRecord, DecisionRecord, FilingRecord, Stands, WorkItem};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views, Whose};
-use ewtp_trade::case::{code, counting_decision, effects_of, goods, hub, is_invalidated, kind};
+use ewtp_trade::case::{
+    code, counting_decision, effects_of, goods, goods_released, hub, is_invalidated, kind,
+};
 
 use crate::arrangements::Governs;
 use crate::certificates;
 use crate::directory::{Directory, Peer};
 use crate::draft::{FilingAt, WorkPlan};
 use crate::shared::Shared;
+
+/// How much later than it was logged a filing may be heard and still be dated by its hub, milliseconds: a partition of a week.
+const LATEST_MS: i64 = 7 * 86_400_000;
 
 /// What counts for a filing: of each hub that is relied upon and has an arrangement in force on the day of the facts.
 ///
@@ -25,87 +30,117 @@ use crate::shared::Shared;
 pub(crate) async fn recognised(
     shared: &Shared,
     directory: &Directory,
-    (case, filing): (&CaseRecord, &v1::Filing),
+    (case, filing, heard_ms): (&CaseRecord, &v1::Filing, i64),
     facts: &Facts,
     public: &Ruleset,
 ) -> Result<Vec<Recognised>, StoreError> {
     let me = &shared.identity.hub;
     let rates = public.rates_on(public.day_of(facts.at_ms));
     let mut out = Vec::new();
+    // Who holds back its clock keeps nothing in force: what was heard later than this is dated by when it was heard.
+    let at_ms = facts.at_ms.max(heard_ms.saturating_sub(LATEST_MS));
     for (hub, standing) in &directory.arrangements {
         let Some(peer) = directory.peers.get(hub).filter(|p| p.is_trusted()) else { continue };
-        let Governs::Document(document) = standing.governs(facts.at_ms) else { continue };
+        let Governs::Document(document) = standing.governs(at_ms) else { continue };
         let mut foreign = established(case, peer);
         foreign.extend(
-            certificates::established(&*shared.store, hub, &document, filing, facts.at_ms).await?,
+            certificates::established(&*shared.store, hub, &document, filing, at_ms).await?,
         );
         out.extend(recognise(&document, me, &foreign, facts, &rates));
     }
     Ok(out)
 }
 
-/// Most cases that a certificate's change assesses again at once.
-const CASES_MAX: usize = 1000;
+/// Most cases that one page's certificates assess again.
+const CASES_MAX: usize = 2000;
 
-/// The same work for the cases that name the holder of a certificate whose state a peer changed, or that it said first.
-///
-/// # Errors
-/// Reading.
-pub(crate) async fn reassessed_for(
-    shared: &Shared,
-    peer: &Peer,
-    holder: &str,
-    lane_number: u64,
-) -> Result<Vec<WorkPlan>, StoreError> {
-    let directory = shared.directory.load_full();
-    let parties = certificates::parties(&directory, &peer.hub, holder);
-    if parties.is_empty() {
-        return Ok(Vec::new());
-    }
-    let whose = Whose::Of { accounts: Vec::new(), parties: parties.into_iter().collect() };
-    let cases = Views(&*shared.store).cases(&whose, 0, CASES_MAX + 1).await?;
-    if cases.len() > CASES_MAX {
-        tracing::warn!(peer = %peer.hub, "more than {CASES_MAX} cases name the holder of a certificate that changed; the oldest are assessed again, the others when something else moves them");
-    }
-    let mut out = Vec::new();
-    for case in cases.iter().take(CASES_MAX) {
-        out.extend(reassessed(shared, peer, &case.case_id, lane_number).await?);
-    }
-    Ok(out)
+/// What one page makes this hub assess again: each filing once, however many statements of the page concern it.
+#[derive(Debug, Default)]
+pub(crate) struct Again {
+    cases: BTreeSet<String>,
+    /// Certificates whose state changed, and holders of certificates that are new.
+    certificates: BTreeSet<String>,
+    holders: BTreeSet<String>,
 }
 
-/// Work that a fact makes which came after this hub decided: its filings of the case that the rules decided and that still wait for
-/// something are assessed again, if the rules ask for recognition and an arrangement with the peer governs.
-///
-/// # Errors
-/// Reading.
-pub(crate) async fn reassessed(
-    shared: &Shared,
-    peer: &Peer,
-    case: &str,
-    lane_number: u64,
-) -> Result<Vec<WorkPlan>, StoreError> {
-    let directory = shared.directory.load_full();
-    let Some(standing) = directory.arrangements.get(&peer.hub) else { return Ok(Vec::new()) };
-    let Some(case) = Views(&*shared.store).case(case).await? else { return Ok(Vec::new()) };
-    let asks = |at_ms: i64| {
-        let both = [false, true].map(|confidential| directory.ruleset_at(at_ms, confidential));
-        both.into_iter().flatten().any(|r| r.asks_for_recognition())
+impl Again {
+    /// Something was established, or taken back, in a case.
+    pub(crate) fn case(&mut self, id: &str) {
+        self.cases.insert(id.to_owned());
+    }
+
+    /// Something was said of a certificate.
+    pub(crate) fn certificate(&mut self, id: &str, holder: &str) {
+        self.certificates.insert(id.to_owned());
+        self.holders.insert(holder.to_owned());
+    }
+
+    /// The work that follows, if rules ask for recognition and the peer is relied upon.
+    ///
+    /// # Errors
+    /// Reading.
+    pub(crate) async fn work(
+        mut self,
+        shared: &Shared,
+        peer: &Peer,
+        page: u64,
+    ) -> Result<Vec<WorkPlan>, StoreError> {
+        let directory = shared.directory.load_full();
+        let standing = directory.arrangements.get(&peer.hub).filter(|_| peer.is_trusted());
+        let asks = directory.rulesets.iter().any(|r| r.asks_for_recognition());
+        if standing.is_none() || !asks {
+            return Ok(Vec::new());
+        }
+        let views = Views(&*shared.store);
+        for id in &self.certificates {
+            self.cases.extend(views.relied_upon(id, CASES_MAX).await?);
+        }
+        for holder in std::mem::take(&mut self.holders) {
+            if self.cases.len() >= CASES_MAX {
+                break;
+            }
+            let parties = certificates::parties(&directory, &peer.hub, &holder);
+            let whose = Whose::Of { accounts: Vec::new(), parties: parties.into_iter().collect() };
+            let cases = views.cases(&whose, 0, CASES_MAX).await?;
+            self.cases.extend(cases.into_iter().map(|c| c.case_id));
+        }
+        if self.cases.len() > CASES_MAX {
+            tracing::warn!(peer = %peer.hub, cases = self.cases.len(), "a page of certificates concerns more cases than are assessed again at once ({CASES_MAX}); the others follow when something else moves them");
+        }
+        let mut out = Vec::new();
+        for id in self.cases.iter().take(CASES_MAX) {
+            if let Some(case) = views.case(id).await? {
+                out.extend(reassessed(shared, peer, &case, page));
+            }
+        }
+        out.truncate(CASES_MAX);
+        Ok(out)
+    }
+}
+
+/// Whether a work item assesses again what was decided.
+pub(crate) fn is_again(item: &WorkItem) -> bool {
+    item.id.rsplit_once('/').is_some_and(|(_, last)| last.starts_with('e'))
+}
+
+/// This hub's filings of a case that may be decided otherwise by what a peer said: not released, and not all decided by hand.
+fn reassessed(shared: &Shared, peer: &Peer, case: &CaseRecord, page: u64) -> Vec<WorkPlan> {
+    if goods_released(case) {
+        return Vec::new();
+    }
+    let by_hand = |filing: &FilingRecord, effect: v1::Effect| {
+        let counting = counting_decision(case, filing, effect);
+        counting.is_some_and(|d| d.source != v1::DecisionSource::Rules as i32)
     };
     let waits = |filing: &&FilingRecord| {
-        let at_ms = filing.stands.as_ref().map_or(0, |s| s.logged_ms);
-        let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
-        let governed = matches!(standing.governs(at_ms), Governs::Document(_));
-        let decided = effects_of(filing).iter().any(|effect| {
-            counting_decision(&case, filing, *effect)
-                .is_some_and(|d| d.source == v1::DecisionSource::Rules as i32)
-        });
-        filing.assessed_by == shared.identity.hub.as_str() && decided && governed && asks(at_ms)
+        filing.assessed_by == shared.identity.hub.as_str()
+            && !is_invalidated(case, filing)
+            && !effects_of(filing).iter().all(|effect| by_hand(filing, *effect))
     };
     let work = |filing: &FilingRecord| {
         let at = filing.stands.as_ref()?.at.clone()?;
         Some(WorkPlan {
-            id: format!("{}/{}/e{}-{lane_number}", filing.filing_id, filing.version, peer.hub),
+            id: format!("{}/{}/e{}-{page}", filing.filing_id, filing.version, peer.hub),
             case_id: case.case_id.clone(),
             filing_id: filing.filing_id.clone(),
             filing_version: filing.version,
@@ -114,7 +149,7 @@ pub(crate) async fn reassessed(
             waits_until_ms: 0,
         })
     };
-    Ok(case.filings.iter().filter(waits).filter_map(work).collect())
+    case.filings.iter().filter(waits).filter_map(work).collect()
 }
 
 /// Whether a decision says what the one that counts says: then it isn't said again.
@@ -134,12 +169,21 @@ pub(crate) async fn says_the_same(
     let core: v1::DecisionCore = statement.part("core").unwrap_or_default();
     let trader: v1::DecisionTrader = statement.part("trader").unwrap_or_default();
     let authority: v1::DecisionAuthority = statement.part("authority").unwrap_or_default();
-    let facts: Vec<v1::RecognisedFact> =
-        decided.relied_upon.iter().map(Recognised::named).collect();
+    // Which of the peer's statements says the same makes no other decision.
+    let same = |said: &[v1::RecognisedFact], now: &[Recognised]| {
+        let plain = |fact: v1::RecognisedFact| v1::RecognisedFact {
+            statement: Vec::new(),
+            log_index: 0,
+            ..fact
+        };
+        let said = said.iter().cloned().map(plain);
+        said.eq(now.iter().map(|fact| plain(fact.named())))
+    };
     Ok(core.conditions == decided.conditions
         && (&trader.reasons, &trader.needed) == (&decided.reasons, &decided.needed)
         && trader.rules_fired == decided.rules_fired
-        && trader.recognised == facts
+        && same(&trader.recognised, &decided.relied_upon)
+        && same(&authority.recognised, &decided.authority_relied_upon)
         && authority.reasons == decided.authority_reasons
         && authority.rules_fired == decided.authority_rules_fired)
 }
@@ -190,7 +234,7 @@ fn export_control(case: &CaseRecord, filing: &FilingRecord, peer: &HubId) -> Opt
         hub: peer.clone(),
         statement: Hash::from_slice(&stands.commitment)?,
         log_index: stands.log_index,
-        hs: Vec::new(),
+        goods: Vec::new(),
         operator: None,
         certificate: String::new(),
     })

@@ -46,7 +46,12 @@ pub enum Said {
     /// What the peer established in this case may count here.
     Established(String),
     /// A certificate of this holder, as the peer knows it, may count here, or not any more.
-    Certificate(String),
+    Certificate {
+        /// Its id.
+        id: String,
+        /// Its holder; empty where that isn't shown.
+        holder: String,
+    },
     /// Something that the directory holds: an edition of a code list, a step of an arrangement.
     Directory,
     /// An attachment whose bytes have to go.
@@ -64,6 +69,8 @@ pub struct Pending {
     pub(crate) cited: std::collections::BTreeSet<(String, Vec<u8>)>,
     /// Number of the newest step of an arrangement.
     arrangement_steps: u64,
+    /// Number and state of the newest statement on a certificate.
+    pub(crate) certificates: std::collections::BTreeMap<String, (u64, v1::CertificateState)>,
     /// Identities said so far.
     identities: std::collections::BTreeSet<StatementId>,
 }
@@ -198,6 +205,7 @@ impl Judge<'_> {
                 if let Some(core) = content.core::<v1::InvalidationCore>(&mut reasons) {
                     let (case, filing) = (&core.case_id, &core.filing_id);
                     self.about(case, filing, Assessor::Filer, pending, &mut reasons).await?;
+                    verdict.said = Said::Established(core.case_id);
                 }
             }
             "condition-outcome" => {
@@ -272,8 +280,15 @@ impl Judge<'_> {
                 }
             }
             "certificate" => {
-                let holder = certificates::heard(self, &header, &content, &mut reasons).await?;
-                verdict.said = holder.map_or(Said::Nothing, |h| Said::Certificate(h.id));
+                let heard =
+                    certificates::heard(self, &header, &content, pending, &mut reasons).await?;
+                if let Some((core, holder)) = heard {
+                    let (id, holder) = (core.certificate_id.clone(), holder.map(|h| h.id));
+                    if reasons.0.is_empty() {
+                        pending.certificates.insert(id.clone(), (header.id.number, core.state()));
+                    }
+                    verdict.said = Said::Certificate { id, holder: holder.unwrap_or_default() };
+                }
             }
             "arrangement" => {
                 if let Some(core) = content.core::<v1::ArrangementCore>(&mut reasons) {

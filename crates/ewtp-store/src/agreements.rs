@@ -1,10 +1,13 @@
 //! Views of what hubs agreed and certified.
 
-use ewtp_proto::store::v1::{StoredArrangementStep, StoredCertificate};
+use ewtp_proto::store::v1::{CaseRecord, StoredArrangementStep, StoredCertificate};
 
 use crate::StoreError;
-use crate::keys::{CertificateName, Key, Kind};
+use crate::keys::{CertificateName, Key, Kind, last_number};
 use crate::views::{Store, Views, decode};
+
+/// Rows of cases that relied upon one certificate that are looked at.
+const RELIED_MAX: usize = 100_000;
 
 impl<S: Store + ?Sized> Views<'_, S> {
     /// What was said about arrangements, by peer, this hub's first.
@@ -36,6 +39,23 @@ impl<S: Store + ?Sized> Views<'_, S> {
         id: &str,
     ) -> Result<Option<StoredCertificate>, StoreError> {
         self.load(Key::new(Kind::Certificate).text(hub).text(id).finish()).await
+    }
+
+    /// At most `limit` cases whose decisions here relied upon a certificate, the newest of them.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn relied_upon(&self, id: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        let prefix = Key::new(Kind::Relied).text(id);
+        let rows = self.0.scan(&prefix.clone().finish(), &prefix.end(), RELIED_MAX).await?;
+        let mut out = Vec::new();
+        for (key, _) in rows.iter().rev().take(limit) {
+            let Some(ordinal) = last_number(key) else { continue };
+            let key = Key::new(Kind::Case).number(ordinal).finish();
+            let case: Option<CaseRecord> = self.load(key).await?;
+            out.extend(case.map(|c| c.case_id));
+        }
+        Ok(out)
     }
 
     /// Certificates of a hub from an id on.

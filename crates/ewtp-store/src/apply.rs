@@ -340,6 +340,9 @@ impl<C: Cells> Apply<'_, C> {
             };
             self.cells.write(row.finish(), Vec::new());
         }
+        if matches!(fact, Fact::Decision(_)) && said.at.peer.is_empty() {
+            self.relied_upon(said, case.ordinal);
+        }
         for cited in said.cited(&fact) {
             let row = Key::new(Kind::Cited).bytes(short(&cited.digest)).number(case.ordinal);
             self.cells.write(row.finish(), Vec::new());
@@ -394,6 +397,17 @@ impl<C: Cells> Apply<'_, C> {
         self.counters.selecting += 1;
         self.changes.push(Change { selector, ..Default::default() });
         Ok(())
+    }
+
+    /// Certificates that a decision of this hub relied upon.
+    fn relied_upon(&mut self, said: &Said<'_>, ordinal: u64) {
+        let trader = said.part::<v1::DecisionTrader>("trader").unwrap_or_default().recognised;
+        let authority = said.part::<v1::DecisionAuthority>("authority").unwrap_or_default();
+        for fact in trader.iter().chain(&authority.recognised) {
+            if !fact.certificate_id.is_empty() {
+                self.index(Kind::Relied, &fact.certificate_id, ordinal);
+            }
+        }
     }
 
     fn index(&mut self, kind: Kind, whose: &str, ordinal: u64) {

@@ -76,9 +76,11 @@ pub enum Kind {
     CodeList = b'V',
     /// Step of an arrangement, by peer, who said it (0: this hub), and number.
     Arrangement = b'G',
+    /// Ordinals of the cases whose decisions relied upon a certificate, by its id.
+    Relied = b'L',
     /// Certificate by the hub that vouches (none: this one) and id.
     Certificate = b'K',
-    /// Ids of certificates by the hub that vouches and what they are known by: `h` and the holder's id, `r` and the reference.
+    /// Ids of certificates by the hub that vouches and what they are known by: `h` and the holder's id, `o` and an operator's, `r` and the reference.
     CertificateName = b'J',
     /// Chunk of a sorted run of rows.
     Run = b'R',
@@ -93,6 +95,8 @@ pub enum Kind {
 pub enum CertificateName<'a> {
     /// Id of its holder, as the issuer knows it.
     Holder(&'a str),
+    /// The same of operators' certificates alone: a holder may have any number of others.
+    Operator(&'a str),
     /// The issuer's own number.
     Reference(&'a str),
 }
@@ -102,6 +106,7 @@ impl CertificateName<'_> {
     pub(crate) fn row(self, hub: &str) -> Key {
         let (sort, name) = match self {
             Self::Holder(id) => ("h", id),
+            Self::Operator(id) => ("o", id),
             Self::Reference(number) => ("r", number),
         };
         Key::new(Kind::CertificateName).text(hub).text(&format!("{sort}{name}"))

@@ -58,6 +58,8 @@ pub enum Act {
     Resume,
     /// Ends what is agreed and takes back, or declines, what is proposed.
     End,
+    /// Not heard as a step: it keeps its place, so that those behind it keep theirs.
+    Unheard,
 }
 
 /// A step: what was said, and how many of the other's steps were known.
@@ -84,6 +86,9 @@ pub enum Void {
     /// Nothing of the other hub is open, or something else.
     #[error("the other hub has no open proposal of that digest")]
     NothingOpen,
+    /// It was not heard as a step.
+    #[error("it was not heard as a step")]
+    Unheard,
     /// There is nothing to suspend, resume or end.
     #[error("there is nothing to suspend, resume or end")]
     Nothing,
@@ -253,6 +258,7 @@ impl Reader<'_> {
                 };
                 if possible { Verdict::Stands } else { Verdict::Void(Void::Nothing) }
             }
+            Act::Unheard => Verdict::Void(Void::Unheard),
             Act::End => match open.is_some() || agreed.iter().any(|a| a.ended.is_none()) {
                 true => Verdict::Stands,
                 false => Verdict::Void(Void::Nothing),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ewtp_clearance::arrangement::{Arrangement, FactKind};
+use ewtp_clearance::arrangement::{Arrangement, FactKind, HsRange};
 use ewtp_clearance::decide::Without;
-use ewtp_clearance::recognition::{Foreign, Recognised, recognise};
+use ewtp_clearance::recognition::{Foreign, Goods, Recognised, recognise};
 use ewtp_clearance::{Facts, Ruleset};
 use ewtp_log::hash::sha256;
 use ewtp_proto::v1::{DecisionCode, Effect};
@@ -72,7 +72,7 @@ fn foreign(kind: FactKind, operator: Option<(&str, &str)>) -> Foreign {
         hub: "KE".parse().unwrap(),
         statement: sha256(&[kind.name().as_bytes()]),
         log_index: 7,
-        hs: Vec::new(),
+        goods: Vec::new(),
         operator: operator.map(|(id, category)| (id.to_owned(), category.to_owned())),
         certificate: String::new(),
     }
@@ -132,12 +132,26 @@ fn what_the_document_does_not_cover_does_not_count() {
     let mut tea = facts.clone();
     tea.items[0].insert("hs".into(), ewtp_clearance::facts::Fact::Text("090300".into()));
     assert_eq!(count(&tea, inspected()), 0, "other goods");
-    let mut other = inspected();
-    other.hs = document().recognitions[1].hs.clone();
-    assert_eq!(count(&facts, other.clone()), 1, "the fact is about 06 to 14");
-    other.hs.truncate(0);
-    other.hs.extend(document().recognitions[0].hs.last().cloned());
-    assert_eq!(count(&facts, other), 0, "the fact is about other goods");
+    let about = |hs: &str, origin: &str, most: Option<(&str, &str)>| {
+        let mut fact = inspected();
+        fact.goods = vec![Goods {
+            hs: HsRange::parse(hs).unwrap(),
+            origin: origin.into(),
+            most: most.map(|(value, unit)| (value.parse().unwrap(), unit.into())),
+        }];
+        fact
+    };
+    assert_eq!(count(&facts, about("06-14", "", None)), 1);
+    assert_eq!(count(&facts, about("2101", "", None)), 0, "the fact is about other goods");
+    assert_eq!(count(&facts, about("0901", "KE", Some(("6000", "KGM")))), 1, "6 t are 6000 kg");
+    assert_eq!(count(&facts, about("0901", "KE", Some(("5999", "KGM")))), 0, "more than it says");
+    assert_eq!(count(&facts, about("0901", "UG", None)), 0, "of another origin");
+    assert_eq!(count(&facts, about("0901", "", Some(("6", "LTR")))), 0, "in no unit that is known");
+    let mut understated = coffee("21739.14");
+    let total =
+        ewtp_clearance::facts::Fact::Money { amount: "1.00".into(), currency: "USD".into() };
+    understated.filing.insert("invoice_total".into(), total);
+    assert_eq!(count(&understated, inspected()), 0, "the items are worth more than the total says");
     let untiered = foreign(FactKind::Aeo, Some(("P051234567X", "AEO-C")));
     assert_eq!(count(&facts, untiered), 0, "a category that the document gives no such tier");
     assert_eq!(count(&facts, foreign(FactKind::Licence, None)), 0, "a kind without a line");

@@ -1,8 +1,8 @@
 //! Records that stand beside cases: accounts, peers, mandates, draw keys, rulesets, code lists, arrangements.
 
 use ewtp_proto::store::v1::{
-    Change, StoredArrangementStep, StoredCertificate, StoredCertificateLine, StoredCodeList,
-    StoredDrawKey, StoredMandate, StoredRuleset,
+    CertificateTold, Change, StoredArrangementStep, StoredCertificate, StoredCertificateLine,
+    StoredCodeList, StoredDrawKey, StoredMandate, StoredRuleset,
 };
 use ewtp_proto::{Message, v1};
 
@@ -123,19 +123,26 @@ impl<C: Cells> Apply<'_, C> {
         let holder: Option<v1::CertificateHolder> = said.part("holder");
         let lines = (1..=core.lines)
             .map(|n| StoredCertificateLine { line: said.part(&format!("line-{n}")) });
+        let holder_id = holder.as_ref().map(|h| h.id.as_str());
         let names = [
-            holder.as_ref().map(|h| CertificateName::Holder(&h.id)),
+            holder_id.map(CertificateName::Holder),
+            holder_id.filter(|_| core.kind == "aeo").map(CertificateName::Operator),
             Some(CertificateName::Reference(&core.reference)),
         ];
         for name in names.into_iter().flatten() {
             let row = name.row(&hub).text(&id).finish();
             self.cells.write(row, id.clone().into_bytes());
         }
+        let same = before.as_ref().is_some_and(|b| b.core.as_ref() == Some(&core));
+        let changed = before.as_ref().filter(|_| same).map_or(number, |b| b.changed);
         let mut told = before.map(|b| b.told).unwrap_or_default();
-        told.extend(said.audience.iter().map(|a| a.peer.clone()));
-        told.sort();
-        told.dedup();
+        for peer in said.audience.iter().map(|a| &a.peer) {
+            told.retain(|t| t.hub != *peer);
+            told.push(CertificateTold { hub: peer.clone(), number });
+        }
+        told.sort_by(|a, b| a.hub.cmp(&b.hub));
         let stored = StoredCertificate {
+            changed,
             lines: lines.collect(),
             original: said.part("original"),
             holder,

@@ -245,7 +245,8 @@ fn show_decision(d: &v1::CaseDecision, out: &Output) {
         let digest = Hash::from_slice(&a.digest).map(Hash::to_hex).unwrap_or_default();
         out.say(&format!("  made on attachment {}…", digest.get(..12).unwrap_or_default()));
     }
-    for fact in d.trader.iter().flat_map(|t| &t.recognised) {
+    let public = d.trader.iter().flat_map(|t| &t.recognised);
+    for fact in public.chain(d.authority.iter().flat_map(|a| &a.recognised)) {
         out.say(&format!("  {}", recognised(fact)));
     }
     if let Some(without) = d.authority.as_ref().and_then(|a| a.without.as_ref()) {

@@ -255,6 +255,11 @@ async fn replay(
     let authority = proven.authority.as_ref().is_none_or(|a| {
         a.reasons == again.authority_reasons
             && a.rules_fired == again.authority_rules_fired
+            && again
+                .authority_relied_upon
+                .iter()
+                .map(Recognised::named)
+                .eq(a.recognised.iter().cloned())
             && a.without == again.without.as_ref().map(Without::named)
     });
     let basis = core.basis.as_ref().map_or(0, |b| b.own_size);

@@ -334,6 +334,13 @@ impl FederationService for Liar {
         let (log, lane) = log.prove(&face.to, request.into_inner().lane_number);
         Ok(Response::new(v1::GetProofResponse { log: log.to_text(), lane: lane.to_text() }))
     }
+    async fn list_rulesets(
+        &self,
+        _: Request<v1::FederationServiceListRulesetsRequest>,
+    ) -> Result<Response<v1::FederationServiceListRulesetsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
     async fn get_ruleset(
         &self,
         _: Request<v1::FederationServiceGetRulesetRequest>,
