@@ -28,9 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Most rulesets that are taken of a peer.
 const RULESETS_MAX: usize = 32;
 
-/// Public rulesets and tariffs in force at peers, with when they were asked for, Unix milliseconds.
+/// Rulesets of a hub, and when they were asked for, Unix milliseconds.
+type Asked = (u64, Arc<Vec<Ruleset>>);
+
+/// Public rulesets and tariffs in force, by hub.
 #[derive(Default)]
-pub struct PublicRules(Mutex<BTreeMap<String, (u64, Arc<Vec<Ruleset>>)>>);
+pub struct PublicRules(Mutex<BTreeMap<String, Asked>>);
 
 /// Why a filing was not pre-checked.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,4 @@
 //! Two seconds of each fuzz target, with everything else that is tested: as a run of its own it would build its libraries once more.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 #[test]
 fn no_input_of_two_seconds_breaks_a_parser() {
