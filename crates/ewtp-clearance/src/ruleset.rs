@@ -197,6 +197,8 @@ pub struct Ruleset {
     pub rules: Vec<Rule>,
     /// SHA-256 of the text.
     pub digest: Hash,
+    /// Looked up once: every decision asks.
+    asks_for_recognition: bool,
 }
 
 mod iso_currency_code {
@@ -293,8 +295,8 @@ impl Ruleset {
 
     /// Whether a rule asks for recognised facts.
     #[must_use]
-    pub fn asks_for_recognition(&self) -> bool {
-        self.rules.iter().any(|r| r.when.asks_for_recognition())
+    pub const fn asks_for_recognition(&self) -> bool {
+        self.asks_for_recognition
     }
 
     /// Text of a reason in the first of `languages` that has one, else in English, else its code.
@@ -392,7 +394,9 @@ impl RawRuleset {
                 faults.add(format!("rule[{i}].id"), &rule.id, "each id once");
             }
         }
+        let asks_for_recognition = rules.iter().any(|r| r.when.asks_for_recognition());
         Ruleset {
+            asks_for_recognition,
             valid_from: faults.day("valid_from", &self.valid_from),
             valid_until: self.valid_until.as_deref().map(|d| faults.day("valid_until", d)),
             name: self.name,
