@@ -356,9 +356,16 @@ impl Arrangement {
 
 /// The document of a chain that governs at an instant: of those that hold the newest that has begun, unless it is over.
 #[must_use]
-pub fn governing<'a>(
-    holding: impl DoubleEndedIterator<Item = &'a Arrangement>,
+pub fn governing<A: AsRef<Arrangement>>(
+    holding: impl DoubleEndedIterator<Item = A>,
     at_ms: i64,
-) -> Option<&'a Arrangement> {
-    holding.rev().find(|a| a.has_begun(at_ms)).filter(|a| !a.is_over(at_ms))
+) -> Option<A> {
+    let begun = holding.rev().find(|a| a.as_ref().has_begun(at_ms));
+    begun.filter(|a| !a.as_ref().is_over(at_ms))
+}
+
+impl AsRef<Self> for Arrangement {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }

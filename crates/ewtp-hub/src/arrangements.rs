@@ -13,8 +13,8 @@ use ewtp_proto::v1::{self, ArrangementStep};
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::finding::{Say, finding};
 
-use crate::directory::Peer;
-use crate::draft::{Draft, DraftError, NewStatement};
+use crate::directory::{Directory, Peer};
+use crate::draft::{Draft, NewStatement, SayError};
 use crate::shared::Shared;
 use crate::statement_check::Judge;
 
@@ -46,22 +46,13 @@ pub enum Governs {
 
 /// Why a step was not said.
 #[derive(Debug, thiserror::Error)]
-pub enum SayError {
-    /// What is wrong with it.
-    #[error("the step has {} faults", .0.len())]
-    Faults(Vec<v1::Finding>),
+pub enum StepError {
     /// Not a peer, or one that is removed.
     #[error("{0} is no active peer")]
     NoPeer(String),
-    /// The store.
+    /// What anything is not said for.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// No randomness.
-    #[error("no randomness: {0}")]
-    Random(#[from] getrandom::Error),
-    /// The log.
-    #[error(transparent)]
-    Draft(#[from] DraftError),
+    Say(#[from] SayError),
 }
 
 fn digest(bytes: &[u8]) -> Option<Hash> {
@@ -115,7 +106,11 @@ impl Standing {
 
     /// The documents that hold, oldest first, whether their days have begun or not.
     pub fn holding(&self) -> impl Iterator<Item = &Arc<Arrangement>> {
-        self.chain.holding().filter_map(|a| self.documents.get(&a.digest))
+        self.holding_by(&self.chain)
+    }
+
+    fn holding_by<'a>(&'a self, chain: &'a Chain) -> impl Iterator<Item = &'a Arc<Arrangement>> {
+        chain.holding().filter_map(|a| self.documents.get(&a.digest))
     }
 
     /// How many steps are known.
@@ -131,13 +126,9 @@ impl Standing {
     }
 
     fn governs_by(&self, chain: &Chain, at_ms: i64) -> Governs {
-        let holding: Vec<&Arc<Arrangement>> =
-            chain.holding().filter_map(|a| self.documents.get(&a.digest)).collect();
-        match governing(holding.iter().map(|a| a.as_ref()), at_ms) {
-            Some(found) => match self.documents.get(&found.digest) {
-                Some(document) => Governs::Document(Arc::clone(document)),
-                None => Governs::None("the document isn't known".into()),
-            },
+        let holding: Vec<&Arc<Arrangement>> = self.holding_by(chain).collect();
+        match governing(holding.iter().copied(), at_ms) {
+            Some(document) => Governs::Document(Arc::clone(document)),
             None if !chain.suspended.is_empty() => Governs::None("it is suspended".into()),
             None if chain.agreed.is_empty() => Governs::None("nothing is agreed yet".into()),
             None => Governs::None(match holding.as_slice() {
@@ -404,11 +395,24 @@ pub struct Wanted {
 /// Says a step to a peer.
 ///
 /// # Errors
-/// [`SayError`].
-pub async fn say(shared: &Arc<Shared>, peer: &str, wanted: Wanted) -> Result<(), SayError> {
+/// [`StepError`].
+pub async fn say(shared: &Arc<Shared>, peer: &str, wanted: Wanted) -> Result<(), StepError> {
     let act = Arc::clone(&shared.acts).lock_owned().await;
     let directory = shared.directory.load_full();
-    let peer = directory.active_peer(peer).ok_or_else(|| SayError::NoPeer(peer.to_owned()))?;
+    let peer = directory.active_peer(peer).ok_or_else(|| StepError::NoPeer(peer.to_owned()))?;
+    let statement = statement(shared, &directory, peer, wanted)?;
+    let draft = Draft { statements: vec![statement], ..Draft::default() };
+    shared.own.submit_act(draft, act).await.map_err(SayError::from)?;
+    Ok(())
+}
+
+/// The statement of a step that counts if it is said now.
+fn statement(
+    shared: &Shared,
+    directory: &Directory,
+    peer: &Peer,
+    wanted: Wanted,
+) -> Result<NewStatement, SayError> {
     let me = &shared.identity.hub;
     let none = Arc::new(Standing::of(me, &peer.hub, Vec::new()));
     let standing = directory.arrangements.get(&peer.hub).unwrap_or(&none);
@@ -426,9 +430,7 @@ pub async fn say(shared: &Arc<Shared>, peer: &str, wanted: Wanted) -> Result<(),
         .part("core", &core)?
         .part("internal", &internal)?;
     statement.audience.push(peer.hub.clone());
-    let draft = Draft { statements: vec![statement], ..Draft::default() };
-    shared.own.submit_act(draft, act).await?;
-    Ok(())
+    Ok(statement)
 }
 
 /// The step as it would be said now.

@@ -19,7 +19,7 @@ use ewtp_trade::scope::shows_statement;
 
 use crate::clock::new_id;
 use crate::directory::{Directory, Peer};
-use crate::draft::{Draft, DraftError, NewStatement};
+use crate::draft::{Draft, NewStatement, SayError};
 use crate::shared::Shared;
 use crate::statement_check::{Judge, Parts, Pending, Reasons};
 
@@ -60,23 +60,6 @@ pub fn view(stored: StoredCertificate, me: &str) -> v1::CertificateView {
     }
 }
 
-/// Why a certificate was not said.
-#[derive(Debug, thiserror::Error)]
-pub enum CertifyError {
-    /// What is wrong with it.
-    #[error("the certificate has {} faults", .0.len())]
-    Faults(Vec<v1::Finding>),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// No randomness.
-    #[error("no randomness: {0}")]
-    Random(#[from] getrandom::Error),
-    /// The log.
-    #[error(transparent)]
-    Draft(#[from] DraftError),
-}
-
 fn fault(path: &str, value: &str, allowed: &str, fix: &str) -> v1::Finding {
     finding(path, value, Say { code: "certificate", allowed, fix })
 }
@@ -93,12 +76,12 @@ fn content_of(stored: &StoredCertificate) -> Content {
 /// Says that this hub received a certificate; its id.
 ///
 /// # Errors
-/// [`CertifyError`].
+/// [`SayError`].
 pub async fn issue(
     shared: &Arc<Shared>,
     mut content: Content,
     account: &str,
-) -> Result<String, CertifyError> {
+) -> Result<String, SayError> {
     let act = Arc::clone(&shared.acts).lock_owned().await;
     let id = new_id(shared.identity.hub.as_str())?;
     content.core.certificate_id.clone_from(&id);
@@ -129,7 +112,7 @@ pub async fn issue(
         ));
     }
     if !faults.is_empty() {
-        return Err(CertifyError::Faults(faults));
+        return Err(SayError::Faults(faults));
     }
     let directory = shared.directory.load_full();
     let statement = statement(&content, 1, account, audience(&directory, &content))?;
@@ -141,7 +124,7 @@ pub async fn issue(
 /// Says that a certificate of this hub is suspended, valid again, revoked or replaced.
 ///
 /// # Errors
-/// [`CertifyError`].
+/// [`SayError`].
 pub async fn change(
     shared: &Arc<Shared>,
     id: &str,
@@ -149,13 +132,13 @@ pub async fn change(
     replaced_by: &str,
     reason: &str,
     account: &str,
-) -> Result<(), CertifyError> {
+) -> Result<(), SayError> {
     let act = Arc::clone(&shared.acts).lock_owned().await;
     let views = Views(&*shared.store);
     let Some(stored) = views.certificate("", id).await? else {
         let allowed = "a certificate that this hub vouches for";
         let fix = "list them: ewtp certificate list";
-        return Err(CertifyError::Faults(vec![fault("certificate_id", id, allowed, fix)]));
+        return Err(SayError::Faults(vec![fault("certificate_id", id, allowed, fix)]));
     };
     let mut content = content_of(&stored);
     let before = content.core.state();
@@ -178,7 +161,7 @@ pub async fn change(
         Certificate::read(&content.core, Some(&content.holder), &lines).err().unwrap_or_default(),
     );
     if !faults.is_empty() {
-        return Err(CertifyError::Faults(faults));
+        return Err(SayError::Faults(faults));
     }
     // Who was told of it hears this too, whatever the arrangement became.
     let directory = shared.directory.load_full();
@@ -237,8 +220,8 @@ fn audience(directory: &Directory, content: &Content) -> Vec<HubId> {
 /// Tells peers that begin to recognise certificates of those that hold.
 ///
 /// # Errors
-/// [`CertifyError`].
-pub(crate) async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), CertifyError> {
+/// [`SayError`].
+pub(crate) async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), SayError> {
     let mut after = String::new();
     loop {
         let act = Arc::clone(&shared.acts).lock_owned().await;

@@ -15,28 +15,11 @@ use ewtp_trade::route::{CUSTOMS, Speaker};
 use ewtp_trade::scope::shows_statement;
 
 use crate::directory::{Directory, Peer};
-use crate::draft::{Draft, DraftError, NewStatement};
+use crate::draft::{Draft, NewStatement, SayError};
 use crate::shared::Shared;
 
 /// Most editions of one peer that are taken: all of them are read whenever one is added.
 const EDITIONS_MAX: usize = 400;
-
-/// Why an edition was not published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// What is wrong with it.
-    #[error("the edition has {} faults", .0.len())]
-    Faults(Vec<v1::Finding>),
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// No randomness.
-    #[error("no randomness: {0}")]
-    Random(#[from] getrandom::Error),
-    /// The log.
-    #[error(transparent)]
-    Draft(#[from] DraftError),
-}
 
 /// Reads an edition as its hub published it: of codes by country, those of its own territories alone.
 ///
@@ -136,13 +119,13 @@ pub async fn load(store: &dyn Store) -> Result<Vec<Arc<Edition>>, StoreError> {
 /// Publishes an edition to every peer; whom it is said to.
 ///
 /// # Errors
-/// [`PublishError`].
+/// [`SayError`].
 pub async fn publish(
     shared: &Arc<Shared>,
     core: &v1::CodeListCore,
-) -> Result<Vec<String>, PublishError> {
+) -> Result<Vec<String>, SayError> {
     let own = shared.own_descriptor();
-    edition(core, "", &crate::directory::speaker(&own)).map_err(PublishError::Faults)?;
+    edition(core, "", &crate::directory::speaker(&own)).map_err(SayError::Faults)?;
     let act = Arc::clone(&shared.acts).lock_owned().await;
     let stored = Views(&*shared.store).code_lists().await?;
     let used = stored.iter().filter(|s| s.hub.is_empty()).filter_map(|s| s.core.as_ref());
@@ -152,7 +135,7 @@ pub async fn publish(
             allowed: "a name that was not used before: what was said stays said",
             fix: "publish the correction under another name, from the same day",
         };
-        return Err(PublishError::Faults(vec![finding("edition", &core.edition, say)]));
+        return Err(SayError::Faults(vec![finding("edition", &core.edition, say)]));
     }
     let directory = shared.directory.load_full();
     let audience: Vec<HubId> = listeners(&directory).cloned().collect();
@@ -166,8 +149,8 @@ pub async fn publish(
 /// Says what this hub published to peers that joined since.
 ///
 /// # Errors
-/// [`PublishError`].
-pub async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), PublishError> {
+/// [`SayError`].
+pub async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), SayError> {
     let act = Arc::clone(&shared.acts).lock_owned().await;
     let stored = Views(&*shared.store).code_lists().await?;
     let now_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);

@@ -1,6 +1,7 @@
 //! The desk: assesses what the inbox holds. Reads facts, decides purely, and drafts what follows; the work item is the
 //! precondition, so one piece of work has one result whatever crashed or was cancelled.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -383,7 +384,10 @@ fn decision(
     let public = rulesets.first();
     let validity = public.map_or(0, |r| i64::from(r.validity_days)) * 86_400_000;
     // What public rules made nothing of is not the trader's to know: that it counts says what the others ask.
-    let public_facts = Facts { recognised: decided.relied_upon.clone(), ..facts.clone() };
+    let public_facts = match facts.recognised == decided.relied_upon {
+        true => Cow::Borrowed(facts),
+        false => Cow::Owned(Facts { recognised: decided.relied_upon.clone(), ..facts.clone() }),
+    };
     let supersedes = superseded(&dossier.case, me, &item.filing_id, decided.effect);
     let core = v1::DecisionCore {
         case_id: item.case_id.clone(),
@@ -421,7 +425,7 @@ fn decision(
         without: decided.without.as_ref().map(Without::named),
         recognised: decided.authority_relied_upon.iter().map(Recognised::named).collect(),
     };
-    let whole = dossier.narrow || public_facts.recognised != facts.recognised;
+    let whole = dossier.narrow || matches!(public_facts, Cow::Owned(_));
     let internal = v1::DecisionInternal {
         facts: if whole { facts.to_json() } else { Vec::new() },
         ..Default::default()

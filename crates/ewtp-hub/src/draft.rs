@@ -8,6 +8,7 @@ use ewtp_proto::store::v1::{
     CosignedHead, Erasure, HeardPage, LearntDescriptor, Locator, StoredEvidence, WitnessedHead,
 };
 use ewtp_proto::v1::{FilingCore, Finding};
+use ewtp_store::StoreError;
 
 use crate::clock::random;
 
@@ -97,6 +98,23 @@ impl NewStatement {
     pub fn digests(&self) -> Vec<(String, Hash)> {
         self.parts.iter().map(|p| (p.name.to_owned(), p.digest)).collect()
     }
+}
+
+/// Why something that an operator or officer wants said was not said.
+#[derive(Debug, thiserror::Error)]
+pub enum SayError {
+    /// What is wrong with it.
+    #[error("it has {} faults", .0.len())]
+    Faults(Vec<Finding>),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error("no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The log.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
 }
 
 /// Work that a draft makes.

@@ -31,7 +31,7 @@ const RULESETS_MAX: usize = 32;
 /// Rulesets of a hub, and when they were asked for, Unix milliseconds.
 type Asked = (u64, Arc<Vec<Ruleset>>);
 
-/// Public rulesets and tariffs in force, by hub.
+/// Public rulesets and tariffs in force at peers.
 #[derive(Default)]
 pub struct PublicRules(Mutex<BTreeMap<String, Asked>>);
 
@@ -148,8 +148,12 @@ fn say(out: &mut v1::PreCheckResponse, public: &Ruleset, outcome: Outcome, langu
 
 /// Public rules and tariffs in force at a hub, this one included; `None` if it can't be asked.
 async fn rules_of(shared: &Shared, hub: &str, now_ms: i64) -> Option<Arc<Vec<Ruleset>>> {
-    if hub.is_empty() {
-        return None;
+    let read = |texts: Vec<String>| {
+        let all = texts.iter().take(RULESETS_MAX).filter_map(|text| Ruleset::parse(text).ok());
+        Arc::new(all.filter(|r| !r.confidential).collect::<Vec<Ruleset>>())
+    };
+    if hub == shared.identity.hub.as_str() {
+        return Some(read(in_force(shared, now_ms).await));
     }
     let now = shared.clock.now_ms();
     let known = {
@@ -158,15 +162,10 @@ async fn rules_of(shared: &Shared, hub: &str, now_ms: i64) -> Option<Arc<Vec<Rul
             .filter(|(at, _)| now.saturating_sub(*at) < FRESH_MS)
             .map(|(_, r)| Arc::clone(r))
     };
-    if known.is_some() && hub != shared.identity.hub.as_str() {
+    if known.is_some() {
         return known;
     }
-    let texts = match hub == shared.identity.hub.as_str() {
-        true => in_force(shared, now_ms).await,
-        false => ask(shared, hub).await?,
-    };
-    let all = texts.iter().take(RULESETS_MAX).filter_map(|text| Ruleset::parse(text).ok());
-    let all: Arc<Vec<Ruleset>> = Arc::new(all.filter(|r| !r.confidential).collect());
+    let all = read(ask(shared, hub).await?);
     let mut map = shared.public_rules.0.lock().unwrap_or_else(PoisonError::into_inner);
     map.insert(hub.to_owned(), (now, Arc::clone(&all)));
     Some(all)

@@ -34,9 +34,12 @@ pub(crate) async fn recognised(
     facts: &Facts,
     public: &Ruleset,
 ) -> Result<Vec<Recognised>, StoreError> {
+    let mut out = Vec::new();
+    if directory.arrangements.is_empty() {
+        return Ok(out);
+    }
     let me = &shared.identity.hub;
     let rates = public.rates_on(public.day_of(facts.at_ms));
-    let mut out = Vec::new();
     // Who holds back its clock keeps nothing in force: what was heard later than this is dated by when it was heard.
     let at_ms = facts.at_ms.max(heard_ms.saturating_sub(LATEST_MS));
     for (hub, standing) in &directory.arrangements {

@@ -239,7 +239,7 @@ impl DeskService for Desk {
                 Ok(Response::new(v1::IssueCertificateResponse { violations, certificate }))
             }
             Err(error) => {
-                let violations = status::certify(error)?;
+                let violations = status::unsaid(error)?;
                 Ok(Response::new(v1::IssueCertificateResponse { violations, certificate: None }))
             }
         }
@@ -260,7 +260,7 @@ impl DeskService for Desk {
                 Ok(Response::new(v1::ChangeCertificateResponse { violations, certificate }))
             }
             Err(error) => {
-                let violations = status::certify(error)?;
+                let violations = status::unsaid(error)?;
                 Ok(Response::new(v1::ChangeCertificateResponse { violations, certificate: None }))
             }
         }

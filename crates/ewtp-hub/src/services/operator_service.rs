@@ -17,9 +17,9 @@ use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
 
 use super::{account, status};
-use crate::arrangements::{self, SayError, Standing, Wanted};
+use crate::arrangements::{self, Standing, StepError, Wanted};
 use crate::clock::random;
-use crate::code_lists::{self, PublishError};
+use crate::code_lists;
 use crate::directory::{AGENCY_ROLES, Peer, has_role, speaker};
 use crate::draft::{Draft, NewStatement};
 use crate::draws;
@@ -429,12 +429,10 @@ impl OperatorService for Operator {
             Ok(told) => {
                 Ok(Response::new(v1::PublishCodeListResponse { violations: Vec::new(), told }))
             }
-            Err(PublishError::Faults(violations)) => {
+            Err(error) => {
+                let violations = status::unsaid(error)?;
                 Ok(Response::new(v1::PublishCodeListResponse { violations, told: Vec::new() }))
             }
-            Err(PublishError::Store(error)) => Err(status::store(&error)),
-            Err(PublishError::Draft(error)) => Err(status::draft(&error)),
-            Err(PublishError::Random(error)) => Err(random_failed(error)),
         }
     }
 
@@ -468,15 +466,13 @@ impl OperatorService for Operator {
                     arrangement,
                 }))
             }
-            Err(SayError::Faults(violations)) => {
-                Ok(Response::new(v1::SayArrangementResponse { violations, arrangement: None }))
-            }
-            Err(SayError::NoPeer(_)) => {
+            Err(StepError::NoPeer(_)) => {
                 Err(status::field("peer", "an active peer; see ListPeers".into()))
             }
-            Err(SayError::Store(error)) => Err(status::store(&error)),
-            Err(SayError::Draft(error)) => Err(status::draft(&error)),
-            Err(SayError::Random(error)) => Err(random_failed(error)),
+            Err(StepError::Say(error)) => {
+                let violations = status::unsaid(error)?;
+                Ok(Response::new(v1::SayArrangementResponse { violations, arrangement: None }))
+            }
         }
     }
 

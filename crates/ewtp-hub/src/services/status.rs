@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::attachment_files::AttachmentError;
 use crate::attachments::FetchError;
 use crate::committer::BUSY_RETRY;
-use crate::draft::DraftError;
+use crate::draft::{DraftError, SayError};
 use crate::intake::IntakeError;
 use crate::limits::OverLimit;
 use crate::prove::ReceiptError;
@@ -121,15 +121,12 @@ pub(super) fn field(name: &str, message: String) -> Status {
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
-/// What is wrong with a certificate, or why it could not be said.
-pub(super) fn certify(
-    error: crate::certificates::CertifyError,
-) -> Result<Vec<ewtp_proto::v1::Finding>, Status> {
-    use crate::certificates::CertifyError;
+/// What is wrong with something that was to be said, or why it could not be.
+pub(super) fn unsaid(error: SayError) -> Result<Vec<ewtp_proto::v1::Finding>, Status> {
     match error {
-        CertifyError::Faults(violations) => Ok(violations),
-        CertifyError::Store(error) => Err(store(&error)),
-        CertifyError::Draft(error) => Err(draft(&error)),
-        CertifyError::Random(error) => Err(Status::internal(error.to_string())),
+        SayError::Faults(violations) => Ok(violations),
+        SayError::Store(error) => Err(store(&error)),
+        SayError::Draft(error) => Err(draft(&error)),
+        SayError::Random(error) => Err(Status::internal(error.to_string())),
     }
 }

@@ -1,4 +1,5 @@
-//! Records that stand beside cases: accounts, peers, mandates, draw keys, rulesets, code lists, arrangements.
+//! Records that stand beside cases: accounts, peers, mandates, draw keys, rulesets, code lists,
+//! arrangements, certificates.
 
 use ewtp_proto::store::v1::{
     CertificateTold, Change, StoredArrangementStep, StoredCertificate, StoredCertificateLine,
@@ -116,7 +117,7 @@ impl<C: Cells> Apply<'_, C> {
         let key = Key::new(Kind::Certificate).text(&hub).text(&id).finish();
         let before: Option<StoredCertificate> = load(self.cells, &key)?;
         let number = said.header.id.number;
-        // Said again to hubs that joined later it is the same number.
+        // The newest counts, whatever the order in which a peer says them.
         if before.as_ref().is_some_and(|b| b.number > number) {
             return Ok(());
         }

@@ -59,7 +59,7 @@ pub(crate) fn run(
 }
 
 /// Prints faults; that nothing was done is for the caller to say.
-fn tell_faults(faults: &[v1::Finding], out: &Output) {
+pub(crate) fn tell_faults(faults: &[v1::Finding], out: &Output) {
     for fault in faults {
         out.note(&ewtp_trade::finding::line(fault));
     }

@@ -7,6 +7,7 @@ use ewtp_proto::v1::{self, CertificateState};
 use serde_json::json;
 
 use crate::args_certificate::{CertificateCommand, Changed};
+use crate::commands::arrangement::tell_faults;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -69,12 +70,7 @@ fn told(
     out: &Output,
 ) -> ExitCode {
     let Some(certificate) = certificate else {
-        for violation in violations {
-            out.note(&ewtp_trade::finding::line(violation));
-        }
-        if out.is_json() {
-            out.json_line(&json!({"violations": violations}));
-        }
+        tell_faults(violations, out);
         out.note("nothing was said");
         return ExitCode::from(1);
     };

@@ -3,6 +3,7 @@
 use ewtp_proto::v1;
 use serde_json::{Value, json};
 
+use crate::commands::case::{code_name, effect_name};
 use crate::commands::duty_text;
 use crate::error::CliError;
 use crate::output::Output;
@@ -53,9 +54,8 @@ fn show(name: &str, lrn: &str, response: &v1::PreCheckResponse, out: &Output) {
         out.say(&format!("  an officer would have to look: {}", response.officer));
     }
     for decision in &response.decisions {
-        let effect = decision.effect().as_str_name().trim_start_matches("EFFECT_");
-        let code = decision.code().as_str_name().trim_start_matches("DECISION_CODE_");
-        out.say(&format!("  {}: {code}", effect.to_ascii_lowercase()));
+        let (effect, code) = (effect_name(decision.effect), code_name(decision.code));
+        out.say(&format!("  {effect}: {code}"));
         for text in &decision.texts {
             out.say(&format!("    {text}"));
         }

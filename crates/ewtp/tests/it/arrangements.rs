@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::stage::{EWTP, Hub, pin, repository, until};
+use crate::stage::{Hub, pin, repository, stops_whole, until};
 
 fn show(hub: &Hub, peer: &str) -> Value {
     hub.json("operator", &["arrangement", "show", "--peer", peer])
@@ -46,7 +46,8 @@ fn propose(hub: &Hub, peer: &str, file: &Path) {
     hub.json("operator", &["arrangement", "propose", file.to_str().unwrap(), "--peer", peer]);
 }
 
-fn open_digest(state: &Value) -> String {
+/// Digest of the open proposal, as it is accepted.
+pub(crate) fn open_digest(state: &Value) -> String {
     let bytes = ewtp_log::base64::decode(state["open"]["digest"].as_str().unwrap()).unwrap();
     ewtp_log::Hash::from_slice(&bytes).unwrap().to_hex()
 }
@@ -132,11 +133,5 @@ async fn two_hubs_agree_amend_across_a_partition_suspend_and_end_and_end_with_on
     assert_eq!(told["why_not"], "it was ended");
     assert_eq!(told["steps"].as_array().unwrap().len(), 9, "{told}");
 
-    for mut hub in [be, ke] {
-        hub.process.stop().unwrap();
-        let dir = hub.process.dir.to_str().unwrap();
-        let checked =
-            std::process::Command::new(EWTP).args(["store", "check", "--dir", dir]).output();
-        assert!(checked.unwrap().status.success());
-    }
+    [be, ke].into_iter().for_each(stops_whole);
 }

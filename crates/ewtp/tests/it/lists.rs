@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::stage::{Hub, advance, file, pin, submit, until};
+use crate::stage::{Hub, advance, file, pin, stops_whole, submit, until};
 
 /// Editions of offices at a hub: publisher, name, whether it holds.
 fn offices(hub: &Hub) -> Vec<(String, String, bool)> {
@@ -82,12 +82,5 @@ async fn a_published_edition_reaches_every_peer_also_one_that_joins_later_and_fi
     // A hub that isn't relied upon any more isn't in its lists either.
     ke.json("operator", &["peer", "suspend", "BE", "--reason", "TEST"]);
     assert_eq!(offices(&ke), []);
-    for mut hub in [ke, be, nl] {
-        hub.process.stop().unwrap();
-        let checked = std::process::Command::new(crate::stage::EWTP)
-            .args(["store", "check", "--dir", hub.process.dir.to_str().unwrap()])
-            .output()
-            .unwrap();
-        assert!(checked.status.success(), "{checked:?}");
-    }
+    [ke, be, nl].into_iter().for_each(stops_whole);
 }

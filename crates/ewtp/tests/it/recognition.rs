@@ -4,10 +4,11 @@
 use ewtp_proto::v1::desk_service_client::DeskServiceClient;
 use ewtp_proto::v1::{self, DecisionCode, Effect};
 
-use crate::stage::{Hub, advance, case, file, pin, repository, until};
+use crate::arrangements::open_digest;
+use crate::stage::{Hub, advance, case, file, pin, repository, stops_whole, until};
 
-/// Coffee is controlled by its documents, unless the origin cleared its export and that is recognised.
-const RULES: &str = r#"
+/// What every ruleset here begins with.
+const HEAD: &str = r#"
 name = "be-recognising"
 version = 1
 visibility = "public"
@@ -19,6 +20,10 @@ currency = "EUR"
 currency = "USD"
 value = "0.92"
 from = "2026-01-01"
+"#;
+
+/// Coffee is controlled by its documents, unless the origin cleared its export and that is recognised.
+const RULES: &str = r#"
 [[text]]
 code = "DOCUMENTS"
 en = "The documents of coffee are looked at"
@@ -40,8 +45,7 @@ async fn agree(dir: &std::path::Path, be: &Hub, ke: &Hub) {
     std::fs::write(&path, text.replace(theirs, ours)).unwrap();
     let propose = ["arrangement", "propose", path.to_str().unwrap(), "--peer", "KE"];
     let proposed = be.json("operator", &propose);
-    let digest = ewtp_log::base64::decode(proposed["open"]["digest"].as_str().unwrap()).unwrap();
-    let digest = ewtp_log::Hash::from_slice(&digest).unwrap().to_hex();
+    let digest = open_digest(&proposed);
     let accept = ["arrangement", "accept", &digest, "--peer", "BE"];
     until("the proposal to arrive", || async {
         ke.run("operator", &accept).status.success().then_some(())
@@ -56,17 +60,6 @@ async fn agree(dir: &std::path::Path, be: &Hub, ke: &Hub) {
 
 /// Coffee is examined unless Kenya inspected it; its traders are let through at the border if they are authorised.
 const CERTIFIED: &str = r#"
-name = "be-certified"
-version = 1
-visibility = "public"
-territory = "BE"
-time_zone = "Europe/Brussels"
-valid_from = "2026-01-01"
-currency = "EUR"
-[[rate]]
-currency = "USD"
-value = "0.92"
-from = "2026-01-01"
 [[text]]
 code = "EXAMINED"
 en = "Coffee is examined"
@@ -108,7 +101,7 @@ async fn certificates_count_where_they_fit_and_their_revocation_reaches_open_cas
     ke.add_party("elsewhere", "platform", "KEP000000000Z");
     ke.add_party("grower", "trader", "P051234567X");
     let rules = dir.path().join("rules.toml");
-    std::fs::write(&rules, CERTIFIED).unwrap();
+    std::fs::write(&rules, [HEAD, CERTIFIED].concat()).unwrap();
     be.json("operator", &["ruleset", "publish", rules.to_str().unwrap()]);
 
     // One before the arrangement, which is told once it is agreed; what can't be one is refused with all that is wrong.
@@ -231,14 +224,7 @@ async fn certificates_count_where_they_fit_and_their_revocation_reaches_open_cas
             .all(|r| r["replay"] == "agrees"),
         "{replay}"
     );
-    for mut hub in [be, ke] {
-        hub.process.stop().unwrap();
-        let dir = hub.process.dir.to_str().unwrap();
-        let checked = std::process::Command::new(crate::stage::EWTP)
-            .args(["store", "check", "--dir", dir])
-            .output();
-        assert!(checked.unwrap().status.success());
-    }
+    [be, ke].into_iter().for_each(stops_whole);
 }
 
 /// Belgium's decisions on security, oldest first, as an officer there sees them.
@@ -268,7 +254,7 @@ async fn what_the_origin_cleared_is_not_controlled_again_until_the_origin_takes_
     ke.add_account("officer", "officer");
     ke.add_party("platform", "platform", "KE051234567X");
     let rules = dir.path().join("rules.toml");
-    std::fs::write(&rules, RULES).unwrap();
+    std::fs::write(&rules, [HEAD, RULES].concat()).unwrap();
     be.json("operator", &["ruleset", "publish", rules.to_str().unwrap()]);
     agree(dir.path(), &be, &ke).await;
 
@@ -344,8 +330,9 @@ async fn what_the_origin_cleared_is_not_controlled_again_until_the_origin_takes_
     let shown = String::from_utf8(be.run("officer", &["case", "show", &id]).stdout).unwrap();
     // A draft that controls goods themselves: of the two decisions that count one changes.
     let draft = dir.path().join("draft.toml");
+    let text = [HEAD, RULES].concat();
     let text =
-        RULES.replace("\"DOC_CONTROL\"", "\"PHYS_CONTROL\"").replace("version = 1", "version = 2");
+        text.replace("\"DOC_CONTROL\"", "\"PHYS_CONTROL\"").replace("version = 1", "version = 2");
     std::fs::write(&draft, text).unwrap();
     let since = ["--since", "2026-01-01T00:00:00Z"];
     let simulate = [&["rules", "simulate", draft.to_str().unwrap()], &since[..]].concat();

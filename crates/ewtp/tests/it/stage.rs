@@ -140,6 +140,14 @@ pub(crate) fn pin(a: &Hub, b: &Hub, scope: &str) {
     b.add_peer(a, scope);
 }
 
+/// Stops a hub; its store is whole.
+pub(crate) fn stops_whole(mut hub: Hub) {
+    hub.process.stop().unwrap();
+    let dir = hub.process.dir.to_str().unwrap();
+    let checked = Command::new(EWTP).args(["store", "check", "--dir", dir]).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
+
 /// All cases that a profile sees.
 pub(crate) async fn all_cases(client: &mut TradeServiceClient<Channel>) -> Vec<v1::CaseSummary> {
     let (mut all, mut page_token) = (Vec::new(), String::new());

@@ -11,6 +11,7 @@ use ewtp_proto::v1;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::commands::case::{code_name, effect_name};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -190,9 +191,9 @@ fn differences(expected: &Expected, outcome: &Outcome, fired: &BTreeSet<String>)
             ];
             for (effect, code) in wanted {
                 let Some(code) = code else { continue };
-                let name = effect.as_str_name().trim_start_matches("EFFECT_").to_ascii_lowercase();
-                let given = all.iter().find(|d| d.effect == effect).map(|d| d.code.as_str_name());
-                let given = given.unwrap_or("nothing").trim_start_matches("DECISION_CODE_");
+                let name = effect_name(effect as i32);
+                let given = all.iter().find(|d| d.effect == effect);
+                let given = given.map_or("nothing", |d| code_name(d.code as i32));
                 if given != code {
                     out.push(format!("{name} is {given}, expected {code}"));
                 }

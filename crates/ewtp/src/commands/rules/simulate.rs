@@ -7,11 +7,12 @@ use std::rc::Rc;
 
 use ewtp_clearance::decide::{Decided, Input, Outcome, decide};
 use ewtp_clearance::{Facts, Ruleset};
-use ewtp_proto::v1::{self, DecisionCode, Effect};
+use ewtp_proto::v1::{self, DecisionCode};
 use rust_decimal::Decimal;
 use serde_json::json;
 
 use crate::args_rules::Simulate;
+use crate::commands::case::{code_name, effect_name};
 use crate::commands::replay;
 use crate::error::CliError;
 use crate::output::Output;
@@ -193,7 +194,7 @@ impl Run {
         *self.tally.codes.entry((core.effect, core.code, now as i32)).or_default() += 1;
         if core.code != now as i32 {
             let [effect, was, is] =
-                [effect_name(core.effect), code_name(core.code), code_name(now as i32)];
+                [effect_name(core.effect), decided(core.code), decided(now as i32)];
             self.changed.push([case.to_owned(), effect, was, is]);
         }
         let total = |estimate: Option<&v1::DutyEstimate>| estimate.and_then(|e| e.total.clone());
@@ -253,7 +254,7 @@ impl Run {
             .codes
             .iter()
             .map(|((effect, was, is), count)| {
-                json!({"effect": effect_name(*effect), "then": code_name(*was), "draft": code_name(*is), "count": count})
+                json!({"effect": effect_name(*effect), "then": decided(*was), "draft": decided(*is), "count": count})
             })
             .collect();
         let json = json!({
@@ -273,7 +274,7 @@ impl Run {
                 .iter()
                 .filter(|((_, was, is), _)| was != is)
                 .map(|((effect, was, is), count)| {
-                    vec![count.to_string(), effect_name(*effect), code_name(*was), code_name(*is)]
+                    vec![count.to_string(), effect_name(*effect), decided(*was), decided(*is)]
                 })
                 .collect(),
         };
@@ -284,15 +285,10 @@ impl Run {
     }
 }
 
-fn effect_name(effect: i32) -> String {
-    let effect = Effect::try_from(effect).unwrap_or_default();
-    effect.as_str_name().trim_start_matches("EFFECT_").to_ascii_lowercase()
-}
-
-fn code_name(code: i32) -> String {
-    let code = DecisionCode::try_from(code).unwrap_or_default();
+/// The code, or that nothing would be decided on that effect.
+fn decided(code: i32) -> String {
     match code {
-        DecisionCode::Unspecified => "nothing".to_owned(),
-        code => code.as_str_name().trim_start_matches("DECISION_CODE_").to_owned(),
+        0 => "nothing".to_owned(),
+        code => code_name(code).to_owned(),
     }
 }
