@@ -1,6 +1,6 @@
 //! Certificates: what an authority, or a trader of itself, certified, and which hub vouches for having received it.
 
-use ewtp_proto::v1::{self, CertificateState, Finding};
+use ewtp_proto::v1::{self, CertificateState, CertificateUse, Finding};
 use ewtp_trade::codes::Country;
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::quantity::parse_decimal;
@@ -174,6 +174,16 @@ impl Faults {
             let allowed = format!("the number of its lines, at most {LINES_MAX}");
             self.add("core.lines", &core.lines.to_string(), &allowed);
         }
+        if CertificateUse::try_from(core.r#use).is_err() {
+            self.add("core.use", &core.r#use.to_string(), "a use that is known");
+        }
+        if core.r#use() != CertificateUse::Unspecified && kind == Some(FactKind::Aeo) {
+            self.add(
+                "core.use",
+                core.r#use().as_str_name(),
+                "none: an operator's status is not used up",
+            );
+        }
         if lines.is_empty() && kind.is_some_and(|k| k != FactKind::Aeo) {
             self.add("core.lines", "0", "at least one line: what it certifies is about goods");
         }
@@ -187,6 +197,9 @@ impl Faults {
                 && parse_decimal(&quantity.value).is_err()
             {
                 self.add(&path("quantity"), &quantity.value, "a decimal number");
+            }
+            if line.quantity.is_none() && core.r#use() == CertificateUse::Quantity {
+                self.add(&path("quantity"), "", "how much, since it is used up by quantity");
             }
             self.text(&path("description"), &line.description, false);
             self.text(&path("consignment"), &line.consignment, false);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrangement::{Arrangement, FactKind, HsRange, Recognition, RecognitionEffect};
 use crate::facts::{Fact, Facts};
-use crate::value::{Rates, exact_mul, unit_factor};
+use crate::value::{Rates, exact_add, exact_mul, exact_sub, unit_factor};
 
 /// A fact that another hub established, as this hub holds it.
 #[derive(Clone, Debug)]
@@ -48,14 +48,52 @@ pub struct Goods {
 }
 
 impl Goods {
-    /// Whether an item is such goods, and not more of them. What isn't known of an item isn't.
-    fn covers(&self, item: &BTreeMap<String, Fact>) -> bool {
+    /// Whether an item is such goods, however much of them.
+    fn are(&self, item: &BTreeMap<String, Fact>) -> bool {
         let origin = self.origin.is_empty() || text(item.get("origin")) == self.origin;
-        let within = self.most.as_ref().is_none_or(|(most, unit)| {
-            quantity(item, unit).is_some_and(|quantity| quantity <= *most)
-        });
-        self.hs.covers(text(item.get("hs"))) && origin && within
+        self.hs.covers(text(item.get("hs"))) && origin
     }
+}
+
+/// Which items goods cover: each line as far as its quantity goes, in the order of the items. What isn't known of an item isn't covered.
+fn covered_by<'a>(
+    goods: &[Goods],
+    items: impl Iterator<Item = &'a BTreeMap<String, Fact>>,
+) -> Vec<&'a BTreeMap<String, Fact>> {
+    let mut left: Vec<_> = goods.iter().map(|g| g.most.clone()).collect();
+    let mut takes = |item: &BTreeMap<String, Fact>| {
+        goods.iter().zip(&mut left).filter(|(g, _)| g.are(item)).any(|(_, left)| {
+            let Some((left, unit)) = left else { return true };
+            let rest = quantity(item, unit).and_then(|q| exact_sub(*left, q));
+            rest.filter(|rest| *rest >= Decimal::ZERO).map(|rest| *left = rest).is_some()
+        })
+    };
+    items.filter(|item| takes(item)).collect()
+}
+
+/// How much of each line items ask for; `None` where one of them doesn't say it in the line's unit. Goods that are in no line ask for
+/// nothing. Of several lines that an item fits the first is taken that has room, else the last.
+#[must_use]
+pub fn asked_of<'a>(
+    lines: &[Goods],
+    items: impl Iterator<Item = &'a BTreeMap<String, Fact>>,
+) -> Option<Vec<Decimal>> {
+    let mut asked = vec![Decimal::ZERO; lines.len()];
+    for item in items {
+        let mut chosen = None;
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.are(item)) {
+            let (most, unit) = line.most.as_ref()?;
+            let sum = exact_add(asked[at], quantity(item, unit)?)?;
+            chosen = Some((at, sum));
+            if sum <= *most {
+                break;
+            }
+        }
+        if let Some((at, sum)) = chosen {
+            asked[at] = sum;
+        }
+    }
+    Some(asked)
 }
 
 /// How much an item is in a unit: by its quantity, else by its net or gross mass.
@@ -158,13 +196,13 @@ fn counts(
     let within = |ranges: &[HsRange], code: &str| {
         ranges.is_empty() || ranges.iter().any(|range| range.covers(code))
     };
-    let items: Vec<i64> = facts
-        .items
-        .iter()
-        .filter(|item| {
-            let theirs = fact.goods.is_empty() || fact.goods.iter().any(|g| g.covers(item));
-            within(&line.hs, text(item.get("hs"))) && theirs
-        })
+    let about = facts.items.iter().filter(|item| within(&line.hs, text(item.get("hs"))));
+    let theirs = match fact.goods.as_slice() {
+        [] => about.collect(),
+        goods => covered_by(goods, about),
+    };
+    let items: Vec<i64> = theirs
+        .into_iter()
         .filter_map(|item| match item.get("number") {
             Some(Fact::Count(number)) => Some(*number),
             _ => None,

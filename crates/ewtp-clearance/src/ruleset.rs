@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ewtp_log::Hash;
 use ewtp_log::hash::sha256;
 use ewtp_proto::v1::{DecisionCode, Effect, Finding};
+use ewtp_trade::act::codes_of;
 use ewtp_trade::quantity::parse_decimal;
 use iso_currency_code::is_currency;
 use jiff::civil::Date;
@@ -61,6 +62,15 @@ struct RawRuleset {
     text: Vec<BTreeMap<String, String>>,
     #[serde(default)]
     rule: Vec<RawRule>,
+    #[serde(default)]
+    approval: Vec<RawApproval>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawApproval {
+    effect: String,
+    codes: Vec<String>,
 }
 
 fn default_kind() -> String {
@@ -197,6 +207,8 @@ pub struct Ruleset {
     pub rules: Vec<Rule>,
     /// SHA-256 of the text.
     pub digest: Hash,
+    /// Decisions by hand that a second officer has to approve.
+    pub approvals: Vec<(Effect, DecisionCode)>,
     /// Looked up once: every decision asks.
     asks_for_recognition: bool,
 }
@@ -291,6 +303,12 @@ impl Ruleset {
     #[must_use]
     pub fn draws(&self) -> bool {
         self.rules.iter().any(|r| r.when.mentions(DRAW))
+    }
+
+    /// Whether the rule of this id looks at the random draw.
+    #[must_use]
+    pub fn draws_by(&self, id: &str) -> bool {
+        self.rules.iter().any(|r| r.id == id && r.when.mentions(DRAW))
     }
 
     /// Whether a rule asks for recognised facts.
@@ -394,6 +412,8 @@ impl RawRuleset {
                 faults.add(format!("rule[{i}].id"), &rule.id, "each id once");
             }
         }
+        let approvals =
+            self.approval.into_iter().enumerate().flat_map(|(i, a)| a.check(i, faults)).collect();
         let asks_for_recognition = rules.iter().any(|r| r.when.asks_for_recognition());
         Ruleset {
             asks_for_recognition,
@@ -415,8 +435,38 @@ impl RawRuleset {
             charges,
             texts,
             rules,
+            approvals,
             digest,
         }
+    }
+}
+
+impl RawApproval {
+    fn check(self, i: usize, faults: &mut Faults) -> Vec<(Effect, DecisionCode)> {
+        let at = |field: &str| format!("approval[{i}].{field}");
+        let name = self.effect.to_ascii_uppercase();
+        let effect = Effect::from_str_name(&format!("EFFECT_{name}"));
+        let Some(effect) = effect.filter(|e| *e != Effect::Unspecified) else {
+            let allowed = "security, admissibility, fiscal or release";
+            faults.add(at("effect"), &self.effect, allowed);
+            return Vec::new();
+        };
+        let possible = codes_of(effect);
+        let mut out = Vec::new();
+        for code in &self.codes {
+            match DecisionCode::from_str_name(&format!("DECISION_CODE_{code}")) {
+                Some(known) if possible.contains(&known) => out.push((effect, known)),
+                _ => {
+                    let names = possible.iter().map(|c| c.as_str_name());
+                    let names = names.map(|n| n.trim_start_matches("DECISION_CODE_"));
+                    faults.add(at("codes"), code, names.collect::<Vec<_>>().join(", "));
+                }
+            }
+        }
+        if self.codes.is_empty() {
+            faults.add(at("codes"), "", "at least one code");
+        }
+        out
     }
 }
 

@@ -61,10 +61,16 @@ pub fn exact_mul(a: Decimal, b: Decimal) -> Option<Decimal> {
         .filter(|d| d.scale() <= 28)
 }
 
-fn exact_add(a: Decimal, b: Decimal) -> Option<Decimal> {
+/// Exact sum; `None` where 28 digits don't hold it.
+pub(crate) fn exact_add(a: Decimal, b: Decimal) -> Option<Decimal> {
     let scale = a.scale().max(b.scale());
     let lift = |d: Decimal| d.mantissa().checked_mul(10i128.checked_pow(scale - d.scale())?);
     Decimal::try_from_i128_with_scale(lift(a)?.checked_add(lift(b)?)?, scale).ok()
+}
+
+/// Exact difference; `None` where 28 digits don't hold it.
+pub(crate) fn exact_sub(a: Decimal, b: Decimal) -> Option<Decimal> {
+    exact_add(a, -b)
 }
 
 /// Units that convert into each other: (from, to, factor).

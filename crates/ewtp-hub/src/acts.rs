@@ -3,6 +3,7 @@
 
 pub mod adopt;
 pub mod answer;
+pub mod approve;
 pub mod decide;
 pub mod erase;
 pub mod erase_case;

@@ -113,6 +113,11 @@ impl Standing {
         chain.holding().filter_map(|a| self.documents.get(&a.digest))
     }
 
+    /// All documents that were agreed, whether they hold still or not.
+    pub fn agreed(&self) -> impl Iterator<Item = &Arc<Arrangement>> {
+        self.chain.agreed.iter().filter_map(|a| self.documents.get(&a.digest))
+    }
+
     /// How many steps are known.
     #[must_use]
     pub fn steps(&self) -> usize {
@@ -123,6 +128,12 @@ impl Standing {
     #[must_use]
     pub fn governs(&self, at_ms: i64) -> Governs {
         self.governs_by(&self.chain, at_ms)
+    }
+
+    /// The same as it was known at that instant: what was said later changes nothing of what was done then.
+    #[must_use]
+    pub fn governed(&self, at_ms: u64) -> Governs {
+        self.governs_by(&self.as_known(at_ms), i64::try_from(at_ms).unwrap_or(i64::MAX))
     }
 
     fn governs_by(&self, chain: &Chain, at_ms: i64) -> Governs {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ewtp_log::Header;
 use ewtp_log::statement::open_part;
 use ewtp_proto::store::v1::{
-    CaseRecord, DecisionRecord, FilingRecord, ForgottenRecord, KeepingRecord, RefusalRecord,
-    RequestRecord, Stands,
+    CaseRecord, DecisionRecord, DrawingRecord, FilingRecord, ForgottenRecord, KeepingRecord,
+    RefusalRecord, RequestRecord, Stands,
 };
 use ewtp_proto::v1;
 use ewtp_store::{Statement, StoreError, Views};
@@ -57,7 +57,7 @@ pub fn filing_of(statement: &Statement) -> v1::Filing {
 #[must_use]
 pub fn case_id_of(kind: &str, parts: &[(String, Vec<u8>)]) -> Option<String> {
     let (_, blob) = parts.iter().find(|(name, _)| name == "core")?;
-    let fact = fact(kind, open_part("core", blob).ok()?, "")?;
+    let fact = fact(kind, 0, open_part("core", blob).ok()?, "")?;
     Some(fact.case_id().to_owned())
 }
 
@@ -205,11 +205,13 @@ impl Casebook<'_> {
             if let Some(statement) = self.read(event.stands.as_ref()).await? {
                 out.events.push(v1::CaseEvent {
                     core: statement.part("core"),
+                    trader: statement.part("trader"),
                     statement: reference(event.stands.as_ref()),
                     logged_ms: event.stands.as_ref().map_or(0, |s| signed(s.logged_ms)),
                 });
             }
         }
+        out.drawings = record.drawings.iter().map(drawing).collect();
         self.acts(record, &mut out).await?;
         out.attachments = attachments::shown(self.shared, self.account, record).await?;
         out.matches = matching::matches(&out);
@@ -413,6 +415,12 @@ pub fn reference(stands: Option<&Stands>) -> Option<v1::StatementRef> {
         commitment: s.commitment.clone(),
         log_index: s.log_index,
     })
+}
+
+fn drawing(record: &DrawingRecord) -> v1::CaseDrawing {
+    let statement = reference(record.stands.as_ref());
+    let (core, goods) = (record.core.clone(), record.goods.clone());
+    v1::CaseDrawing { core, statement, number: record.number, goods }
 }
 
 fn erased(record: &ForgottenRecord) -> v1::CaseErased {

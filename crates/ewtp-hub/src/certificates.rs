@@ -8,11 +8,12 @@ use ewtp_clearance::certificate::{Certificate, LINE_PARTS, LINES_MAX, may_become
 use ewtp_clearance::recognition::{Foreign, Goods};
 use ewtp_log::statement::Header;
 use ewtp_log::{Hash, HubId};
-use ewtp_proto::store::v1::{CertificateTold, StoredCertificate};
+use ewtp_proto::store::v1::{CaseRecord, CertificateTold, DrawingRecord, StoredCertificate};
 use ewtp_proto::v1::{self, CertificateState};
 use ewtp_store::keys::CertificateName;
 use ewtp_store::{Store, StoreError, Views};
 use ewtp_trade::attachment;
+use ewtp_trade::case::hub;
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::quantity::parse_decimal;
 use ewtp_trade::scope::shows_statement;
@@ -20,6 +21,7 @@ use ewtp_trade::scope::shows_statement;
 use crate::clock::new_id;
 use crate::directory::{Directory, Peer};
 use crate::draft::{Draft, NewStatement, SayError};
+use crate::ledger::{self, is_used_up};
 use crate::shared::Shared;
 use crate::statement_check::{Judge, Parts, Pending, Reasons};
 
@@ -94,7 +96,8 @@ pub async fn issue(
     };
     faults.extend(attachment::check("original.attachments", &content.original.attachments));
     let name = CertificateName::Reference(&content.core.reference);
-    let same = Views(&*shared.store).certificates_of("", name, OF_ONE_NAME_MAX).await?;
+    let views = Views(&*shared.store);
+    let same = views.certificates_of("", name, OF_ONE_NAME_MAX).await?;
     let stands = |c: &&StoredCertificate| {
         c.core.as_ref().is_some_and(|c| {
             c.issuer == content.core.issuer && c.state() == CertificateState::Valid
@@ -116,8 +119,16 @@ pub async fn issue(
     }
     let directory = shared.directory.load_full();
     let statement = statement(&content, 1, account, audience(&directory, &content))?;
-    let draft = Draft { statements: vec![statement], ..Draft::default() };
+    let mut draft = Draft { statements: vec![statement], ..Draft::default() };
+    let used_up = is_used_up(&content.core);
+    if used_up && views.ledgers_kept().await?.is_none() {
+        // The first that has a ledger: from here on cases are followed.
+        draft.ledgers_kept = views.counters().await?.changes.max(1);
+    }
     shared.own.submit_act(draft, act).await?;
+    if used_up {
+        ledger::keep_for(shared, &content.holder.id).await?;
+    }
     Ok(id)
 }
 
@@ -171,6 +182,9 @@ pub async fn change(
     let statement = statement(&content, stored.number + 1, account, hubs.into_iter().collect())?;
     let draft = Draft { statements: vec![statement], ..Draft::default() };
     shared.own.submit_act(draft, act).await?;
+    if is_used_up(&content.core) && state == CertificateState::Valid {
+        ledger::keep_for(shared, &content.holder.id).await?;
+    }
     Ok(())
 }
 
@@ -322,10 +336,11 @@ pub(crate) async fn established(
     store: &dyn Store,
     peer: &HubId,
     document: &Arrangement,
-    filing: &v1::Filing,
+    (case, filing): (&CaseRecord, &v1::Filing),
     at_ms: i64,
 ) -> Result<Vec<Foreign>, StoreError> {
     let views = Views(store);
+    let about = (case, filing);
     let core = filing.core.as_ref();
     let named =
         |c: &v1::FilingCore| [&c.exporter_id, &c.importer_id, &c.declarant_id].map(String::clone);
@@ -336,48 +351,134 @@ pub(crate) async fn established(
         for certified in document.certified_as(peer, party) {
             let name = CertificateName::Operator(&certified);
             for stored in views.certificates_of(peer.as_str(), name, OF_ONE_NAME_MAX).await? {
-                out.extend(holds(peer, &stored, filing, at_ms).filter(|f| f.operator.is_some()));
+                out.extend(holds(peer, &stored, about, at_ms).filter(|f| f.operator.is_some()));
             }
         }
     }
-    for reference in cited(filing) {
-        let name = CertificateName::Reference(&reference);
+    for reference in cited(filing).references() {
+        let name = CertificateName::Reference(reference);
         let mut all = views.certificates_of(peer.as_str(), name, OF_ONE_NAME_MAX).await?;
-        all.extend(views.certificate(peer.as_str(), &reference).await?);
+        all.extend(views.certificate(peer.as_str(), reference).await?);
         for stored in all {
             // Another's certificate proves nothing for these goods.
             let holder = stored.holder.as_ref().map(|h| h.id.clone()).unwrap_or_default();
             let named = document.filed_as(peer, &holder);
             if named.iter().any(|name| filed.contains(name)) {
-                out.extend(holds(peer, &stored, filing, at_ms).filter(|f| f.operator.is_none()));
+                out.extend(holds(peer, &stored, about, at_ms).filter(|f| f.operator.is_none()));
             }
         }
     }
     Ok(out)
 }
 
+/// Numbers of the documents that a filing cites.
+pub(crate) struct Cited {
+    /// Of the whole.
+    whole: BTreeSet<String>,
+    /// Of each item.
+    items: Vec<BTreeSet<String>>,
+}
+
 /// Numbers of the documents that a filing cites, of the whole and of its items.
-fn cited(filing: &v1::Filing) -> BTreeSet<String> {
-    let goods = filing.goods.iter();
-    let all = goods
-        .flat_map(|g| g.documents.iter().chain(g.items.iter().flat_map(|item| &item.documents)));
-    all.map(|d| d.id.clone()).filter(|id| !id.is_empty()).take(CITED_MAX).collect()
+pub(crate) fn cited(filing: &v1::Filing) -> Cited {
+    let numbers = |documents: &[v1::DocumentReference]| -> BTreeSet<String> {
+        documents.iter().map(|d| d.id.clone()).filter(|id| !id.is_empty()).collect()
+    };
+    let goods = filing.goods.as_ref();
+    let items = goods.iter().flat_map(|g| &g.items).map(|item| numbers(&item.documents));
+    Cited {
+        whole: goods.map(|g| numbers(&g.documents)).unwrap_or_default(),
+        items: items.collect(),
+    }
+}
+
+impl Cited {
+    /// All of them, each once, as many as are looked up.
+    pub(crate) fn references(&self) -> BTreeSet<&str> {
+        let all = self.whole.iter().chain(self.items.iter().flatten());
+        all.map(String::as_str).take(CITED_MAX).collect()
+    }
+
+    /// Whether one of these numbers is cited at all.
+    pub(crate) fn cites(&self, numbers: &[&str]) -> bool {
+        numbers.iter().any(|n| self.references().contains(n))
+    }
+
+    /// Whether one of them is cited for the item at this place.
+    pub(crate) fn cites_for(&self, item: usize, numbers: &[&str]) -> bool {
+        let of_item = self.items.get(item);
+        let all = std::iter::once(&self.whole).chain(of_item);
+        all.into_iter().any(|cited| numbers.iter().any(|n| cited.contains(*n)))
+    }
+}
+
+/// Peers that keep the ledger of a certificate that a filing cites.
+///
+/// # Errors
+/// Reading.
+pub(crate) async fn keepers_of(
+    shared: &Shared,
+    filing: &v1::Filing,
+) -> Result<Vec<HubId>, StoreError> {
+    let directory = shared.directory.load_full();
+    let mut keepers = Vec::new();
+    if directory.arrangements.is_empty() {
+        return Ok(keepers);
+    }
+    let cited = cited(filing);
+    let views = Views(&*shared.store);
+    for hub in directory.arrangements.keys() {
+        for reference in cited.references() {
+            let name = CertificateName::Reference(reference);
+            let mut all = views.certificates_of(hub.as_str(), name, OF_ONE_NAME_MAX).await?;
+            all.extend(views.certificate(hub.as_str(), reference).await?);
+            if all.iter().any(|c| c.core.as_ref().is_some_and(is_used_up)) {
+                keepers.push(hub.clone());
+                break;
+            }
+        }
+    }
+    Ok(keepers)
+}
+
+/// What the hub that vouches reserved for a case, of a certificate that is used up: how much of each line. `None` if it did not, or took it
+/// back.
+fn reserved<'a>(case: &'a CaseRecord, peer: &HubId, id: &str) -> Option<&'a [v1::Quantity]> {
+    use v1::LedgerEntry::{Reserved, WrittenOff};
+    let of = |d: &&DrawingRecord| {
+        hub(d.stands.as_ref()) == peer.as_str()
+            && d.core
+                .as_ref()
+                .is_some_and(|c| c.certificate_id == id && c.entry() != v1::LedgerEntry::Refused)
+    };
+    let drawing = case.drawings.iter().find(of)?;
+    let held = matches!(drawing.core.as_ref()?.entry(), Reserved | WrittenOff);
+    Some(drawing.goods.as_ref().filter(|_| held)?.quantities.as_slice())
 }
 
 fn holds(
     peer: &HubId,
     stored: &StoredCertificate,
-    filing: &v1::Filing,
+    (case, filing): (&CaseRecord, &v1::Filing),
     at_ms: i64,
 ) -> Option<Foreign> {
     let core = stored.core.as_ref()?;
     let lines: Vec<_> = stored.lines.iter().map(|l| l.line.clone()).collect();
     let certificate = Certificate::read(core, stored.holder.as_ref(), &lines).ok()?;
-    let consignments = consignments(filing);
-    let here = |line: &&v1::CertificateLine| {
-        line.consignment.is_empty() || consignments.contains(line.consignment.as_str())
-    };
-    let goods: Vec<Goods> = lines.iter().flatten().filter(here).filter_map(goods).collect();
+    let mut goods = lines_of(stored, &consignments(filing));
+    if is_used_up(core) {
+        let held = reserved(case, peer, &core.certificate_id)?;
+        if core.r#use() == v1::CertificateUse::Quantity {
+            for (at, line) in goods.iter_mut().enumerate() {
+                let most = held.get(at).and_then(|q| parse_decimal(&q.value).ok());
+                let line = line.as_mut().and_then(|g| g.most.as_mut());
+                if let Some((value, _)) = line {
+                    *value = most.unwrap_or_default();
+                }
+            }
+        }
+    }
+    let goods: Vec<Goods> = goods.into_iter().flatten().collect();
     let about_goods = !goods.is_empty() || certificate.is_personal();
     let counts = certificate.holds_at(at_ms) && about_goods;
     counts.then(|| Foreign {
@@ -391,17 +492,28 @@ fn holds(
     })
 }
 
-/// What a line of a certificate is about; `None` for one that says a quantity that can't be read.
-fn goods(line: &v1::CertificateLine) -> Option<Goods> {
-    let most = match &line.quantity {
-        None => None,
-        Some(quantity) => Some((parse_decimal(&quantity.value).ok()?, quantity.unit.clone())),
+/// What each line of a certificate is about; `None` for one that isn't shown, is about another consignment, or says a quantity that can't be
+/// read.
+pub(crate) fn lines_of(
+    stored: &StoredCertificate,
+    consignments: &BTreeSet<&str>,
+) -> Vec<Option<Goods>> {
+    let here = |line: &v1::CertificateLine| {
+        line.consignment.is_empty() || consignments.contains(line.consignment.as_str())
     };
-    Some(Goods { hs: HsRange::parse(&line.hs)?, origin: line.origin.clone(), most })
+    let goods = |line: &v1::CertificateLine| {
+        let most = match &line.quantity {
+            None => None,
+            Some(quantity) => Some((parse_decimal(&quantity.value).ok()?, quantity.unit.clone())),
+        };
+        let (hs, origin) = (HsRange::parse(&line.hs)?, line.origin.clone());
+        Some(Goods { hs, origin, most }).filter(|_| here(line))
+    };
+    stored.lines.iter().map(|l| l.line.as_ref().and_then(goods)).collect()
 }
 
 /// What a filing calls its consignment: UCR, transport document, containers.
-fn consignments(filing: &v1::Filing) -> BTreeSet<&str> {
+pub(crate) fn consignments(filing: &v1::Filing) -> BTreeSet<&str> {
     let core = filing.core.iter().map(|c| c.ucr.as_str());
     let goods = filing.goods.iter().flat_map(|g| {
         std::iter::once(g.transport_document.as_str())

@@ -20,6 +20,18 @@ impl Clock for SystemClock {
     }
 }
 
+/// The machine's clock, some time ahead: a day to come is played.
+pub struct AheadClock {
+    /// Milliseconds.
+    pub ahead_ms: u64,
+}
+
+impl Clock for AheadClock {
+    fn now_ms(&self) -> u64 {
+        SystemClock.now_ms().saturating_add(self.ahead_ms)
+    }
+}
+
 /// Random bytes of the operating system.
 ///
 /// # Errors

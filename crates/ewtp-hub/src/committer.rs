@@ -391,6 +391,12 @@ impl Committer {
                 made_ms: self.last_ms,
                 officer_reason: work.officer_reason,
                 waits_until_ms: work.waits_until_ms,
+                priority: work.priority,
+                time_limit: work.time_limit,
+                proposal: work
+                    .proposal
+                    .and_then(|n| logged.get(n))
+                    .map_or(0, |(index, _)| index + 1),
             });
         }
         plan.touched.extend(draft.revisions.into_iter().map(|(case, _)| case));
@@ -398,6 +404,7 @@ impl Committer {
             plan_page(plan, *page);
         }
         plan_watched(plan, draft.watched);
+        plan.frame.ledgers_kept = plan.frame.ledgers_kept.max(draft.ledgers_kept);
         for mut erasure in draft.erases {
             if erasure.by.is_empty() {
                 erasure.by = self.identity.hub.to_string();

@@ -73,6 +73,17 @@ pub struct Config {
     /// What this hub knows of peers beside their descriptors, by hub id.
     #[serde(default)]
     pub peers: BTreeMap<String, PeerConfig>,
+    /// A day to come, played in a test environment.
+    #[serde(default)]
+    pub rehearsal: RehearsalConfig,
+}
+
+/// A day to come, played in a test environment: the first day of an arrangement, or its last midnight. All hubs that play have the same.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RehearsalConfig {
+    /// Seconds by which the hub's clock is ahead of the machine's; 0 for none. A live hub refuses any other.
+    pub ahead_s: u64,
 }
 
 /// How long what is kept, and how soon what is erased leaves the disk.

@@ -52,7 +52,9 @@ fn said(shared: &Shared, case: &CaseRecord) -> Vec<Said> {
     let said = said.map(|s| Said { kind: s.kind, stands: s.stands });
     let erasures = case.erasures.iter().filter_map(|e| e.stands.clone());
     let erasures = erasures.map(|stands| Said { kind: "erasure", stands });
-    let mut all: Vec<Said> = said.chain(erasures).collect();
+    let ledgers = case.drawings.iter().filter_map(|d| d.stands.clone());
+    let ledgers = ledgers.map(|stands| Said { kind: "ledger", stands });
+    let mut all: Vec<Said> = said.chain(erasures).chain(ledgers).collect();
     let me = shared.identity.hub.as_str();
     all.retain(|s| s.stands.hub == me);
     all.sort_by_key(|s| s.stands.log_index);

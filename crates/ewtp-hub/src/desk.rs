@@ -14,7 +14,8 @@ use ewtp_proto::store::v1::{CaseRecord, RequestRecord, WorkItem};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::case::{
-    answer, counting_decision, goods_released, hub, is_completed, is_invalidated, open_request,
+    answer, counting_decision, goods, goods_released, hub, is_completed, is_invalidated,
+    open_request,
 };
 use ewtp_trade::forget::erased_numbers;
 use tokio_util::sync::CancellationToken;
@@ -114,7 +115,7 @@ async fn round(shared: &Shared) -> Result<bool, DeskError> {
                 // A decision that can't be said is an officer's task, never a loop.
                 let Some(dossier) = dossier(shared, item).await? else { continue };
                 let mut draft = Draft { consumes: vec![item.id.clone()], ..Draft::default() };
-                officer(&mut draft, shared, item, &dossier, &error.to_string())?;
+                officer(&mut draft, shared, item, &dossier, &error.to_string()).await?;
                 if let Err(error) = shared.own.submit(draft).await {
                     tracing::warn!(work = %item.id, %error, "work could not be handed to an officer");
                 }
@@ -245,7 +246,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
         let why = format!(
             "{peer} is in quarantine: its traders' goods get the treatment of an origin without a hub"
         );
-        officer(&mut draft, shared, item, &dossier, &why)?;
+        officer(&mut draft, shared, item, &dossier, &why).await?;
         return Ok(draft);
     }
     let answers = answers(shared, &dossier.case, item).await?;
@@ -258,7 +259,8 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
             item,
             &dossier,
             "no public ruleset is in force; publish one: ewtp ruleset publish",
-        )?;
+        )
+        .await?;
         return Ok(draft);
     };
     let about = (&dossier.case, &dossier.filing, dossier.heard_ms);
@@ -290,7 +292,7 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
     let to = |kind: &str| shared.shown_to(&dossier.audience, kind);
     match decide(input) {
         Outcome::Officer(errors) => {
-            officer(&mut draft, shared, item, &dossier, &errors.join("; "))?
+            officer(&mut draft, shared, item, &dossier, &errors.join("; ")).await?
         }
         Outcome::Ask(questions) => {
             let wait = u64::from(public.answer_within_hours) * 3_600_000;
@@ -332,8 +334,29 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
             }
         }
     }
+    draft.makes.extend(time_limit(item, &dossier, public, now));
+    let first = |f: &Recognised| f.effects.iter().any(|e| e == "priority");
+    let priority = facts.recognised.iter().any(first);
+    draft.makes.iter_mut().for_each(|work| work.priority |= priority);
     draft.late = connect::late(shared, &dossier.case, &draft.statements).await?;
     Ok(draft)
+}
+
+/// Work that waits for the end of a transit's last day, in the zone of the rules.
+fn time_limit(
+    item: &WorkItem,
+    dossier: &Dossier,
+    public: &Ruleset,
+    now_ms: u64,
+) -> Option<WorkPlan> {
+    let goods = dossier.filing.goods.as_ref()?;
+    let day: jiff::civil::Date = goods.transit_time_limit.parse().ok()?;
+    let end = day.tomorrow().ok()?.to_datetime(jiff::civil::Time::midnight());
+    let end = public.time_zone.to_timestamp(end).ok()?;
+    let end_ms = u64::try_from(end.as_millisecond()).ok()?;
+    let due = dossier.core.r#type() == v1::FilingType::Transit && end_ms > now_ms;
+    let id = format!("{}/{}/t", item.filing_id, item.filing_version);
+    due.then(|| WorkPlan { time_limit: true, ..follow_up(item, id, "", end_ms) })
 }
 
 pub(crate) fn ruleset_refs(rulesets: &[&Ruleset]) -> Vec<v1::RulesetRef> {
@@ -424,6 +447,7 @@ fn decision(
         draw,
         without: decided.without.as_ref().map(Without::named),
         recognised: decided.authority_relied_upon.iter().map(Recognised::named).collect(),
+        findings: Vec::new(),
     };
     let whole = dossier.narrow || matches!(public_facts, Cow::Owned(_));
     let internal = v1::DecisionInternal {
@@ -503,17 +527,24 @@ pub(crate) fn follow_up(
         filing: FilingAt::Known(item.filing.clone().unwrap_or_default()),
         officer_reason: officer_reason.to_owned(),
         waits_until_ms,
+        priority: item.priority,
+        proposal: None,
+        time_limit: false,
     }
 }
 
-/// What can't be evaluated is an event and an officer's task, never a *no*.
-fn officer(
+/// What can't be evaluated is an event and an officer's task, never a *no*. One that has the same to look at already isn't asked again.
+async fn officer(
     draft: &mut Draft,
     shared: &Shared,
     item: &WorkItem,
     dossier: &Dossier,
     why: &str,
-) -> Result<(), getrandom::Error> {
+) -> Result<(), DeskError> {
+    let open = Views(&*shared.store).work_on(&item.filing_id, item.filing_version).await?;
+    if open.iter().any(|work| work.id != item.id && work.officer_reason == why) {
+        return Ok(());
+    }
     let (code, at_ms) = (v1::EventCode::RuleError, dossier.at_ms);
     draft.statements.push(event(shared, item, dossier, code, at_ms, why, &[])?);
     draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
@@ -525,6 +556,18 @@ async fn overdue_draft(shared: &Shared, item: &WorkItem, now_ms: u64) -> Result<
     let mut draft = Draft { consumes: vec![item.id.clone()], ..Draft::default() };
     let Some(dossier) = dossier(shared, item).await? else { return Ok(draft) };
     let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+    if item.time_limit {
+        use v1::GoodsState::{Destroyed, Exited, Released, Returned};
+        let here = goods(&dossier.case, shared.identity.hub.as_str());
+        if matches!(here, Exited | Released | Returned | Destroyed) {
+            return Ok(draft);
+        }
+        let (why, code) = ("the last day of the transit passed", v1::EventCode::TimeLimitPassed);
+        draft.statements.push(event(shared, item, &dossier, code, at_ms, why, &[])?);
+        draft.makes.push(follow_up(item, format!("{}o", item.id), why, 0));
+        draft.late = connect::late(shared, &dossier.case, &draft.statements).await?;
+        return Ok(draft);
+    }
     let (why, code) = ("no answer within the deadline", v1::EventCode::AnswerOverdue);
     // Of several questions it is the one whose deadline this work keeps.
     let overdue = |r: &&RequestRecord| {
@@ -563,6 +606,7 @@ fn event(
         office: String::new(),
         request: request.to_vec(),
         carrier_id: String::new(),
+        findings: Vec::new(),
     };
     let internal = v1::DecisionInternal { rule_errors: vec![why.to_owned()], ..Default::default() };
     let id = crate::clock::new_id(shared.identity.hub.as_str())?;

@@ -134,6 +134,12 @@ pub struct WorkPlan {
     pub officer_reason: String,
     /// Waits for an answer until then, Unix milliseconds; 0 if it can be decided now.
     pub waits_until_ms: u64,
+    /// An arrangement lets it go first.
+    pub priority: bool,
+    /// It waits for a second officer on the n-th statement of this very draft.
+    pub proposal: Option<usize>,
+    /// It waits for the end of a transit, not for an answer.
+    pub time_limit: bool,
 }
 
 impl WorkPlan {
@@ -148,6 +154,9 @@ impl WorkPlan {
             filing,
             officer_reason: String::new(),
             waits_until_ms: 0,
+            priority: false,
+            proposal: None,
+            time_limit: false,
         }
     }
 }
@@ -191,6 +200,8 @@ pub struct Draft {
     pub raw_entries: Vec<Hash>,
     /// What is learnt of other hubs and logs.
     pub watched: Watched,
+    /// Number of the last change of a case that the keeper of the ledgers has dealt with; 0 if it says nothing of it.
+    pub ledgers_kept: u64,
     /// What is erased with it. Without a hub that says so it is this draft's first statement that does.
     pub erases: Vec<Erasure>,
 }

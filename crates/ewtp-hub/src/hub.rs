@@ -13,11 +13,12 @@ use ewtp_store::{SledStore, Store, StoreError, Views};
 use ewtp_tls::identity::IdentityError;
 use ewtp_tls::keyfile::{KeyFileError, read_seed};
 use ewtp_tls::{TlsIdentity, server_config};
+use ewtp_trust::descriptor::Environment;
 use ewtp_trust::{Chain, ChainError};
 use tokio_util::sync::CancellationToken;
 
 use crate::attachment_files::AttachmentFiles;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{AheadClock, Clock, SystemClock};
 use crate::committer::Committer;
 use crate::config::{Config, ConfigError};
 use crate::directory::{Directory, SharedDirectory};
@@ -30,8 +31,8 @@ use crate::network::{Network, Socket, Tcp};
 use crate::shared::{Shared, Watching};
 use crate::tasks::{TaskEnded, Tasks};
 use crate::{
-    attachments, connect, cosigners, desk, gossip, janitor, own_chain, peer_chains, peers, public,
-    publisher, services,
+    attachments, connect, cosigners, desk, gossip, janitor, ledger, own_chain, peer_chains, peers,
+    public, publisher, services,
 };
 
 /// Why a hub didn't start, or stopped.
@@ -153,7 +154,16 @@ impl Hub {
     /// # Errors
     /// [`HubError`].
     pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, HubError> {
-        Self::start_in(config, Seams::real(), stop).await
+        let mut seams = Seams::real();
+        let ahead_ms = config.rehearsal.ahead_s.saturating_mul(1000);
+        if ahead_ms != 0 {
+            tracing::warn!(
+                seconds = config.rehearsal.ahead_s,
+                "this hub plays a day to come: its clock is ahead"
+            );
+            seams.clock = Arc::new(AheadClock { ahead_ms });
+        }
+        Self::start_in(config, seams, stop).await
     }
 
     /// Starts with another clock, network and store.
@@ -170,6 +180,11 @@ impl Hub {
         let lock = lock(&files)?;
         let chain = read_chain(&files)?;
         let identity = Arc::new(read_identity(&config, &files, &chain)?);
+        if config.rehearsal.ahead_s != 0 && chain.newest().environment == Environment::Live {
+            let hint =
+                "a live hub keeps the machine's time; play a day to come in a test environment";
+            return Err(HubError::Mismatch { what: "rehearsal.ahead_s", hint });
+        }
         let mut tls = TlsIdentity::load(&files.tls_certificate(), &files.tls_key())?;
         // A rotation that was interrupted between its descriptor and its files goes on here.
         if !chain.newest().tls_pins.contains(&tls.spki()) && files.next_tls_key().exists() {
@@ -439,6 +454,7 @@ fn spawn_parts(shared: &Arc<Shared>, sockets: Sockets, tasks: &mut Tasks) -> Res
     tasks.spawn("publisher", publisher::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("janitor", janitor::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("desk", desk::run(Arc::clone(shared), stop.clone()));
+    tasks.spawn("ledgers", ledger::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("routes", connect::run(Arc::clone(shared), stop.clone()));
     tasks.spawn("peers", peers::supervise(Arc::clone(shared), connections, stop));
     Ok(())

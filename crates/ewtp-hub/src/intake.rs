@@ -18,9 +18,10 @@ use sha2::Sha256;
 
 use crate::attachments::missing;
 use crate::casebook::Viewer;
+use crate::certificates;
 use crate::clock::{new_id, random};
 use crate::connect;
-use crate::directory::speaker;
+use crate::directory::{has_role, speaker};
 use crate::draft::{Draft, DraftError, FilingAt, LrnClaim, NewStatement, WorkPlan};
 use crate::links;
 use crate::queue::Submitter;
@@ -124,6 +125,9 @@ pub async fn submit(
         // Who had a part in the case so far hears what becomes of it: on an import filing who declared the goods on their way,
         // on a changed route who was on the old one.
         route.audience.extend(shared.filing_shown_to(&joined.hubs, checked.core));
+        // Who keeps the ledger of a certificate that it cites has to know that it asks for some of it.
+        let keepers = certificates::keepers_of(shared, filing).await?;
+        route.audience.extend(shared.filing_shown_to(&keepers, checked.core));
         route.audience.sort();
         route.audience.dedup();
         let (mut draft, accepted) =
@@ -429,6 +433,18 @@ fn route(shared: &Shared, checked: &CheckedFiling<'_>) -> Result<Route, Vec<v1::
     Ok(Route { audience, assessed_by, unconnected })
 }
 
+/// Who hands a filing in, as reports on equal treatment tell filers apart: a platform says how large its customer is, of others the agency
+/// knows it.
+fn filer(shared: &Shared, account: &str, said: Option<&v1::Filer>) -> v1::Filer {
+    let directory = shared.directory.load();
+    let Some(record) = directory.accounts.get(account) else { return v1::Filer::default() };
+    let (size, channel) = match has_role(record, &[v1::Role::Platform]) {
+        true => (said.map_or(record.size, |f| f.size), "platform"),
+        false => (record.size, "trader"),
+    };
+    v1::Filer { size, channel: channel.to_owned() }
+}
+
 /// The hub that would assess a filing; empty if it is not connected or may not be shown it.
 pub(crate) fn assessor(
     shared: &Shared,
@@ -479,6 +495,7 @@ pub(crate) fn plan(
         core.ucr = format!("{}{country}{}-{reference}", year % 10, hub.replace('-', ""));
     }
     core.assessed_by.clone_from(&route.assessed_by);
+    core.filer = Some(filer(shared, account, checked.core.filer.as_ref()));
     let code = match core.r#type() {
         v1::FilingType::Advance => one_time_code(shared, &core.filing_id),
         _ => String::new(),

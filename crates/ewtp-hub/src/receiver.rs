@@ -530,6 +530,9 @@ pub(crate) async fn answered_work(
             filing: FilingAt::Known(item.filing.unwrap_or_default()),
             officer_reason,
             waits_until_ms: 0,
+            priority: item.priority,
+            proposal: None,
+            time_limit: false,
         };
         return Ok(Some((id, made)));
     }

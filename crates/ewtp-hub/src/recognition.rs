@@ -47,7 +47,8 @@ pub(crate) async fn recognised(
         let Governs::Document(document) = standing.governs(at_ms) else { continue };
         let mut foreign = established(case, peer);
         foreign.extend(
-            certificates::established(&*shared.store, hub, &document, filing, at_ms).await?,
+            certificates::established(&*shared.store, hub, &document, (case, filing), at_ms)
+                .await?,
         );
         out.extend(recognise(&document, me, &foreign, facts, &rates));
     }
@@ -150,6 +151,9 @@ fn reassessed(shared: &Shared, peer: &Peer, case: &CaseRecord, page: u64) -> Vec
             filing: FilingAt::Known(at),
             officer_reason: String::new(),
             waits_until_ms: 0,
+            priority: false,
+            proposal: None,
+            time_limit: false,
         })
     };
     case.filings.iter().filter(waits).filter_map(work).collect()

@@ -4,6 +4,7 @@ mod desk_service;
 mod federation_service;
 mod operator_service;
 mod pieces;
+mod publish_ruleset;
 mod status;
 mod trade_service;
 mod watch;

@@ -18,7 +18,7 @@ use ewtp_trade::selector;
 
 use crate::directory::{Directory, Peer};
 use crate::statement_rights::Assessor;
-use crate::{arrangements, certificates, code_lists};
+use crate::{arrangements, certificates, code_lists, consultations, quality};
 
 /// What a statement turned out to be.
 #[derive(Clone, Debug, Default)]
@@ -250,6 +250,9 @@ impl Judge<'_> {
             }
             "event" => {
                 if let Some(core) = content.core::<v1::EventCore>(&mut reasons) {
+                    if let Some(allowed) = quality::heard(&core) {
+                        reasons.add("findings", "core.findings", "", &allowed);
+                    }
                     let selector = core.selector.unwrap_or_default();
                     match &selector.by {
                         Some(v1::event_selector::By::CaseId(id)) => {
@@ -290,6 +293,37 @@ impl Judge<'_> {
                     verdict.said = Said::Certificate { id, holder: holder.unwrap_or_default() };
                 }
             }
+            "ledger" => {
+                if let Some(core) = content.core::<v1::LedgerCore>(&mut reasons) {
+                    self.ledger(&header.id, &core, pending, &mut reasons).await?;
+                    verdict.said = Said::Established(core.case_id);
+                }
+            }
+            "ruleset-draft" => {
+                if let Some(core) = content.core::<v1::RulesDraftCore>(&mut reasons) {
+                    consultations::draft_heard(self, &header.id, &core, &mut reasons).await?;
+                }
+            }
+            "ruleset-comment" => {
+                if let Some(core) = content.core::<v1::RulesCommentCore>(&mut reasons) {
+                    let said = (&header.id, header.time_ms());
+                    consultations::comment_heard(self, said, &core, &mut reasons).await?;
+                }
+            }
+            "ruleset-answer" => {
+                if let Some(core) = content.core::<v1::RulesAnswerCore>(&mut reasons) {
+                    consultations::answer_heard(self, &header.id, &core, &mut reasons).await?;
+                }
+            }
+            "quality-alarm" => {
+                if let Some(core) = content.core::<v1::QualityAlarmCore>(&mut reasons) {
+                    let subject = format!("{}/{}", core.hub, core.kind);
+                    let ours = core.hub == self.me.as_str() && header.id.subject == subject;
+                    let short = core.prepared_reason.len() <= 500 && header.id.number <= 1000;
+                    let allowed = "an alarm about facts of this hub, as in the header";
+                    reasons.unless(ours && short, "alarm", "core.hub", &core.hub, allowed);
+                }
+            }
             "arrangement" => {
                 if let Some(core) = content.core::<v1::ArrangementCore>(&mut reasons) {
                     let known = pending.arrangement_steps;
@@ -301,7 +335,7 @@ impl Judge<'_> {
                     reasons.0.extend(faults.into_iter().take(REASONS_MAX));
                 }
             }
-            "account" | "peer" | "ruleset" | "mandate" | "draw-key" => {
+            "account" | "peer" | "ruleset" | "mandate" | "draw-key" | "proposal" | "report" => {
                 reasons.add(
                     "kind-internal",
                     "id",

@@ -1,6 +1,7 @@
 //! What a peer may say about a case: its part in it, who assesses what, and how much is enough.
 
 use ewtp_log::HubId;
+use ewtp_log::statement::StatementId;
 use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
 use ewtp_proto::v1;
 use ewtp_store::{StoreError, Views};
@@ -25,6 +26,8 @@ const SELECTED_LOOKED_MAX: usize = 4096;
 const ERASED_MAX: usize = 1000;
 /// Most answers of a peer to erasures in one case.
 const KEEPINGS_MAX: usize = 64;
+/// Most entries that a refusal in a ledger names.
+pub(crate) const HELD_BY_MAX: usize = 32;
 const FULL: &str = "fewer than 1000 statements of one hub about a case";
 
 /// Whether a peer was told anything in a case, or said something there.
@@ -138,6 +141,36 @@ impl Judge<'_> {
         let few = answers < KEEPINGS_MAX && core.kept.len() <= ERASED_MAX;
         reasons.unless(few, "too-many", "core.case_id", &core.case_id, "few answers");
         Ok(())
+    }
+
+    /// The hub that vouches for a certificate keeps its ledger, and says of a case what the case holds: it was told of the filing.
+    pub(crate) async fn ledger(
+        &self,
+        id: &StatementId,
+        core: &v1::LedgerCore,
+        pending: &Pending,
+        reasons: &mut Reasons,
+    ) -> Result<(), StoreError> {
+        let peer = self.peer.hub.as_str();
+        let (certificate, subject) = (core.certificate_id.as_str(), id.subject.as_str());
+        let theirs = certificate.rsplit_once('-').is_some_and(|(hub, _)| hub == peer);
+        let allowed = "a certificate that the hub vouches for, as in the header";
+        let holds = theirs && certificate == subject;
+        reasons.unless(holds, "ledger", "core.certificate_id", certificate, allowed);
+        let known = v1::LedgerEntry::try_from(core.entry).is_ok_and(|e| e as i32 != 0);
+        let entry = core.entry.to_string();
+        reasons.unless(known, "ledger", "core.entry", &entry, "an entry that is known");
+        let few = core.held_by.len() <= HELD_BY_MAX;
+        let held = core.held_by.len().to_string();
+        reasons.unless(few, "ledger", "core.held_by", &held, "at most 32 entries");
+        match Views(self.store).case(&core.case_id).await? {
+            Some(case) if was_told(&case, peer) => {
+                let full = self.is_full(&case);
+                reasons.unless(!full, "too-many", "core.case_id", &core.case_id, FULL);
+                Ok(())
+            }
+            _ => self.of_case(&core.case_id, pending, reasons).await,
+        }
     }
 
     /// Who was given an attachment erases it: the hub whose statement cites it.

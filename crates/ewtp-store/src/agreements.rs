@@ -1,6 +1,9 @@
 //! Views of what hubs agreed and certified.
 
-use ewtp_proto::store::v1::{CaseRecord, StoredArrangementStep, StoredCertificate};
+use ewtp_proto::store::v1::{
+    CaseRecord, LedgersKept, StoredAlarm, StoredArrangementStep, StoredCertificate, StoredFinding,
+    StoredHolding, StoredLedger, StoredReport,
+};
 
 use crate::StoreError;
 use crate::keys::{CertificateName, Key, Kind, last_number};
@@ -96,5 +99,91 @@ impl<S: Store + ?Sized> Views<'_, S> {
             out.extend(self.certificate(hub, &id).await?);
         }
         Ok(out)
+    }
+
+    /// The ledger of a certificate of this hub, summed up.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn ledger(&self, id: &str) -> Result<StoredLedger, StoreError> {
+        Ok(self.load(Key::new(Kind::Ledger).text(id).finish()).await?.unwrap_or_default())
+    }
+
+    /// What a case holds of a certificate of this hub.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn holding(&self, id: &str, case: &str) -> Result<StoredHolding, StoreError> {
+        let key = Key::new(Kind::Holding).text(id).text(case).finish();
+        Ok(self.load(key).await?.unwrap_or_default())
+    }
+
+    /// What cases hold of a certificate of this hub, after a case's id.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn holdings(
+        &self,
+        id: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<StoredHolding>, StoreError> {
+        let prefix = Key::new(Kind::Holding).text(id);
+        let first = match after {
+            "" => prefix.clone().finish(),
+            case => prefix.clone().text(case).byte(0).finish(),
+        };
+        let rows = self.0.scan(&first, &prefix.end(), limit).await?;
+        rows.iter().map(|(_, value)| decode(value)).collect()
+    }
+
+    /// Number of the last change that the keeper of the ledgers has dealt with; `None` before the first certificate that has one.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn ledgers_kept(&self) -> Result<Option<u64>, StoreError> {
+        let kept: Option<LedgersKept> = self.load(Key::new(Kind::LedgersKept).finish()).await?;
+        Ok(kept.map(|k| k.change))
+    }
+
+    /// What inspections by one hub found of a kind of fact that another had established, from an instant on, Unix milliseconds; at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn found(
+        &self,
+        (by, hub, kind): (&str, &str, &str),
+        from_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredFinding>, StoreError> {
+        let prefix = Key::new(Kind::Found).text(by).text(hub).text(kind);
+        let first = prefix.clone().number(from_ms).finish();
+        let rows = self.0.scan(&first, &prefix.end(), limit).await?;
+        rows.iter().map(|(_, value)| decode(value)).collect()
+    }
+
+    /// Alarms of quality of a hub about a hub and kind, oldest first.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn alarms_of(&self, by: &str, subject: &str) -> Result<Vec<StoredAlarm>, StoreError> {
+        self.load_all(Key::new(Kind::Alarm).text(by).text(subject)).await
+    }
+
+    /// All alarms of quality, by who raised them.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn alarms(&self) -> Result<Vec<StoredAlarm>, StoreError> {
+        self.load_all(Key::new(Kind::Alarm)).await
+    }
+
+    /// Reports of a kind that this hub published, oldest first.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn reports(&self, kind: &str) -> Result<Vec<StoredReport>, StoreError> {
+        self.load_all(Key::new(Kind::Report).text(kind)).await
     }
 }

@@ -1,5 +1,6 @@
 //! `apply`: the state as a function of the frames in order. Rebuild and normal running use this one function.
 
+mod consultations;
 mod forgotten;
 mod records;
 mod refusals;
@@ -11,8 +12,8 @@ use ewtp_log::lane::lane_leaf;
 use ewtp_log::statement::{Header, StatementId, commitment, open_part};
 use ewtp_log::{Hash, LogIndex};
 use ewtp_proto::store::v1::{
-    CaseRecord, Change, ChangeRun, Counters, HeardPage, HeardStatement, LaneAddress, Locator,
-    OwnStatement, SelectingEvent, Stands, WorkItem,
+    CaseRecord, Change, ChangeRun, Counters, HeardPage, HeardStatement, LaneAddress, LedgersKept,
+    Locator, OwnStatement, SelectingEvent, Stands, WorkItem,
 };
 use ewtp_proto::{Message, v1};
 use ewtp_trade::check::{net_mass_sum, value_sums};
@@ -54,9 +55,13 @@ impl Said<'_> {
     fn fact(&self) -> Option<Fact> {
         let at = self.parts.iter().find(|p| p.name == "core")?;
         let core = open_part("core", self.frame.blob(at)?).ok()?;
-        let mut fact = fact(&self.header.id.kind, core, self.account)?;
+        let id = &self.header.id;
+        let mut fact = fact(&id.kind, id.number, core, self.account)?;
         if let Fact::Filing { parties, goods, .. } = &mut fact {
             **parties = self.part("parties").unwrap_or_default();
+            **goods = self.part("goods").unwrap_or_default();
+        }
+        if let Fact::Drawing { goods, .. } = &mut fact {
             **goods = self.part("goods").unwrap_or_default();
         }
         Some(fact)
@@ -280,6 +285,11 @@ impl<C: Cells> Apply<'_, C> {
             "code-list" => self.code_list(said),
             "arrangement" => self.arrangement(said),
             "certificate" => self.certificate(said),
+            "quality-alarm" => self.quality_alarm(said),
+            "report" => self.report(said),
+            "ruleset-draft" => self.rules_draft(said),
+            "ruleset-comment" => self.rules_comment(said),
+            "ruleset-answer" => self.rules_answer(said),
             _ => Ok(()), // kinds of later versions are kept and shown as unknown
         }
     }
@@ -342,6 +352,14 @@ impl<C: Cells> Apply<'_, C> {
         }
         if matches!(fact, Fact::Decision(_)) && said.at.peer.is_empty() {
             self.relied_upon(said, case.ordinal);
+        }
+        if let Fact::Event(core) = &fact
+            && core.code() == v1::EventCode::Inspected
+        {
+            self.found(said, core);
+        }
+        if let (Fact::Drawing { core, goods, .. }, true) = (&fact, said.at.peer.is_empty()) {
+            self.ledger(said, core, goods)?;
         }
         for cited in said.cited(&fact) {
             let row = Key::new(Kind::Cited).bytes(short(&cited.digest)).number(case.ordinal);
@@ -442,6 +460,10 @@ impl<C: Cells> Apply<'_, C> {
         }
         for evidence in &frame.evidence {
             self.put(Key::new(Kind::Evidence).bytes(&evidence.digest).finish(), evidence);
+        }
+        if frame.ledgers_kept != 0 {
+            let kept = LedgersKept { change: frame.ledgers_kept };
+            self.put(Key::new(Kind::LedgersKept).finish(), &kept);
         }
     }
 

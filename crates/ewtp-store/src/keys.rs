@@ -82,6 +82,22 @@ pub enum Kind {
     Certificate = b'K',
     /// Ids of certificates by the hub that vouches and what they are known by: `h` and the holder's id, `o` and an operator's, `r` and the reference.
     CertificateName = b'J',
+    /// Ledger of a certificate that this hub vouches for, summed up.
+    Ledger = b'Q',
+    /// What a case holds of such a certificate, by the certificate's id and the case's.
+    Holding = b'H',
+    /// What inspections found, by who inspected, who had established the fact, its kind, time and log index.
+    Found = b'Z',
+    /// Alarm of quality, by who raised it, whom and what it is about, and number.
+    Alarm = b'S',
+    /// Published report, by kind and number.
+    Report = b'I',
+    /// Draft ruleset, by its id.
+    RulesDraft = b'X',
+    /// Comment on a draft ruleset, by the draft's id and its own.
+    RulesComment = b'v',
+    /// How far the keeper of the ledgers is.
+    LedgersKept = b'Y',
     /// Chunk of a sorted run of rows.
     Run = b'R',
     /// Filter of a run.

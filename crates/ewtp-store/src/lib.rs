@@ -11,6 +11,7 @@
 mod agreements;
 mod apply;
 mod compaction;
+mod consultations;
 mod derived;
 mod directory;
 pub mod disk;
@@ -45,4 +46,4 @@ pub use views::{Compacted, Statement, Store, Views};
 pub use whose::Whose;
 
 /// Layout of journal and state. A newer one is refused with a clear message; the state of an older one is built anew.
-pub const SCHEMA_VERSION: u32 = 7;
+pub const SCHEMA_VERSION: u32 = 8;

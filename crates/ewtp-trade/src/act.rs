@@ -307,7 +307,17 @@ pub fn may_follow(state: GoodsState, code: EventCode) -> bool {
         }
         E::Released => matches!(state, G::Presented | G::UnderControl | G::Held | G::Detained),
         E::Exited => matches!(state, G::Expected | G::Presented | G::UnderControl | G::Released),
-        E::AnswerOverdue | E::RuleError | E::DecisionOverdue | E::Unspecified => false,
+        E::SealsChecked | E::Resealed => {
+            !matches!(state, G::Seized | G::Destroyed | G::Returned | G::Unspecified)
+        }
+        E::GuaranteeReleased => {
+            matches!(state, G::Released | G::Exited | G::Returned | G::Destroyed)
+        }
+        E::TimeLimitPassed
+        | E::AnswerOverdue
+        | E::RuleError
+        | E::DecisionOverdue
+        | E::Unspecified => false,
     }
 }
 

@@ -358,6 +358,24 @@ pub fn goods(case: &CaseRecord, on: &str) -> GoodsState {
     })
 }
 
+/// Whether a transit that the goods have not ended yet is refused: they don't get to their destination this way.
+fn refused_on_the_way(case: &CaseRecord) -> bool {
+    let live = case.filings.iter().filter(|f| {
+        kind(f) == FilingType::Transit && !is_invalidated(case, f) && !is_completed(case, f)
+    });
+    let refused = |f: &FilingRecord| {
+        let effects = effects_of(f).iter().chain(&[Effect::Release]);
+        let mut counting = effects.filter_map(|e| counting_decision(case, f, *e));
+        counting.any(|d| {
+            matches!(code(d), DecisionCode::Refuse | DecisionCode::Dnl | DecisionCode::Seize)
+        })
+    };
+    let ended = |f: &FilingRecord| {
+        matches!(goods(case, &f.assessed_by), GoodsState::Exited | GoodsState::Released)
+    };
+    live.into_iter().any(|f| refused(f) && !ended(f))
+}
+
 fn goods_after(event: &EventRecord) -> Option<GoodsState> {
     Some(match event_code(event) {
         EventCode::Departed => GoodsState::Departed,
@@ -372,7 +390,12 @@ fn goods_after(event: &EventRecord) -> Option<GoodsState> {
         EventCode::Exited => GoodsState::Exited,
         EventCode::Returned => GoodsState::Returned,
         EventCode::Destroyed => GoodsState::Destroyed,
-        EventCode::AnswerOverdue
+        // They say something of seals, a guarantee or time, and move no goods.
+        EventCode::SealsChecked
+        | EventCode::Resealed
+        | EventCode::GuaranteeReleased
+        | EventCode::TimeLimitPassed
+        | EventCode::AnswerOverdue
         | EventCode::RuleError
         | EventCode::DecisionOverdue
         | EventCode::Unspecified => return None,
@@ -433,7 +456,7 @@ pub fn state(case: &CaseRecord, at_ms: u64) -> CaseState {
         let left = has_departed(case, filing, said.logged_ms);
         return if left { CaseState::ControlOnArrival } else { CaseState::DoNotLoad };
     }
-    if against(&[DecisionCode::Refuse, DecisionCode::Seize]) {
+    if against(&[DecisionCode::Refuse, DecisionCode::Seize]) || refused_on_the_way(case) {
         return CaseState::Refused;
     }
     let held = matches!(goods(case, &filing.assessed_by), GoodsState::Held | GoodsState::Detained);

@@ -4,9 +4,9 @@
 //! from the statements' places in the logs of those who said them (`case`), never from the order of arrival.
 
 use ewtp_proto::store::v1::{
-    AdoptionRecord, AnswerRecord, CaseRecord, DecisionRecord, ErasureRecord, EventRecord,
-    FilingRecord, InvalidationRecord, KeepingRecord, OrderRecord, OutcomeRecord, RequestRecord,
-    RouteRecord, Stands,
+    AdoptionRecord, AnswerRecord, CaseRecord, DecisionRecord, DrawingRecord, ErasureRecord,
+    EventRecord, FilingRecord, InvalidationRecord, KeepingRecord, OrderRecord, OutcomeRecord,
+    RequestRecord, RouteRecord, Stands,
 };
 use ewtp_proto::{Message, v1};
 
@@ -51,6 +51,15 @@ pub enum Fact {
     Keeping(Box<v1::KeepingCore>),
     /// A hub that was found for a filing later.
     Route(Box<v1::RouteCore>),
+    /// An entry of a certificate's ledger.
+    Drawing {
+        /// Core.
+        core: Box<v1::LedgerCore>,
+        /// How much, as far as the hub holds it.
+        goods: Box<v1::LedgerGoods>,
+        /// Its number in the ledger.
+        number: u64,
+    },
 }
 
 impl Fact {
@@ -68,11 +77,18 @@ impl Fact {
             Self::Route(core) => &core.case_id,
             Self::Erasure(core) => &core.case_id,
             Self::Keeping(core) => &core.case_id,
-            Self::Event(core) => match core.selector.as_ref().and_then(|s| s.by.as_ref()) {
-                Some(v1::event_selector::By::CaseId(id)) => id,
-                _ => "",
-            },
+            Self::Drawing { core, .. } => &core.case_id,
+            Self::Event(core) => case_of_event(core),
         }
+    }
+}
+
+/// The case that an event is about; empty where it names its cases otherwise.
+#[must_use]
+pub fn case_of_event(core: &v1::EventCore) -> &str {
+    match core.selector.as_ref().and_then(|s| s.by.as_ref()) {
+        Some(v1::event_selector::By::CaseId(id)) => id,
+        _ => "",
     }
 }
 
@@ -139,6 +155,10 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
         Fact::Keeping(core) => {
             case.keepings.push(KeepingRecord { stands: Some(stands), kept: core.kept });
         }
+        Fact::Drawing { core, goods, number } => {
+            let (stands, core, goods) = (Some(stands), Some(*core), Some(*goods));
+            drawing(case, DrawingRecord { stands, number, core, goods });
+        }
         Fact::Route(core) => {
             case.routes.push(RouteRecord {
                 stands: Some(stands),
@@ -149,6 +169,20 @@ pub fn put(case: &mut CaseRecord, stands: Stands, fact: Fact) {
             assessors_found_later(case);
         }
     }
+}
+
+/// Of each certificate the newest entry that says what the case holds is kept, and the newest refusal.
+fn drawing(case: &mut CaseRecord, new: DrawingRecord) {
+    let key = |d: &DrawingRecord| {
+        let core = d.core.clone().unwrap_or_default();
+        let refused = core.entry() == v1::LedgerEntry::Refused;
+        (hub(d.stands.as_ref()).to_owned(), core.certificate_id, refused)
+    };
+    if case.drawings.iter().any(|d| key(d) == key(&new) && d.number > new.number) {
+        return;
+    }
+    case.drawings.retain(|d| key(d) != key(&new));
+    case.drawings.push(new);
 }
 
 /// An event as records hold it.
@@ -249,7 +283,7 @@ fn earlier(before: &FilingRecord) -> Vec<Stands> {
 
 /// Reads part `core` of a statement of a kind that belongs to cases; `None` for other kinds and what doesn't decode.
 #[must_use]
-pub fn fact(kind: &str, core: &[u8], account: &str) -> Option<Fact> {
+pub fn fact(kind: &str, number: u64, core: &[u8], account: &str) -> Option<Fact> {
     fn read<M: Message + Default>(core: &[u8]) -> Option<Box<M>> {
         M::decode(core).ok().map(Box::new)
     }
@@ -270,6 +304,7 @@ pub fn fact(kind: &str, core: &[u8], account: &str) -> Option<Fact> {
         "route" => Fact::Route(read(core)?),
         "erasure" => Fact::Erasure(read(core)?),
         "keeping" => Fact::Keeping(read(core)?),
+        "ledger" => Fact::Drawing { core: read(core)?, goods: Box::default(), number },
         _ => return None,
     })
 }

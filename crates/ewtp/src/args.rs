@@ -9,6 +9,7 @@ use crate::args_arrangement::ArrangementCommand;
 use crate::args_certificate::CertificateCommand;
 use crate::args_documents::{CodesCommand, Convert, Duties, Import};
 use crate::args_log::{EvidenceCommand, LogCommand, RotatedKey, SignArgs};
+use crate::args_report::ReportCommand;
 use crate::args_rules::RulesCommand;
 
 /// Operators and traders at an eWTP hub.
@@ -78,6 +79,9 @@ pub(crate) enum Command {
     /// The desk of officers.
     #[command(subcommand)]
     Desk(DeskCommand),
+    /// Figures over filings that this hub assessed.
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// Attachments: upload, fetch, erase.
     #[command(subcommand)]
     Attachment(AttachmentCommand),
@@ -297,6 +301,9 @@ pub(crate) enum AccountCommand {
         /// Registered party ids.
         #[arg(long)]
         registered_id: Vec<String>,
+        /// Size of the trader, for the report on equal treatment.
+        #[arg(long)]
+        size: Option<SizeArg>,
         /// Directory for key, certificate and profile; `<id>` if absent.
         #[arg(long)]
         out: Option<PathBuf>,
@@ -317,12 +324,23 @@ pub(crate) enum AccountCommand {
     },
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SizeArg {
+    Micro,
+    Small,
+    Medium,
+    Large,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum RulesetCommand {
     /// Check a ruleset and publish it.
     Publish {
         /// TOML file.
         file: PathBuf,
+        /// Draft that it adopts: the time for comments is over, and each is answered.
+        #[arg(long, default_value = "")]
+        draft: String,
     },
     /// All rulesets.
     List,
@@ -418,7 +436,15 @@ pub(crate) enum CaseCommand {
     /// Decide again here, from receipts, and compare.
     Replay {
         /// Case id, or an LRN.
-        case: String,
+        #[arg(required_unless_present = "all")]
+        case: Option<String>,
+        /// All cases that this account sees: what differs is listed, the rest counted.
+        #[arg(long, conflicts_with = "case")]
+        all: bool,
+        /// What was decided up to an instant, which of it counted then, and whether what was recognised was agreed then, e.g.
+        /// 2026-12-01T00:00:00+03:00.
+        #[arg(long)]
+        as_of: Option<jiff::Timestamp>,
     },
     /// Erase what was said in a case, here and at the hubs that were told, as far as no retention rule keeps it (officers).
     /// Places in the logs stay, and every proof over them.

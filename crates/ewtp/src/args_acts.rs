@@ -54,6 +54,12 @@ pub(crate) enum EventArg {
     Exited,
     Returned,
     Destroyed,
+    /// Officers and systems alone: what was found is said with --found seals=….
+    SealsChecked,
+    /// Officers and systems alone: the new ones are named with --seal.
+    Resealed,
+    /// Officers and systems alone.
+    GuaranteeReleased,
 }
 
 #[derive(Args)]
@@ -167,13 +173,67 @@ pub(crate) enum OutcomeArg {
     Failed,
 }
 
+#[derive(Args)]
+pub(crate) struct Worklist {
+    /// Also what rules or answers are awaited for.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// What is overdue alone.
+    #[arg(long)]
+    pub(crate) overdue: bool,
+    /// What is due within so many hours alone.
+    #[arg(long, conflicts_with = "overdue")]
+    pub(crate) due_within: Option<u32>,
+    /// What an arrangement lets go first alone.
+    #[arg(long)]
+    pub(crate) priority: bool,
+    /// Decisions that wait for a second officer alone.
+    #[arg(long)]
+    pub(crate) proposals: bool,
+    /// Of cases that were filed at this hub alone.
+    #[arg(long, default_value = "")]
+    pub(crate) filed_at: String,
+    /// Of cases with this office on their route alone.
+    #[arg(long, default_value = "")]
+    pub(crate) office: String,
+    /// Work whose reason contains this text alone.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum DeskCommand {
-    /// Open work: what officers have to look at, or all of it.
-    List {
-        /// Also what rules or answers are awaited for.
+    /// Open work: what officers have to look at, or all of it; what an arrangement lets go first stands first, then what is due first.
+    List(Worklist),
+    /// Approve what another officer or system proposed, where the ruleset wants four eyes.
+    Approve {
+        /// Work, as `desk list --proposals` names it.
+        work: String,
+        /// Key under which repeating the command has no second effect; a random one if absent.
         #[arg(long)]
-        all: bool,
+        key: Option<String>,
+    },
+    /// Decline it.
+    Decline {
+        /// Work, as `desk list --proposals` names it.
+        work: String,
+        /// Why, for this agency alone.
+        #[arg(long)]
+        note: String,
+        /// Key under which repeating the command has no second effect; a random one if absent.
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// Exchange work and decisions as files with a national system.
+    Exchange {
+        /// Folder; `out`, `in`, `done` and `refused` are made in it.
+        folder: PathBuf,
+        /// Once, and not again and again.
+        #[arg(long)]
+        once: bool,
+        /// Seconds between two rounds.
+        #[arg(long, default_value_t = 5)]
+        every: u64,
     },
     /// Follow the cases that this hub assesses; resumable.
     Watch {
@@ -243,6 +303,13 @@ pub(crate) enum DeskCommand {
     Event {
         #[command(flatten)]
         event: Event,
+        /// What an inspection found: KIND=RESULT, where KIND is goods, seals or a kind of recognised fact (inspection, origin …) and RESULT is
+        /// conforms, minor or false; may be repeated.
+        #[arg(long)]
+        found: Vec<String>,
+        /// A seal that was checked or put on; may be repeated.
+        #[arg(long)]
+        seal: Vec<String>,
         #[command(flatten)]
         common: DeskCommon,
     },

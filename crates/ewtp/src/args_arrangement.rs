@@ -43,8 +43,27 @@ pub(crate) enum ArrangementCommand {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// What inspections on arrival found of recognised facts, here and at the peer, and the alarms.
+    Quality {
+        /// The other hub; all if absent.
+        #[arg(long, default_value = "")]
+        peer: String,
+        /// Found since, e.g. 2026-11-01T00:00:00Z; the last twelve months, as thresholds count, if absent.
+        #[arg(long)]
+        since: Option<jiff::Timestamp>,
+    },
     /// Recognise nothing until it is resumed.
-    Suspend(OneSided),
+    Suspend {
+        /// The other hub.
+        #[arg(long)]
+        peer: String,
+        /// Why, for people; with an alarm what it prepared if absent.
+        #[arg(long, required_unless_present = "alarm")]
+        reason: Option<String>,
+        /// Sign the suspension that the newest alarm of this hub about this kind of fact prepared.
+        #[arg(long)]
+        alarm: Option<String>,
+    },
     /// Take this hub's suspension back.
     Resume(OneSided),
     /// End what is agreed, and decline what is proposed.

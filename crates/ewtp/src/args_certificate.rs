@@ -34,6 +34,22 @@ pub(crate) enum CertificateCommand {
         #[arg(long, default_value = "")]
         holder: String,
     },
+    /// The ledger of a certificate for one use or a quantity: what each case holds, and what is left.
+    Ledger {
+        /// Certificate id.
+        id: String,
+    },
+    /// Free by hand what a case holds of a certificate: the same version of its filing doesn't get it again.
+    Free {
+        /// Certificate id.
+        id: String,
+        /// Case that holds it.
+        #[arg(long)]
+        case: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
     /// Write the receipt of a certificate, with chosen parts alone: a buyer sees what the holder shows and no more.
     Prove {
         /// Certificate id.

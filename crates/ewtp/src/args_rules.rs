@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Subcommand)]
 pub(crate) enum RulesCommand {
@@ -23,6 +23,58 @@ pub(crate) enum RulesCommand {
     },
     /// Run a draft over what a hub decided by rules, and tell which decisions would change and what it would cost.
     Simulate(Simulate),
+    /// Publish a draft for comment, with what it would have changed beside it.
+    Propose {
+        /// Public ruleset: TOML.
+        file: PathBuf,
+        /// Comments are taken until then, e.g. 2026-12-31T23:00:00Z.
+        #[arg(long)]
+        until: jiff::Timestamp,
+        /// What `rules simulate --json` printed of it.
+        #[arg(long)]
+        figures: Option<PathBuf>,
+    },
+    /// Drafts that are open for comment, or were: of this hub and of peers.
+    Drafts,
+    /// One draft with its comments, answers, figures, and what was adopted.
+    Draft {
+        /// Draft id.
+        id: String,
+        /// Print its text alone.
+        #[arg(long)]
+        text: bool,
+    },
+    /// Comment on a draft of this hub or a peer, signed by this hub and under the account's name.
+    Comment {
+        /// Draft id.
+        id: String,
+        /// Rule that it is about; the whole if absent.
+        #[arg(long, default_value = "")]
+        rule: String,
+        /// What is said.
+        #[arg(long)]
+        text: String,
+    },
+    /// Answer a comment on a draft of this hub.
+    Answer {
+        /// Draft id.
+        id: String,
+        /// Comment id.
+        comment: String,
+        /// What becomes of it.
+        #[arg(long)]
+        outcome: AnswerArg,
+        /// Why.
+        #[arg(long)]
+        text: String,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AnswerArg {
+    TakenUp,
+    Partly,
+    NotTakenUp,
 }
 
 #[derive(Args)]

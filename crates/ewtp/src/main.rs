@@ -9,6 +9,7 @@ mod args_arrangement;
 mod args_certificate;
 mod args_documents;
 mod args_log;
+mod args_report;
 mod args_rules;
 mod bench;
 mod commands;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Ruleset(command) => commands::ruleset::run(command, &cli.profile, &out),
         Command::Arrangement(command) => commands::arrangement::run(&command, &cli.profile, &out),
         Command::Certificate(command) => commands::certificate::run(&command, &cli.profile, &out),
+        Command::Report(command) => commands::report::run(&command, &cli.profile, &out),
         Command::Declare(command) => commands::declare::run(&command, &cli.profile, &out),
         Command::Codes(command) => commands::codes::run(&command, &cli.profile, &out),
         Command::Convert(command) => commands::convert::run(&command, &out),

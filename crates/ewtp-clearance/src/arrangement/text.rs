@@ -143,7 +143,7 @@ fn effect(effect: RecognitionEffect) -> String {
 
 fn threshold(t: &Threshold) -> String {
     format!(
-        "- Where {} checks on arrival what it recognised as {}, an alarm is raised when of at least {} checked more than {} in a thousand were found false. An officer then decides whether to suspend.",
+        "- Where {} checks on arrival what it recognised as {}, an alarm is raised when within twelve months of at least {} checked more than {} in a thousand were found false. An officer then decides whether to suspend.",
         t.by,
         t.kind.name(),
         t.checked_at_least,

@@ -7,7 +7,9 @@
 
 mod arrangements;
 mod draws;
+mod ledger;
 mod recognition;
+mod reports;
 mod review;
 mod tariffs;
 

@@ -11,14 +11,16 @@ use ewtp_trade::finding::Say;
 use ewtp_trade::forget::erased_numbers;
 use v1::{ConditionOutcome, DecisionCode, DecisionSource, Effect};
 
+use super::approve::{self, Decided};
 use super::{Done, begin, log_in, refuse, unknown_case, untimely};
 use crate::attachments::cited;
 use crate::clearance_terms::Terms;
 use crate::desk::{follow_up, number, superseded};
 use crate::directory::has_role;
-use crate::draft::{Draft, FilingAt, NewStatement, WorkPlan};
+use crate::draft::{Draft, FilingAt, LrnClaim, NewStatement, WorkPlan};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
+use crate::standing;
 
 /// Longest note, characters.
 const NOTE_CHARS_MAX: usize = 2000;
@@ -33,14 +35,54 @@ pub async fn decide(
     shared: &Shared,
     account: &v1::AccountRecord,
     request: &v1::DecideRequest,
-) -> Result<Done, IntakeError> {
+) -> Result<Decided, IntakeError> {
     let key = &request.idempotency_key;
     let (case, claim) = match begin(shared, account, &request.case_id, key, request).await? {
         Ok(begun) => begun,
-        Err(done) => return Ok(done),
+        Err(Done::Logged(first)) => {
+            let proposed = approve::proposed_before(shared, &first).await?;
+            return Ok(proposed.map_or(Decided::Done(Done::Logged(first)), Decided::Proposed));
+        }
+        Err(done) => return Ok(Decided::Done(done)),
     };
+    if !approve::wants_second(shared, request.effect(), request.code()) {
+        return concluded(shared, account, (&case, request), None, claim).await.map(Decided::Done);
+    }
+    // What could not be said isn't proposed either.
+    if let Some(done) = refused_now(shared, &case, request) {
+        return Ok(Decided::Done(done));
+    }
+    approve::propose(shared, account, &case, request, claim).await
+}
+
+/// Who proposed a decision that a second officer approves.
+pub(super) struct Approved<'a> {
+    /// Account.
+    pub(super) proposed_by: &'a str,
+    /// Commitment of the proposal.
+    pub(super) proposal: Hash,
+    /// Work that it waited as.
+    pub(super) work: &'a str,
+}
+
+/// Decides what was proposed.
+pub(super) async fn approved(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    request: &v1::DecideRequest,
+    by: &Approved<'_>,
+    claim: LrnClaim,
+) -> Result<Done, IntakeError> {
+    let Some(case) = standing::case_of(shared, account, &request.case_id).await? else {
+        return Ok(unknown_case(&request.case_id));
+    };
+    concluded(shared, account, (&case, request), Some(by), claim).await
+}
+
+/// Why a decision can't be said now, whoever says it.
+fn refused_now(shared: &Shared, case: &CaseRecord, request: &v1::DecideRequest) -> Option<Done> {
     if let Some(done) = refused_lists(request) {
-        return Ok(done);
+        return Some(done);
     }
     let act = Act::Decide {
         filing: &request.filing_id,
@@ -49,12 +91,9 @@ pub async fn decide(
         code: request.code(),
         contingency: request.contingency,
     };
-    if let Some(done) = untimely(shared, &case, "filing_id", &request.filing_id, act) {
-        return Ok(done);
+    if let Some(done) = untimely(shared, case, "filing_id", &request.filing_id, act) {
+        return Some(done);
     }
-    let Some(filing) = case::filing(&case, &request.filing_id) else {
-        return Ok(unknown_case(&request.case_id));
-    };
     let now_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);
     if request.valid_until_ms != 0 && request.valid_until_ms <= now_ms {
         let say = Say {
@@ -62,21 +101,38 @@ pub async fn decide(
             allowed: "an instant to come, Unix milliseconds, or 0 for what the ruleset says",
             fix: "say how long it is good, or nothing",
         };
-        return Ok(refuse("valid_until_ms", &request.valid_until_ms.to_string(), say));
+        return Some(refuse("valid_until_ms", &request.valid_until_ms.to_string(), say));
     }
-    let seen = match seen(shared, &case, &request.attachments).await? {
+    None
+}
+
+async fn concluded(
+    shared: &Shared,
+    account: &v1::AccountRecord,
+    (case, request): (&CaseRecord, &v1::DecideRequest),
+    by: Option<&Approved<'_>>,
+    claim: LrnClaim,
+) -> Result<Done, IntakeError> {
+    if let Some(done) = refused_now(shared, case, request) {
+        return Ok(done);
+    }
+    let Some(filing) = case::filing(case, &request.filing_id) else {
+        return Ok(unknown_case(&request.case_id));
+    };
+    let seen = match seen(shared, case, &request.attachments).await? {
         Ok(seen) => seen,
         Err(done) => return Ok(done),
     };
-    let statement = decision(shared, account, &case, filing, request, seen)?;
+    let statement = decision(shared, account, (case, filing), request, seen, by)?;
     let mut draft = Draft {
         statements: vec![statement],
         revisions: vec![(case.case_id.clone(), case.revision)],
         lrn: Some(claim),
         ..Draft::default()
     };
-    take_over(shared, &case, filing, request.effect(), &mut draft).await?;
-    log_in(shared, &case, draft).await
+    take_over(shared, case, filing, request.effect(), &mut draft).await?;
+    draft.consumes.extend(by.map(|by| by.work.to_owned()));
+    log_in(shared, case, draft).await
 }
 
 /// The attachments that a decision was made on: what the case cites.
@@ -150,10 +206,10 @@ fn refused_lists(request: &v1::DecideRequest) -> Option<Done> {
 fn decision(
     shared: &Shared,
     account: &v1::AccountRecord,
-    case: &CaseRecord,
-    filing: &FilingRecord,
+    (case, filing): (&CaseRecord, &FilingRecord),
     request: &v1::DecideRequest,
     attachments: Vec<v1::AttachmentReference>,
+    by: Option<&Approved<'_>>,
 ) -> Result<NewStatement, getrandom::Error> {
     let me = shared.identity.hub.as_str();
     let now_ms = i64::try_from(shared.clock.now_ms()).unwrap_or(i64::MAX);
@@ -204,6 +260,7 @@ fn decision(
     let internal = v1::DecisionInternal {
         identity: account.id.clone(),
         note: request.note.clone(),
+        proposed_by: by.map_or_else(String::new, |by| by.proposed_by.to_owned()),
         ..Default::default()
     };
     let number = number(case, me, &filing.filing_id, request.effect);
@@ -213,6 +270,7 @@ fn decision(
         .part("authority", &authority)?
         .part("internal", &internal)?;
     statement.refs.extend(Hash::from_slice(&stands.commitment));
+    statement.refs.extend(by.map(|by| by.proposal));
     statement.audience = shared.shown_to(&shared.hubs_of(case), "decision");
     crate::metrics::decided(request.code().as_str_name());
     Ok(statement)
@@ -227,7 +285,9 @@ async fn take_over(
     decided: Effect,
     draft: &mut Draft,
 ) -> Result<(), IntakeError> {
-    let open = Views(&*shared.store).work_on(&filing.filing_id, filing.version).await?;
+    let mut open = Views(&*shared.store).work_on(&filing.filing_id, filing.version).await?;
+    // What waits for a second officer, or for a transit's last day, goes on waiting.
+    open.retain(|work| work.proposal == 0 && !work.time_limit);
     let Some(first) = open.first() else { return Ok(()) };
     draft.consumes.extend(open.iter().map(|w| w.id.clone()));
     if decided == Effect::Release {
@@ -331,6 +391,9 @@ pub async fn ask(
         filing_version: filing.version,
         filing: FilingAt::Known(stands.at.unwrap_or_default()),
         officer_reason: String::new(),
+        priority: false,
+        proposal: None,
+        time_limit: false,
         waits_until_ms: u64::try_from(deadline_ms).unwrap_or_default(),
     };
     let open = Views(&*shared.store).work_on(&filing.filing_id, filing.version).await?;
@@ -339,7 +402,11 @@ pub async fn ask(
         revisions: vec![(case.case_id.clone(), case.revision)],
         lrn: Some(claim),
         // An earlier question keeps its deadline.
-        consumes: open.into_iter().filter(|w| w.waits_until_ms == 0).map(|w| w.id).collect(),
+        consumes: open
+            .into_iter()
+            .filter(|w| w.waits_until_ms == 0 && w.proposal == 0)
+            .map(|w| w.id)
+            .collect(),
         makes: vec![waiting],
         ..Draft::default()
     };

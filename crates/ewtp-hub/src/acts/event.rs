@@ -15,10 +15,14 @@ use v1::EventCode;
 use v1::event_selector::By;
 
 use super::{Done, begin, claim, first_answer, log, log_in, refuse, refused, untimely};
-use crate::draft::{Draft, LrnClaim, NewStatement};
+use crate::draft::{Draft, LrnClaim, NewStatement, SayError};
 use crate::intake::IntakeError;
+use crate::quality::{self, FINDINGS_MAX};
 use crate::shared::Shared;
 
+/// Longest seal, characters (WCO data element 165: an..35), and most of them.
+const SEAL_CHARS_MAX: usize = 35;
+const SEALS_MAX: usize = 99;
 /// Furthest into the future that an event may have happened by its reporter's clock, milliseconds.
 const AHEAD_MS: u64 = 5 * 60_000;
 
@@ -68,7 +72,7 @@ pub async fn report(
         };
         return Ok(refuse("code", code.as_str_name(), say));
     }
-    one(shared, account, &case, &told, claim).await
+    one(shared, account, &case, &told, (&[], &[]), claim).await
 }
 
 const RIGHTS: Say<'static> = Say {
@@ -115,6 +119,33 @@ pub async fn record(
     let key = &request.idempotency_key;
     let (code, office) = (request.code(), request.office.as_str());
     let told = Told { code, time_ms: request.time_ms, office, note: &request.note, carrier: "" };
+    let findings = &request.findings;
+    let of_one = request.selector.is_none() && quality::has_findings(code);
+    let known = findings.len() <= FINDINGS_MAX && findings.iter().all(quality::is_known);
+    let fit_in = findings.is_empty() || (of_one && known);
+    if !fit_in {
+        let say = Say {
+            code: "findings",
+            allowed: "of an inspection or a check of seals in one case: goods, seals, export-control, inspection, aeo, origin, licence or phytosanitary, each conforms, minor or false",
+            fix: "say what was found of what: --found inspection=false",
+        };
+        return Ok(refuse("findings", &findings.len().to_string(), say));
+    }
+    let sealed = matches!(code, EventCode::SealsChecked | EventCode::Resealed);
+    let fit = |seal: &String| {
+        (1..=SEAL_CHARS_MAX).contains(&seal.chars().count()) && !seal.chars().any(char::is_control)
+    };
+    let seals = &request.seals;
+    let named = !(code == EventCode::Resealed && seals.is_empty());
+    if (!seals.is_empty() && !sealed) || seals.len() > SEALS_MAX || !seals.iter().all(fit) || !named
+    {
+        let say = Say {
+            code: "seals",
+            allowed: "of checked seals and of new ones: at most 99, of 1 to 35 characters; new ones are named",
+            fix: "name them: --seal NUMBER",
+        };
+        return Ok(refuse("seals", &seals.len().to_string(), say));
+    }
     if let Some(selector) = &request.selector {
         return many(shared, account, (&request.case_id, selector), &told, (key, request)).await;
     }
@@ -122,7 +153,7 @@ pub async fn record(
         Ok(begun) => begun,
         Err(done) => return Ok(done),
     };
-    one(shared, account, &case, &told, claim).await
+    one(shared, account, &case, &told, (findings, seals), claim).await
 }
 
 /// When it happened, if what was told can be true.
@@ -157,6 +188,7 @@ async fn one(
     account: &v1::AccountRecord,
     case: &CaseRecord,
     told: &Told<'_>,
+    (findings, seals): (&[v1::ArrivalFinding], &[String]),
     claim: LrnClaim,
 ) -> Result<Done, IntakeError> {
     let time_ms = match time_of(shared, told) {
@@ -168,16 +200,28 @@ async fn one(
         return Ok(done);
     }
     let leading = case::leading_filing(case);
+    let (public, confidential) = quality::about_facts(shared, case, findings).await?;
+    let all: Vec<_> = public.iter().chain(&confidential).cloned().collect();
+    let alarms = match quality::alarms(shared, &all, shared.clock.now_ms()).await {
+        Ok(alarms) => alarms,
+        Err(SayError::Store(error)) => return Err(error.into()),
+        Err(SayError::Random(error)) => return Err(error.into()),
+        Err(SayError::Draft(error)) => return Err(error.into()),
+        Err(SayError::Faults(faults)) => return Ok(refused(faults)),
+    };
     let core = v1::EventCore {
+        findings: public,
         selector: Some(v1::EventSelector { by: Some(By::CaseId(case.case_id.clone())) }),
         filing_id: leading.map(|f| f.filing_id.clone()).unwrap_or_default(),
         filing_version: leading.map_or(0, |f| f.version),
         ..core(told, time_ms)
     };
-    let mut statement = statement(shared, account, told, &core)?;
+    let authority = v1::DecisionAuthority { findings: confidential, ..Default::default() };
+    let trader = v1::EventTrader { seals: seals.to_vec(), ..Default::default() };
+    let mut statement = statement(shared, account, told, &core, (&trader, &authority))?;
     statement.audience = shared.shown_to(&shared.hubs_of(case), "event");
     let draft = Draft {
-        statements: vec![statement],
+        statements: std::iter::once(statement).chain(alarms).collect(),
         revisions: vec![(case.case_id.clone(), case.revision)],
         lrn: Some(claim),
         ..Draft::default()
@@ -234,7 +278,13 @@ async fn many(
         return Ok(refuse("selector", &name, say));
     };
     let core = v1::EventCore { selector: Some(selector.clone()), ..core(told, time_ms) };
-    let mut statement = statement(shared, account, told, &core)?;
+    let mut statement = statement(
+        shared,
+        account,
+        told,
+        &core,
+        (&v1::EventTrader::default(), &v1::DecisionAuthority::default()),
+    )?;
     statement.audience = shared.shown_to(&hubs, "event");
     let draft = Draft { statements: vec![statement], lrn: Some(claim), ..Draft::default() };
     log(shared, draft).await
@@ -308,6 +358,7 @@ fn statement(
     account: &v1::AccountRecord,
     told: &Told<'_>,
     core: &v1::EventCore,
+    (trader, authority): (&v1::EventTrader, &v1::DecisionAuthority),
 ) -> Result<NewStatement, getrandom::Error> {
     let internal = v1::FilingInternal {
         account: account.id.clone(),
@@ -317,7 +368,7 @@ fn statement(
     let id = crate::clock::new_id(shared.identity.hub.as_str())?;
     NewStatement::new("event", &id, 1)?
         .part("core", core)?
-        .part("trader", &v1::EventTrader::default())?
-        .part("authority", &v1::DecisionAuthority::default())?
+        .part("trader", trader)?
+        .part("authority", authority)?
         .part("internal", &internal)
 }

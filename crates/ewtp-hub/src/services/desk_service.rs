@@ -2,25 +2,24 @@
 
 use std::sync::Arc;
 
-use ewtp_proto::store::v1::{CaseRecord, WorkItem};
+use ewtp_proto::store::v1::CaseRecord;
 use ewtp_proto::v1;
 use ewtp_proto::v1::desk_service_server::DeskService;
 use ewtp_store::Views;
-use ewtp_trade::case;
 use tonic::{Request, Response, Status};
 
 use super::watch::{Changed, Changes, Responses};
 use super::{account, status};
+use crate::acts::approve::Decided;
 use crate::acts::{self, Done};
 use crate::casebook::summary;
 use crate::certificates::{self, Content};
 use crate::directory::has_role;
 use crate::shared::Shared;
+use crate::{ledger, quality, reports, worklist};
 
 /// Most rows of a page.
 const PAGE_SIZE_MAX: usize = 1000;
-/// Work items looked at for one page.
-const SCANNED_MAX: usize = 20_000;
 
 pub(super) struct Desk {
     pub(super) shared: Arc<Shared>,
@@ -34,16 +33,10 @@ fn at_desk(account: &v1::AccountRecord) -> Result<(), Status> {
     }
 }
 
-fn item(work: WorkItem) -> v1::InboxItem {
-    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    v1::InboxItem {
-        waits_until_ms: signed(work.waits_until_ms),
-        made_ms: signed(work.made_ms),
-        work_id: work.id,
-        case_id: work.case_id,
-        filing_id: work.filing_id,
-        filing_version: work.filing_version,
-        reason: work.officer_reason,
+fn page_size(asked: u32) -> usize {
+    match asked as usize {
+        0 => 100,
+        size => size.min(PAGE_SIZE_MAX),
     }
 }
 
@@ -69,19 +62,6 @@ impl Desk {
         let account = self.at_desk(request)?;
         self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
         Ok(account)
-    }
-
-    /// Whether somebody can still do something about a work item: its filing may have been replaced, withdrawn or released.
-    async fn is_due(&self, work: &WorkItem) -> Result<bool, Status> {
-        let case = Views(&*self.shared.store).case(&work.case_id).await;
-        let Some(case) = case.map_err(|e| status::store(&e))? else { return Ok(false) };
-        let filing = case::filing(&case, &work.filing_id);
-        Ok(filing.is_some_and(|f| {
-            f.version == work.filing_version
-                && !case::is_invalidated(&case, f)
-                && !case::is_completed(&case, f)
-                && !case::goods_released(&case)
-        }))
     }
 }
 
@@ -117,43 +97,9 @@ impl DeskService for Desk {
     ) -> Result<Response<v1::ListInboxResponse>, Status> {
         self.at_desk(&request)?;
         let request = request.into_inner();
-        let size = match request.page_size as usize {
-            0 => 100,
-            n => n.min(PAGE_SIZE_MAX),
-        };
-        let views = Views(&*self.shared.store);
-        let (mut out, mut after, mut scanned) =
-            (v1::ListInboxResponse::default(), request.after, 0);
-        loop {
-            let page = views.work_after(&after, size).await.map_err(|e| status::store(&e))?;
-            let more = page.len() == size;
-            for work in page {
-                after.clone_from(&work.id);
-                scanned += 1;
-                let asked_for = !request.officers_only || !work.officer_reason.is_empty();
-                if out.items.len() < size && asked_for && self.is_due(&work).await? {
-                    out.items.push(item(work));
-                }
-                if out.items.len() == size {
-                    break;
-                }
-            }
-            if !more && out.items.len() < size {
-                break;
-            }
-            if out.items.len() == size || scanned >= SCANNED_MAX {
-                out.next = after;
-                break;
-            }
-        }
-        let mut ids: Vec<&str> = out.items.iter().map(|i| i.case_id.as_str()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        for id in ids {
-            let record = views.case(id).await.map_err(|e| status::store(&e))?;
-            out.cases.extend(record.map(|r| summary(&self.shared, &r)));
-        }
-        Ok(Response::new(out))
+        let size = page_size(request.page_size);
+        let listed = worklist::list(&self.shared, &request, size).await;
+        listed.map(Response::new).map_err(|e| status::store(&e))
     }
 
     async fn ask(
@@ -170,9 +116,28 @@ impl DeskService for Desk {
         request: Request<v1::DecideRequest>,
     ) -> Result<Response<v1::DecideResponse>, Status> {
         let account = self.acts(&request)?;
-        let done =
+        let decided =
             acts::replanned(|| acts::decide::decide(&self.shared, &account, request.get_ref()));
-        answer!(done, DecideResponse, v1::decide_response::Result)
+        use v1::decide_response::Result as Outcome;
+        let result = Some(match decided.await.map_err(|e| status::intake(&e))? {
+            Decided::Done(Done::Logged(logged)) => Outcome::Logged(logged),
+            Decided::Done(Done::Refused(refused)) => Outcome::Refused(refused),
+            Decided::Proposed(proposed) => Outcome::Proposed(proposed),
+        });
+        Ok(Response::new(v1::DecideResponse { result }))
+    }
+
+    async fn approve(
+        &self,
+        request: Request<v1::ApproveRequest>,
+    ) -> Result<Response<v1::ApproveResponse>, Status> {
+        let account = self.acts(&request)?;
+        if !has_role(&account, &[v1::Role::Officer]) {
+            return Err(Status::permission_denied("the second of four eyes are an officer's"));
+        }
+        let done =
+            acts::replanned(|| acts::approve::approve(&self.shared, &account, request.get_ref()));
+        answer!(done, ApproveResponse, v1::approve_response::Result)
     }
 
     async fn settle_condition(
@@ -266,6 +231,70 @@ impl DeskService for Desk {
         }
     }
 
+    async fn show_ledger(
+        &self,
+        request: Request<v1::ShowLedgerRequest>,
+    ) -> Result<Response<v1::ShowLedgerResponse>, Status> {
+        self.at_desk(&request)?;
+        let request = request.into_inner();
+        let page = page_size(request.page_size);
+        let shown = ledger::show(&self.shared, &request, page).await;
+        let shown = shown.map_err(|e| status::store(&e))?;
+        let unknown = "no certificate of this hub has that id and is for one use or a quantity; list them: ewtp certificate list";
+        shown.map(Response::new).ok_or_else(|| Status::not_found(unknown))
+    }
+
+    async fn free_holding(
+        &self,
+        request: Request<v1::FreeHoldingRequest>,
+    ) -> Result<Response<v1::FreeHoldingResponse>, Status> {
+        let account = self.acts(&request)?;
+        if !has_role(&account, &[v1::Role::Officer]) {
+            return Err(Status::permission_denied("freeing what is held needs the role officer"));
+        }
+        let freed = ledger::free(&self.shared, request.get_ref(), &account.id).await;
+        let violations = match freed {
+            Ok(()) => Vec::new(),
+            Err(error) => status::unsaid(error)?,
+        };
+        Ok(Response::new(v1::FreeHoldingResponse { violations }))
+    }
+
+    async fn show_quality(
+        &self,
+        request: Request<v1::ShowQualityRequest>,
+    ) -> Result<Response<v1::ShowQualityResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        if !has_role(
+            &account,
+            &[v1::Role::Officer, v1::Role::System, v1::Role::Operator, v1::Role::Auditor],
+        ) {
+            return Err(Status::permission_denied("figures of quality are for the agency"));
+        }
+        let shown = quality::show(&self.shared, request.get_ref()).await;
+        shown.map(Response::new).map_err(|e| status::store(&e))
+    }
+
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<v1::ReportResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        if !has_role(&account, &[v1::Role::Officer, v1::Role::Auditor]) {
+            return Err(Status::permission_denied("reports need the role officer or auditor"));
+        }
+        if request.get_ref().publish && !has_role(&account, &[v1::Role::Officer]) {
+            return Err(Status::permission_denied("publishing a report needs the role officer"));
+        }
+        match reports::report(&self.shared, request.get_ref(), &account.id).await {
+            Ok(response) => Ok(Response::new(response)),
+            Err(error) => {
+                let violations = status::unsaid(error)?;
+                Ok(Response::new(v1::ReportResponse { violations, ..Default::default() }))
+            }
+        }
+    }
+
     async fn list_certificates(
         &self,
         request: Request<v1::ListCertificatesRequest>,
@@ -274,10 +303,7 @@ impl DeskService for Desk {
         let request = request.into_inner();
         let me = self.shared.identity.hub.as_str();
         let hub = if request.hub == me { "" } else { request.hub.as_str() };
-        let limit = match request.page_size as usize {
-            0 => 100,
-            size => size.min(PAGE_SIZE_MAX),
-        };
+        let limit = page_size(request.page_size);
         let views = Views(&*self.shared.store);
         let all = match request.holder_id.as_str() {
             "" => views.certificates(hub, &request.page_token, limit).await,
@@ -309,7 +335,10 @@ async fn inbox(changed: Changed) -> Result<Option<v1::WatchInboxResponse>, Statu
     let mut items = Vec::new();
     for filing in record.filings.iter().filter(|f| f.assessed_by == me) {
         let open = views.work_on(&filing.filing_id, filing.version).await;
-        items.extend(open.map_err(|e| status::store(&e))?.into_iter().map(item));
+        for work in open.map_err(|e| status::store(&e))? {
+            let item = worklist::item(&shared, &record, work).await;
+            items.push(item.map_err(|e| status::store(&e))?);
+        }
     }
     let case = Some(summary(&shared, &record));
     Ok(Some(v1::WatchInboxResponse { cursor: number, case, items }))

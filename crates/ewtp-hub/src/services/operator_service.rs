@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use ewtp_clearance::Ruleset;
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::StoredEvidence;
 use ewtp_proto::v1;
@@ -16,15 +15,15 @@ use ewtp_trust::descriptor::Environment;
 use tokio::sync::OwnedMutexGuard;
 use tonic::{Request, Response, Status};
 
-use super::{account, status};
+use super::{account, publish_ruleset, status};
 use crate::arrangements::{self, Standing, StepError, Wanted};
 use crate::clock::random;
-use crate::code_lists;
 use crate::directory::{AGENCY_ROLES, Peer, has_role, speaker};
 use crate::draft::{Draft, NewStatement};
 use crate::draws;
 use crate::evidence::standing;
 use crate::shared::Shared;
+use crate::{code_lists, consultations};
 
 pub(super) struct Operator {
     pub(super) shared: Arc<Shared>,
@@ -63,7 +62,7 @@ impl Operator {
     }
 }
 
-fn random_failed(e: getrandom::Error) -> Status {
+pub(super) fn random_failed(e: getrandom::Error) -> Status {
     Status::internal(e.to_string())
 }
 
@@ -184,6 +183,9 @@ impl OperatorService for Operator {
         }
         record.registered_ids.extend(request.registered_ids);
         record.closed |= request.close;
+        if request.size != 0 {
+            record.size = request.size;
+        }
         record.version += 1;
         if record.roles.is_empty() {
             return Err(status::field("roles", "an account has at least one role".into()));
@@ -366,57 +368,7 @@ impl OperatorService for Operator {
         request: Request<v1::PublishRulesetRequest>,
     ) -> Result<Response<v1::PublishRulesetResponse>, Status> {
         let account = self.operator(&request)?;
-        let text = request.into_inner().text;
-        let ruleset = match Ruleset::parse(&text) {
-            Ok(ruleset) => ruleset,
-            Err(violations) => {
-                return Ok(Response::new(v1::PublishRulesetResponse { ruleset: None, violations }));
-            }
-        };
-        let act = Arc::clone(&self.shared.acts).lock_owned().await;
-        let directory = self.shared.directory.load_full();
-        let newest =
-            directory.rulesets.iter().filter(|r| r.name == ruleset.name).map(|r| r.version).max();
-        let due = newest.map_or(1, |v| v + 1);
-        if ruleset.version != due {
-            let message = format!(
-                "{} is at version {}; set version = {due} in the file to publish the next one",
-                ruleset.name,
-                due - 1
-            );
-            return Err(status::field("version", message));
-        }
-        if let Some((field, message)) = beside(&directory.rulesets, &ruleset) {
-            return Err(status::field(field, message));
-        }
-        let core = v1::RulesetCore {
-            name: ruleset.name.clone(),
-            version: ruleset.version,
-            digest: ruleset.digest.0.to_vec(),
-            confidential: ruleset.confidential,
-            text: if ruleset.confidential { String::new() } else { text.clone() },
-            valid_from: ruleset.valid_from.to_string(),
-            time_zone: ruleset.time_zone_name.clone(),
-        };
-        let internal = v1::RulesetInternal {
-            text: if ruleset.confidential { text } else { String::new() },
-            account: account.id.clone(),
-        };
-        let statement = NewStatement::new("ruleset", &ruleset.name, u64::from(ruleset.version))
-            .and_then(|s| s.part("core", &core))
-            .and_then(|s| s.part("internal", &internal))
-            .map_err(random_failed)?;
-        self.say(statement, act).await?;
-        let ruleset = v1::RulesetRef {
-            name: ruleset.name,
-            version: ruleset.version,
-            digest: ruleset.digest.0.to_vec(),
-            confidential: ruleset.confidential,
-        };
-        Ok(Response::new(v1::PublishRulesetResponse {
-            ruleset: Some(ruleset),
-            violations: Vec::new(),
-        }))
+        publish_ruleset::publish(&self.shared, request.into_inner(), &account.id).await
     }
 
     async fn publish_code_list(
@@ -445,11 +397,52 @@ impl OperatorService for Operator {
         Ok(Response::new(v1::ListCodeListsResponse { editions }))
     }
 
+    async fn propose_ruleset(
+        &self,
+        request: Request<v1::ProposeRulesetRequest>,
+    ) -> Result<Response<v1::ProposeRulesetResponse>, Status> {
+        self.operator(&request)?;
+        match consultations::propose(&self.shared, request.get_ref()).await {
+            Ok(draft_id) => {
+                let asked = v1::ListDraftsRequest { draft_id, brief: true };
+                let listed = consultations::list(&self.shared, &asked).await;
+                let consultation = listed.map_err(|e| status::store(&e))?.into_iter().next();
+                let violations = Vec::new();
+                Ok(Response::new(v1::ProposeRulesetResponse { violations, consultation }))
+            }
+            Err(error) => {
+                let violations = status::unsaid(error)?;
+                Ok(Response::new(v1::ProposeRulesetResponse { violations, consultation: None }))
+            }
+        }
+    }
+
+    async fn answer_comment(
+        &self,
+        request: Request<v1::AnswerCommentRequest>,
+    ) -> Result<Response<v1::AnswerCommentResponse>, Status> {
+        let account = self.operator(&request)?;
+        let said = consultations::answer(&self.shared, &account.id, request.get_ref()).await;
+        let violations = match said {
+            Ok(()) => Vec::new(),
+            Err(error) => status::unsaid(error)?,
+        };
+        Ok(Response::new(v1::AnswerCommentResponse { violations }))
+    }
+
     async fn say_arrangement(
         &self,
         request: Request<v1::SayArrangementRequest>,
     ) -> Result<Response<v1::SayArrangementResponse>, Status> {
-        let account = self.operator(&request)?;
+        // To suspend is an officer's too: it is who answers an alarm.
+        let suspends = request.get_ref().step() == v1::ArrangementStep::Suspend;
+        let account = match suspends {
+            true => account(&self.shared, &request)?,
+            false => self.operator(&request)?,
+        };
+        if suspends && !has_role(&account, &[v1::Role::Operator, v1::Role::Officer]) {
+            return Err(Status::permission_denied("suspending needs the role officer or operator"));
+        }
         let request = request.into_inner();
         let wanted = Wanted {
             step: request.step(),
@@ -572,28 +565,4 @@ fn unused_slot(directory: &crate::directory::Directory) -> Result<u32, getrandom
             return Ok(slot);
         }
     }
-}
-
-/// What a ruleset contradicts of those that stand: a name is of rules or of a tariff, and all tariffs speak one currency and zone,
-/// since they are added up.
-fn beside(all: &[Arc<Ruleset>], new: &Ruleset) -> Option<(&'static str, String)> {
-    let kind = |r: &Ruleset| if r.is_tariff { "a tariff" } else { "a set of rules" };
-    if let Some(same) = all.iter().find(|r| r.name == new.name && r.is_tariff != new.is_tariff) {
-        return Some(("kind", format!("{} is {}; take another name", same.name, kind(same))));
-    }
-    // What holds beside it: of each other name the newest, on a day when both do.
-    let newest = |r: &Ruleset| !all.iter().any(|o| o.name == r.name && o.version > r.version);
-    let meets = |r: &Ruleset| {
-        r.valid_until.is_none_or(|last| last >= new.valid_from)
-            && new.valid_until.is_none_or(|last| last >= r.valid_from)
-    };
-    let others = all.iter().filter(|r| r.is_tariff && new.is_tariff && r.name != new.name);
-    let others = others.filter(|r| newest(r) && meets(r));
-    let speaks = |r: &Ruleset| (r.currency.clone(), r.time_zone_name.clone());
-    let other = others.into_iter().find(|r| speaks(r) != speaks(new))?;
-    let message = format!(
-        "{} is in {} and {}: all tariffs of a hub have one currency and time zone",
-        other.name, other.currency, other.time_zone_name
-    );
-    Some(("currency", message))
 }

@@ -24,6 +24,7 @@ use crate::precheck::{PrecheckError, precheck};
 use crate::prove::{LaneWanted, proof_of_erased, receipt_of_heard, receipt_of_own};
 use crate::shared::Shared;
 use crate::standing;
+use crate::{consultations, reports};
 
 /// Items of one stream that are in work at once.
 const STREAM_IN_FLIGHT: usize = 512;
@@ -262,6 +263,9 @@ impl TradeService for Trade {
         if !request.certificate_id.is_empty() {
             return self.certificate_receipt(&account, &request, own_chain).await;
         }
+        if !request.report.is_empty() {
+            return self.report_receipt(&request, viewer, own_chain).await;
+        }
         let record = self.record(&account, &request.case_id).await?;
         let at = locate(&record, &request.commitment, viewer)
             .ok_or_else(|| Status::not_found("the case holds no statement with that commitment"))?;
@@ -302,6 +306,35 @@ impl TradeService for Trade {
         let outcome = receipt_of_heard(&self.shared, &at, viewer, &request.parts, lane).await;
         let (receipt, descriptors) = outcome.map_err(|e| status::receipt(&e))?;
         Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors, ..Default::default() }))
+    }
+
+    async fn list_drafts(
+        &self,
+        request: Request<v1::ListDraftsRequest>,
+    ) -> Result<Response<v1::ListDraftsResponse>, Status> {
+        account(&self.shared, &request)?;
+        let listed = consultations::list(&self.shared, request.get_ref()).await;
+        let consultations = listed.map_err(|e| status::store(&e))?;
+        Ok(Response::new(v1::ListDraftsResponse { consultations }))
+    }
+
+    async fn comment_on_draft(
+        &self,
+        request: Request<v1::CommentOnDraftRequest>,
+    ) -> Result<Response<v1::CommentOnDraftResponse>, Status> {
+        let account = account(&self.shared, &request)?;
+        self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
+        match consultations::comment(&self.shared, &account, request.get_ref()).await {
+            Ok(comment_id) => {
+                let violations = Vec::new();
+                Ok(Response::new(v1::CommentOnDraftResponse { violations, comment_id }))
+            }
+            Err(error) => {
+                let violations = status::unsaid(error)?;
+                let comment_id = String::new();
+                Ok(Response::new(v1::CommentOnDraftResponse { violations, comment_id }))
+            }
+        }
     }
 
     async fn pre_check(
@@ -512,6 +545,23 @@ impl Trade {
         seen.map_err(|e| status::store(&e))
     }
 
+    /// A report is published: whoever has an account may ask for its receipt and pass it on.
+    async fn report_receipt(
+        &self,
+        request: &v1::GetReceiptRequest,
+        viewer: Viewer,
+        descriptors: String,
+    ) -> Result<Response<v1::GetReceiptResponse>, Status> {
+        let (kind, number) = (&request.report, request.report_number);
+        let found = reports::published(&self.shared, kind, number).await;
+        let found = found.map_err(|e| status::store(&e))?;
+        let (index, _) = found.ok_or_else(|| Status::not_found("no such report of this hub"))?;
+        let receipt = receipt_of_own(&self.shared, index, viewer, &["core".into()], None).await;
+        let receipt = receipt.map_err(|e| status::store(&e))?;
+        let receipt = receipt.ok_or_else(|| Status::not_found("no such statement"))?;
+        Ok(Response::new(v1::GetReceiptResponse { receipt, descriptors, ..Default::default() }))
+    }
+
     async fn certificate_receipt(
         &self,
         account: &v1::AccountRecord,
@@ -567,6 +617,7 @@ fn locate(record: &CaseRecord, commitment: &[u8], viewer: Viewer) -> Option<Loca
     let others = record.events.iter().map(|e| &e.stands);
     let others = others.chain(record.erasures.iter().map(|e| &e.stands));
     let others = others.chain(record.forgotten.iter().map(|f| &f.stands));
+    let others = others.chain(record.drawings.iter().map(|d| &d.stands));
     let mut all = said.chain(others.flatten().cloned());
     all.find(|s| s.commitment == commitment)?.at
 }

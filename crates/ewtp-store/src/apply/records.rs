@@ -2,8 +2,9 @@
 //! arrangements, certificates.
 
 use ewtp_proto::store::v1::{
-    CertificateTold, Change, StoredArrangementStep, StoredCertificate, StoredCertificateLine,
-    StoredCodeList, StoredDrawKey, StoredMandate, StoredRuleset,
+    CertificateTold, Change, SettledFiling, StoredAlarm, StoredArrangementStep, StoredCertificate,
+    StoredCertificateLine, StoredCodeList, StoredDrawKey, StoredFinding, StoredHolding,
+    StoredLedger, StoredMandate, StoredReport, StoredRuleset,
 };
 use ewtp_proto::{Message, v1};
 
@@ -157,6 +158,78 @@ impl<C: Cells> Apply<'_, C> {
             hub,
         };
         self.put(key, &stored);
+        Ok(())
+    }
+
+    /// What an inspection found of facts that another hub had established.
+    pub(super) fn found(&mut self, said: &Said<'_>, core: &v1::EventCore) {
+        let authority = said.part::<v1::DecisionAuthority>("authority").unwrap_or_default();
+        let logged_ms = said.header.time_ms().unwrap_or_default();
+        let all = core.findings.iter().chain(&authority.findings);
+        for (at, finding) in (0u64..).zip(all.filter(|f| !f.hub.is_empty())) {
+            let key = Key::new(Kind::Found).text(&said.hub).text(&finding.hub).text(&finding.kind);
+            let key = key.number(logged_ms).number(said.log_index).number(at).finish();
+            let case_id = ewtp_trade::record::case_of_event(core).to_owned();
+            let finding = Some(finding.clone());
+            self.put(key, &StoredFinding { case_id, finding, logged_ms });
+        }
+    }
+
+    pub(super) fn quality_alarm(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let id = &said.header.id;
+        let key = Key::new(Kind::Alarm).text(&said.hub).text(&id.subject).number(id.number);
+        let stored = StoredAlarm {
+            by: said.hub.clone(),
+            core: said.part("core"),
+            logged_ms: said.header.time_ms().unwrap_or_default(),
+            log_index: said.log_index,
+            commitment: said.commitment.0.to_vec(),
+            number: id.number,
+        };
+        self.put(key.finish(), &stored);
+        Ok(())
+    }
+
+    /// A report that this hub published.
+    pub(super) fn report(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
+        let (Some(core), true) = (said.part::<v1::ReportCore>("core"), said.at.peer.is_empty())
+        else {
+            return Ok(());
+        };
+        let number = said.header.id.number;
+        let key = Key::new(Kind::Report).text(&core.kind).number(number).finish();
+        let commitment = said.commitment.0.to_vec();
+        let log_index = said.log_index;
+        self.put(key, &StoredReport { core: Some(core), log_index, commitment, number });
+        Ok(())
+    }
+
+    /// An entry of the ledger of a certificate that this hub vouches for.
+    pub(super) fn ledger(
+        &mut self,
+        said: &Said<'_>,
+        core: &v1::LedgerCore,
+        goods: &v1::LedgerGoods,
+    ) -> Result<(), C::Error> {
+        let number = said.header.id.number;
+        let internal = said.part::<v1::LedgerInternal>("internal").unwrap_or_default();
+        let ledger = StoredLedger { entries: number, taken: internal.taken };
+        self.put(Key::new(Kind::Ledger).text(&core.certificate_id).finish(), &ledger);
+        let key = Key::new(Kind::Holding).text(&core.certificate_id).text(&core.case_id).finish();
+        let mut holding: StoredHolding = load(self.cells, &key)?.unwrap_or_default();
+        holding.case_id.clone_from(&core.case_id);
+        let refused = core.entry() == v1::LedgerEntry::Refused;
+        // What was refused or freed by hand isn't asked for again by the same version.
+        if refused || !internal.account.is_empty() {
+            let (filing_id, version) = (core.filing_id.clone(), core.filing_version);
+            holding.settled.push(SettledFiling { filing_id, version });
+        }
+        if !refused {
+            (holding.core, holding.goods) = (Some(core.clone()), Some(goods.clone()));
+            holding.commitment = said.commitment.0.to_vec();
+            holding.number = number;
+        }
+        self.put(key, &holding);
         Ok(())
     }
 

@@ -138,6 +138,7 @@ fn introduction(homes: &[Home], at: usize) -> Introduction {
             text: RULES
                 .replace("HUB-rules", &format!("{}-rules", HUBS[at].to_ascii_lowercase()))
                 .replace("HUB", HUBS[at]),
+            ..Default::default()
         },
     }
 }

@@ -96,7 +96,7 @@ impl Hub {
     }
 
     pub(crate) async fn publish_rules(&self) -> Result<(), CliError> {
-        let request = v1::PublishRulesetRequest { text: BE_RULES.to_owned() };
+        let request = v1::PublishRulesetRequest { text: BE_RULES.to_owned(), ..Default::default() };
         let published = self.operate().await?.publish_ruleset(request).await?.into_inner();
         match published.ruleset {
             Some(_) => Ok(()),

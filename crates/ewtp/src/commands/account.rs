@@ -8,7 +8,7 @@ use ewtp_proto::v1;
 use ewtp_tls::TlsIdentity;
 use serde_json::json;
 
-use crate::args::{AccountCommand, RoleArg};
+use crate::args::{AccountCommand, RoleArg, SizeArg};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::profile::Profile;
@@ -22,10 +22,18 @@ pub(crate) fn run(
     let profile = profile.as_deref();
     block_on(async {
         match command {
-            AccountCommand::Add { id, name, role, registered_id, out: dir } => {
+            AccountCommand::Add { id, name, role, registered_id, size, out: dir } => {
                 let roles = role.into_iter().map(role_of).collect();
                 let dir = dir.unwrap_or_else(|| PathBuf::from(&id));
-                add(profile, id, name, roles, registered_id, &dir, out).await
+                let account = v1::PutAccountRequest {
+                    id,
+                    name,
+                    roles,
+                    registered_ids: registered_id,
+                    size: size.map_or(0, size_of),
+                    ..Default::default()
+                };
+                add(profile, account, &dir, out).await
             }
             AccountCommand::List => list(profile, None, out).await,
             AccountCommand::Show { id } => list(profile, Some(&id), out).await,
@@ -46,19 +54,27 @@ fn role_of(role: RoleArg) -> i32 {
     role as i32
 }
 
+const fn size_of(size: SizeArg) -> i32 {
+    let size = match size {
+        SizeArg::Micro => v1::SizeClass::Micro,
+        SizeArg::Small => v1::SizeClass::Small,
+        SizeArg::Medium => v1::SizeClass::Medium,
+        SizeArg::Large => v1::SizeClass::Large,
+    };
+    size as i32
+}
+
 fn role_name(role: v1::Role) -> String {
     role.as_str_name().trim_start_matches("ROLE_").to_ascii_lowercase()
 }
 
 async fn add(
     profile: Option<&Path>,
-    id: String,
-    name: String,
-    roles: Vec<i32>,
-    registered_ids: Vec<String>,
+    account: v1::PutAccountRequest,
     dir: &Path,
     out: &Output,
 ) -> Result<ExitCode, CliError> {
+    let id = account.id.clone();
     let (own, _) = Profile::load(profile)?;
     let session = Session::open(profile).await?;
     let identity = TlsIdentity::generate(&id, &[format!("{id}.invalid")])?;
@@ -69,17 +85,13 @@ async fn add(
         return Err(CliError::usage(&what, "exists already", hint));
     }
     let request = v1::PutAccountRequest {
-        id: id.clone(),
-        name,
-        roles,
         add_credentials: vec![v1::Credential {
             kind: v1::CredentialKind::ClientCertificate as i32,
             spki_sha256: identity.spki().to_vec(),
             label: "made by ewtp account add".into(),
             revoked: false,
         }],
-        registered_ids,
-        ..Default::default()
+        ..account
     };
     session.operator().put_account(request).await?;
     std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;

@@ -186,6 +186,9 @@ pub(crate) const fn event_code(what: EventArg) -> v1::EventCode {
         EventArg::Exited => v1::EventCode::Exited,
         EventArg::Returned => v1::EventCode::Returned,
         EventArg::Destroyed => v1::EventCode::Destroyed,
+        EventArg::SealsChecked => v1::EventCode::SealsChecked,
+        EventArg::Resealed => v1::EventCode::Resealed,
+        EventArg::GuaranteeReleased => v1::EventCode::GuaranteeReleased,
     }
 }
 

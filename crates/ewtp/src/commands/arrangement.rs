@@ -51,11 +51,87 @@ pub(crate) fn run(
                 ..Default::default()
             }
         }
-        ArrangementCommand::Suspend(one) => step(ArrangementStep::Suspend, one),
+        ArrangementCommand::Quality { peer, since } => {
+            return block_on(quality(peer, *since, profile, out));
+        }
+        ArrangementCommand::Suspend { peer, reason, alarm } => {
+            let reason = match (alarm, reason) {
+                (Some(kind), _) => block_on(prepared(peer, kind, reason.as_deref(), profile))?,
+                (None, reason) => reason.clone().unwrap_or_default(),
+            };
+            step(ArrangementStep::Suspend, &OneSided { peer: peer.clone(), reason })
+        }
         ArrangementCommand::Resume(one) => step(ArrangementStep::Resume, one),
         ArrangementCommand::End(one) => step(ArrangementStep::End, one),
     };
     block_on(say(request, profile, out))
+}
+
+/// The reason that the newest alarm of this hub prepared, or the given one behind it.
+async fn prepared(
+    peer: &str,
+    kind: &str,
+    given: Option<&str>,
+    profile: Option<&Path>,
+) -> Result<String, CliError> {
+    let session = Session::open(profile).await?;
+    let request = v1::ShowQualityRequest { peer: peer.to_owned(), from_ms: 0 };
+    let shown = session.desk().show_quality(request).await?.into_inner();
+    let about = |a: &v1::QualityAlarm| a.core.clone().filter(|c| c.hub == peer && c.kind == kind);
+    let core = shown.alarms.iter().find_map(about).ok_or_else(|| {
+        let hint = "see them: ewtp arrangement quality";
+        CliError::usage("--alarm", format!("no alarm about {kind} of {peer}"), hint)
+    })?;
+    Ok(match given {
+        None => core.prepared_reason,
+        Some(given) => format!("{} {given}", core.prepared_reason),
+    })
+}
+
+async fn quality(
+    peer: &str,
+    since: Option<jiff::Timestamp>,
+    profile: Option<&Path>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let from_ms = since.map_or(0, |t| t.as_millisecond());
+    let request = v1::ShowQualityRequest { peer: peer.to_owned(), from_ms };
+    let shown = session.desk().show_quality(request).await?.into_inner();
+    if out.is_json() {
+        out.json_line(&json!(shown));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let row = |r: &v1::QualityRow| {
+        let threshold = match r.checked_at_least {
+            0 => "none".to_owned(),
+            n => format!("more than {} of 1000, from {n} on", r.borne_permille),
+        };
+        vec![
+            r.by.clone(),
+            r.hub.clone(),
+            r.kind.clone(),
+            r.checked.to_string(),
+            r.minor.to_string(),
+            r.found_false.to_string(),
+            threshold,
+        ]
+    };
+    let rows: Vec<Vec<String>> = shown.rows.iter().map(row).collect();
+    let headers = ["checked by", "established by", "kind", "checked", "minor", "false", "alarm at"];
+    out.table(&headers, &rows, &json!(null));
+    for alarm in &shown.alarms {
+        let core = alarm.core.clone().unwrap_or_default();
+        out.say(&format!(
+            "alarm of {}, {}: {}",
+            alarm.by,
+            instant(alarm.logged_ms),
+            core.prepared_reason
+        ));
+        let at = alarm.statement.as_ref().map_or(0, |s| s.log_index);
+        out.say(&format!("  {} log entry {at}; sign the suspension: ewtp arrangement suspend --peer {} --alarm {}", alarm.by, core.hub, core.kind));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints faults; that nothing was done is for the caller to say.

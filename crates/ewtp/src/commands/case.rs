@@ -40,7 +40,9 @@ pub(crate) fn run(
             CaseCommand::Answer { case, answers, attach } => {
                 answer(profile, &case, &answers, &attach, out).await
             }
-            CaseCommand::Replay { case } => replay::run(profile, &case, out).await,
+            CaseCommand::Replay { case, all: _, as_of } => {
+                replay::run(profile, case.as_deref(), as_of, out).await
+            }
             CaseCommand::Erase { case, parts, reason, override_rules } => {
                 let order = case_erase::Order { parts, reason, override_rules };
                 case_erase::run(profile, &case, order, out).await

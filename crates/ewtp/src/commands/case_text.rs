@@ -6,6 +6,7 @@ use ewtp_trade::expiry::EXPIRED;
 
 use crate::commands::case::{code_name, effect_name, instant, money, state_name};
 use crate::commands::case_erase;
+use crate::commands::certificate::{entry_name, quantities};
 use crate::commands::duty_text;
 use crate::output::Output;
 
@@ -37,6 +38,9 @@ pub(crate) fn show(case: &v1::Case, out: &Output) {
     for d in &case.decisions {
         show_decision(d, out);
     }
+    for d in &case.drawings {
+        show_drawing(d, out);
+    }
     for r in &case.info_requests {
         show_request(r, out);
     }
@@ -47,6 +51,18 @@ pub(crate) fn show(case: &v1::Case, out: &Output) {
         let office =
             if core.office.is_empty() { String::new() } else { format!(" at {}", core.office) };
         out.say(&format!("event {name}, said by {hub}{office}, {}", instant(core.time_ms)));
+        let seals = e.trader.as_ref().map(|t| t.seals.join(", ")).unwrap_or_default();
+        if !seals.is_empty() {
+            out.say(&format!("  seals: {seals}"));
+        }
+        for f in &core.findings {
+            let result = lower(f.result().as_str_name(), "CONTROL_RESULT_");
+            let of = match (f.hub.as_str(), f.line.as_str()) {
+                ("", _) => String::new(),
+                (hub, line) => format!(", established by {hub} and recognised by line {line}"),
+            };
+            out.say(&format!("  found: {} {result}{of}", f.kind));
+        }
     }
     for a in &case.attachments {
         let one = a.attachment.clone().unwrap_or_default();
@@ -151,6 +167,34 @@ fn show_invalidation(i: &v1::CaseInvalidation, out: &Output) {
         core.reason,
         at(i.statement.as_ref())
     ));
+}
+
+fn show_drawing(d: &v1::CaseDrawing, out: &Output) {
+    let core = d.core.clone().unwrap_or_default();
+    let goods = d.goods.clone().unwrap_or_default();
+    let at = at(d.statement.as_ref());
+    let (id, entry) = (&core.certificate_id, entry_name(core.entry()));
+    if core.entry() == v1::LedgerEntry::Refused {
+        let asked = match goods.quantities.as_slice() {
+            [] => "no quantity in the unit of the certificate".to_owned(),
+            asked => quantities(asked),
+        };
+        out.say(&format!(
+            "certificate {id}: refused by {at} to filing {} version {}: {asked} asked, {} left; {} other entries hold it",
+            core.filing_id,
+            core.filing_version,
+            quantities(&goods.left),
+            core.held_by.len()
+        ));
+        return;
+    }
+    let why = if core.reason.is_empty() { String::new() } else { format!(": {}", core.reason) };
+    let held = if goods.quantities.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", quantities(&goods.quantities))
+    };
+    out.say(&format!("certificate {id}: {entry}{held} by {at}{why}"));
 }
 
 fn show_filing(f: &v1::CaseFiling, out: &Output) {

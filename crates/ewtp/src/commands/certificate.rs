@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ewtp_proto::v1::{self, CertificateState};
+use ewtp_proto::v1::{self, CertificateState, CertificateUse};
 use serde_json::json;
 
 use crate::args_certificate::{CertificateCommand, Changed};
@@ -36,6 +36,15 @@ pub(crate) fn run(
             change(changed, CertificateState::Replaced, by)
         }
         CertificateCommand::List { hub, holder } => block_on(list(hub, holder, profile, out)),
+        CertificateCommand::Ledger { id } => block_on(ledger(id, profile, out)),
+        CertificateCommand::Free { id, case, reason } => {
+            let request = v1::FreeHoldingRequest {
+                certificate_id: id.clone(),
+                case_id: case.clone(),
+                reason: reason.clone(),
+            };
+            block_on(free(request, profile, out))
+        }
         CertificateCommand::Prove { id, parts, out: dir } => {
             block_on(prove(id, parts, dir, profile, out))
         }
@@ -44,10 +53,23 @@ pub(crate) fn run(
 
 async fn issue(file: &Path, profile: Option<&Path>, out: &Output) -> Result<ExitCode, CliError> {
     let text = std::fs::read_to_string(file).map_err(CliError::io(file))?;
-    let request: v1::IssueCertificateRequest = toml::from_str(&text).map_err(|e| {
+    let wrong = |problem: String| {
         let hint = "see samples/certificate-inspection.toml";
-        CliError::usage(&file.display().to_string(), e.to_string(), hint)
-    })?;
+        CliError::usage(&file.display().to_string(), problem, hint)
+    };
+    let mut document: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    if let Some(toml::Value::Table(core)) = document.get_mut("core")
+        && let Some(used) = core.get_mut("use")
+    {
+        let name = match used.as_str() {
+            Some("once") => CertificateUse::Once,
+            Some("quantity") => CertificateUse::Quantity,
+            _ => return Err(wrong(format!("core.use is {used}; allowed: \"once\", \"quantity\""))),
+        };
+        *used = name.as_str_name().into();
+    }
+    let request: v1::IssueCertificateRequest =
+        document.try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
     let session = Session::open(profile).await?;
     let response = session.desk().issue_certificate(request).await?.into_inner();
     Ok(told(&response.violations, response.certificate, out))
@@ -138,6 +160,79 @@ async fn list(
     let headers = ["certificate", "kind", "reference", "holder", "days", "state"];
     out.table(&headers, &rows, &json!(all));
     Ok(ExitCode::SUCCESS)
+}
+
+async fn ledger(id: &str, profile: Option<&Path>, out: &Output) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let (mut whole, mut page_token) = (v1::ShowLedgerResponse::default(), String::new());
+    loop {
+        let request = v1::ShowLedgerRequest {
+            certificate_id: id.to_owned(),
+            page_size: 1000,
+            page_token: std::mem::take(&mut page_token),
+        };
+        let mut page = session.desk().show_ledger(request).await?.into_inner();
+        page.holdings.splice(0..0, std::mem::take(&mut whole.holdings));
+        page_token.clone_from(&page.next_page_token);
+        whole = page;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let row = |h: &v1::CaseDrawing| {
+        let core = h.core.clone().unwrap_or_default();
+        let held = h.goods.as_ref().map(|g| g.quantities.as_slice()).unwrap_or_default();
+        vec![core.case_id.clone(), entry_name(core.entry()), quantities(held), h.number.to_string()]
+    };
+    let rows: Vec<Vec<String>> = whole.holdings.iter().map(row).collect();
+    out.table(&["case", "state", "holds", "entry"], &rows, &json!(whole));
+    out.note(&format!(
+        "{} held of {}; {} entries in the ledger",
+        quantities(&whole.taken),
+        quantities(&whole.total),
+        whole.entries
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an entry of a ledger says, in a word.
+pub(crate) fn entry_name(entry: v1::LedgerEntry) -> String {
+    match entry {
+        v1::LedgerEntry::Unspecified => "asked in vain",
+        v1::LedgerEntry::Reserved => "reserved",
+        v1::LedgerEntry::WrittenOff => "written off",
+        v1::LedgerEntry::Released => "released",
+        v1::LedgerEntry::Refused => "refused",
+    }
+    .to_owned()
+}
+
+/// Quantities of the lines of a certificate.
+pub(crate) fn quantities(all: &[v1::Quantity]) -> String {
+    match all {
+        [] => "nothing".to_owned(),
+        all => {
+            let each = all.iter().map(|q| format!("{} {}", q.value, q.unit));
+            each.collect::<Vec<_>>().join(" + ")
+        }
+    }
+}
+
+async fn free(
+    request: v1::FreeHoldingRequest,
+    profile: Option<&Path>,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
+    let session = Session::open(profile).await?;
+    let (id, case) = (request.certificate_id.clone(), request.case_id.clone());
+    let response = session.desk().free_holding(request).await?.into_inner();
+    if response.violations.is_empty() {
+        out.facts(&[("freed", id), ("held by", case)], &json!({"freed": true}));
+        return Ok(ExitCode::SUCCESS);
+    }
+    tell_faults(&response.violations, out);
+    out.note("nothing was freed");
+    Ok(ExitCode::from(1))
 }
 
 async fn prove(

@@ -7,9 +7,9 @@ use ewtp_proto::v1;
 use serde_json::json;
 
 use crate::args_acts::{Decision, DeskCommand, DeskCommon, Event, OutcomeArg};
-use crate::commands::acts::{event_code, one_or_many, tell};
+use crate::commands::acts::{event_code, one_or_many, tell, told};
 use crate::commands::attachment;
-use crate::commands::case::{self, row_json, state_name};
+use crate::commands::{case, exchange, worklist};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -22,8 +22,22 @@ pub(crate) fn run(
     let profile = profile.as_deref();
     block_on(async {
         match command {
-            DeskCommand::List { all } => list(profile, all, out).await,
-            DeskCommand::Watch { cursor, count } => watch(profile, cursor, count, out).await,
+            DeskCommand::List(asked) => worklist::list(profile, &asked, out).await,
+            DeskCommand::Watch { cursor, count } => {
+                worklist::watch(profile, cursor, count, out).await
+            }
+            DeskCommand::Approve { work, key } => {
+                let word = v1::ApproveRequest { work_id: work, ..Default::default() };
+                worklist::approve(profile, word, key.as_deref(), out).await
+            }
+            DeskCommand::Decline { work, note, key } => {
+                let word =
+                    v1::ApproveRequest { work_id: work, decline: true, note, ..Default::default() };
+                worklist::approve(profile, word, key.as_deref(), out).await
+            }
+            DeskCommand::Exchange { folder, once, every } => {
+                exchange::run(profile, &folder, (!once).then_some(every), out).await
+            }
             DeskCommand::Show { case } => case::show(profile, &case, out).await,
             DeskCommand::Ask { case, questions, hours, common } => {
                 ask(profile, &case, &questions, hours, &common, out).await
@@ -59,7 +73,9 @@ pub(crate) fn run(
             DeskCommand::Condition { case, id, outcome, reference, common } => {
                 settle(profile, &case, &id, outcome, reference, &common, out).await
             }
-            DeskCommand::Event { event: told, common } => event(profile, &told, &common, out).await,
+            DeskCommand::Event { event: told, found, seal, common } => {
+                event(profile, &told, (&found, &seal), &common, out).await
+            }
         }
     })
 }
@@ -152,8 +168,31 @@ async fn decide(
         idempotency_key: key(&decision.common)?,
         ..Default::default()
     };
-    let response = session.desk().decide(request).await?;
-    Ok(tell!("decision", response, v1::decide_response::Result, out))
+    let response = session.desk().decide(request).await?.into_inner();
+    Ok(decided(response, out))
+}
+
+/// What became of a decision: said, refused, or waiting for a second officer.
+fn decided(response: v1::DecideResponse, out: &Output) -> ExitCode {
+    use v1::decide_response::Result as Outcome;
+    match response.result {
+        Some(Outcome::Proposed(proposed)) => {
+            let at = proposed.statement.clone().unwrap_or_default();
+            let facts = [
+                ("proposed", format!("{} log entry {}", at.hub, at.log_index)),
+                ("work", proposed.work_id.clone()),
+            ];
+            out.facts(&facts, &json!({"proposed": proposed}));
+            out.note(&format!(
+                "The ruleset wants a second officer for it; a colleague says: ewtp desk approve {}",
+                proposed.work_id
+            ));
+            ExitCode::SUCCESS
+        }
+        Some(Outcome::Logged(at)) => told("decision", Some(&at), None, out),
+        Some(Outcome::Refused(no)) => told("decision", None, Some(&no), out),
+        None => told("decision", None, None, out),
+    }
 }
 
 async fn ask(
@@ -218,9 +257,27 @@ async fn settle(
     Ok(tell!("condition", response, v1::settle_condition_response::Result, out))
 }
 
+/// `KIND=RESULT`; the hub fills in what was relied upon.
+fn finding(text: &str) -> Result<v1::ArrivalFinding, CliError> {
+    let named = text.split_once('=').and_then(|(kind, result)| {
+        let result = match result {
+            "conforms" => v1::ControlResult::Conforms,
+            "minor" => v1::ControlResult::Minor,
+            "false" => v1::ControlResult::False,
+            _ => return None,
+        };
+        Some((kind.to_owned(), result as i32))
+    });
+    let hint = "KIND=conforms, KIND=minor or KIND=false, such as inspection=false";
+    let (kind, result) =
+        named.ok_or_else(|| CliError::usage("--found", format!("{text:?} is no finding"), hint))?;
+    Ok(v1::ArrivalFinding { kind, result, ..Default::default() })
+}
+
 async fn event(
     profile: Option<&Path>,
     told: &Event,
+    (found, seals): (&[String], &[String]),
     common: &DeskCommon,
     out: &Output,
 ) -> Result<ExitCode, CliError> {
@@ -234,68 +291,9 @@ async fn event(
         office: told.office.clone().unwrap_or_default(),
         note: common.note.clone(),
         idempotency_key: key(common)?,
+        seals: seals.to_vec(),
+        findings: found.iter().map(|text| finding(text)).collect::<Result<_, _>>()?,
     };
     let response = session.desk().record_event(request).await?;
     Ok(tell!("event", response, v1::record_event_response::Result, out))
-}
-
-async fn list(profile: Option<&Path>, all: bool, out: &Output) -> Result<ExitCode, CliError> {
-    let session = Session::open(profile).await?;
-    let mut request =
-        v1::ListInboxRequest { page_size: 1000, officers_only: !all, ..Default::default() };
-    let (mut rows, mut lines) = (Vec::new(), Vec::new());
-    loop {
-        let page = session.desk().list_inbox(request.clone()).await?.into_inner();
-        for item in &page.items {
-            let case = page.cases.iter().find(|c| c.case_id == item.case_id);
-            let state = case.map(|c| state_name(c.state)).unwrap_or_default();
-            let lrn = case.map(|c| c.lrn.clone()).unwrap_or_default();
-            let why = match (item.reason.as_str(), item.waits_until_ms) {
-                ("", 0) => "waits for the rules".to_owned(),
-                ("", until) => format!("an answer is awaited until {}", case::instant(until)),
-                (reason, _) => reason.to_owned(),
-            };
-            rows.push(vec![item.case_id.clone(), lrn, item.filing_version.to_string(), state, why]);
-            lines.push(json!({"item": item, "case": case.map(row_json)}));
-        }
-        if page.next.is_empty() {
-            break;
-        }
-        request.after = page.next;
-    }
-    if rows.is_empty() && !out.is_json() {
-        out.say(if all { "no work is open" } else { "nothing waits for an officer" });
-        return Ok(ExitCode::SUCCESS);
-    }
-    out.table(&["case", "LRN", "version", "state", "why"], &rows, &json!(lines));
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn watch(
-    profile: Option<&Path>,
-    cursor: u64,
-    count: Option<usize>,
-    out: &Output,
-) -> Result<ExitCode, CliError> {
-    let session = Session::open(profile).await?;
-    let mut changes =
-        session.desk().watch_inbox(v1::WatchInboxRequest { cursor }).await?.into_inner();
-    let mut seen = 0;
-    while let Some(change) = changes.message().await? {
-        let Some(row) = &change.case else { continue };
-        if out.is_json() {
-            let line =
-                json!({"cursor": change.cursor, "case": row_json(row), "items": change.items});
-            out.json_line(&line);
-        } else {
-            let open = change.items.len();
-            let state = state_name(row.state);
-            out.say(&format!("{:>8}  {}  {state}, {open} open", change.cursor, row.case_id));
-        }
-        seen += 1;
-        if count.is_some_and(|c| seen >= c) {
-            break;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }

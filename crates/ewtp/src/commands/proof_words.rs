@@ -8,6 +8,7 @@ use ewtp_trust::Chain;
 use ewtp_trust::retired::{KeyStanding, standing};
 use serde_json::{Value, json};
 
+use crate::commands::certificate::{entry_name, quantities};
 use crate::error::CliError;
 
 /// A receipt that verified, with what its issuer's chain says of the keys behind it.
@@ -127,6 +128,9 @@ impl Verified {
             "certificate" => open.push(
                 "that it still holds, since it may have been revoked after it; and what is left of a quantity, ever".into(),
             ),
+            "ledger" => open.push(
+                "that the ledger says the same since; and what is left of the certificate, ever".into(),
+            ),
             _ => open.push("that nothing was said after it".into()),
         }
         open
@@ -210,6 +214,45 @@ impl Verified {
                     core.valid_from,
                     lines.len(),
                     core.lines
+                ))
+            }
+            "report" => {
+                let core = v1::ReportCore::decode(core).ok()?;
+                let at = |ms: i64| format_time(u64::try_from(ms).unwrap_or_default());
+                Some(format!(
+                    "report {} over filings from {} to {}, by {} log entries: {}",
+                    core.kind,
+                    at(core.from_ms),
+                    at(core.to_ms),
+                    core.log_size,
+                    core.figures
+                ))
+            }
+            "quality-alarm" => {
+                let core = v1::QualityAlarmCore::decode(core).ok()?;
+                Some(core.prepared_reason)
+            }
+            "ledger" => {
+                let core = v1::LedgerCore::decode(core).ok()?;
+                let goods = self.receipt.parts.iter().find(|(n, _)| n == "goods");
+                let goods = goods.and_then(|(n, blob)| open_part(n, blob).ok());
+                let goods = goods.and_then(|g| v1::LedgerGoods::decode(g).ok());
+                let how_much = goods.map_or_else(String::new, |g| {
+                    let left = match core.entry() {
+                        v1::LedgerEntry::Refused => {
+                            format!(" asked, {} left", quantities(&g.left))
+                        }
+                        _ => String::new(),
+                    };
+                    format!(": {}{left}", quantities(&g.quantities))
+                });
+                Some(format!(
+                    "{} of certificate {} in case {}, for filing {} version {}{how_much}",
+                    entry_name(core.entry()),
+                    core.certificate_id,
+                    core.case_id,
+                    core.filing_id,
+                    core.filing_version
                 ))
             }
             "adoption" => {

@@ -1,5 +1,6 @@
 //! `ewtp rules`: what an agency does with a ruleset before it is published.
 
+mod drafts;
 mod examples;
 mod simulate;
 
@@ -23,6 +24,11 @@ pub(crate) fn run(
     match command {
         RulesCommand::Check { files, strict } => check(files, *strict, out),
         RulesCommand::Test { files } => examples::test(files, out),
+        RulesCommand::Propose { .. }
+        | RulesCommand::Drafts
+        | RulesCommand::Draft { .. }
+        | RulesCommand::Comment { .. }
+        | RulesCommand::Answer { .. } => block_on(drafts::run(command, profile.as_deref(), out)),
         RulesCommand::Simulate(command) => {
             block_on(simulate::run(command, profile.as_deref(), out))
         }

@@ -20,7 +20,7 @@ pub(crate) fn run(
     let profile = profile.as_deref();
     block_on(async {
         match command {
-            RulesetCommand::Publish { file } => publish(profile, &file, out).await,
+            RulesetCommand::Publish { file, draft } => publish(profile, &file, draft, out).await,
             RulesetCommand::List => list(profile, out).await,
             RulesetCommand::Show { name, version } => show(profile, name, version, out).await,
         }
@@ -31,11 +31,19 @@ fn hex(digest: &[u8]) -> String {
     Hash::from_slice(digest).map(Hash::to_hex).unwrap_or_default()
 }
 
-async fn publish(profile: Option<&Path>, file: &Path, out: &Output) -> Result<ExitCode, CliError> {
+async fn publish(
+    profile: Option<&Path>,
+    file: &Path,
+    draft_id: String,
+    out: &Output,
+) -> Result<ExitCode, CliError> {
     let text = std::fs::read_to_string(file).map_err(CliError::io(file))?;
     let session = Session::open(profile).await?;
-    let response =
-        session.operator().publish_ruleset(v1::PublishRulesetRequest { text }).await?.into_inner();
+    let response = session
+        .operator()
+        .publish_ruleset(v1::PublishRulesetRequest { text, draft_id })
+        .await?
+        .into_inner();
     let Some(ruleset) = response.ruleset else {
         if out.is_json() {
             out.json_line(&json!({"violations": response.violations}));

@@ -84,6 +84,7 @@ async fn decide(
     match cast.officer.desk().decide(request).await?.into_inner().result {
         Some(Outcome::Logged(at)) => Ok(at),
         Some(Outcome::Refused(no)) => Err(refused(&no.violations)),
+        Some(Outcome::Proposed(_)) => Err(demo("a proposal where none is wanted")),
         None => Err(demo("an empty answer")),
     }
 }

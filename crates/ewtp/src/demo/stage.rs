@@ -125,7 +125,7 @@ impl Stage {
         }
         out.say("\nEach publishes the rules that it decides by; Belgium also a confidential set for risk.");
         for (hub, text) in RULESETS {
-            let request = v1::PublishRulesetRequest { text: text.to_owned() };
+            let request = v1::PublishRulesetRequest { text: text.to_owned(), ..Default::default() };
             let published =
                 self.operator(hub).await?.operator().publish_ruleset(request).await?.into_inner();
             let ruleset = published

@@ -114,6 +114,7 @@ async fn decide(
     match desk(hub, profile).await.decide(request).await.unwrap().into_inner().result.unwrap() {
         Outcome::Logged(at) => Ok(at),
         Outcome::Refused(refused) => Err(refused.violations),
+        v1::decide_response::Result::Proposed(p) => panic!("no second officer is wanted: {p:?}"),
     }
 }
 

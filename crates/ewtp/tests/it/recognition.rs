@@ -8,7 +8,7 @@ use crate::arrangements::open_digest;
 use crate::stage::{Hub, advance, case, file, pin, repository, stops_whole, until};
 
 /// What every ruleset here begins with.
-const HEAD: &str = r#"
+pub(crate) const HEAD: &str = r#"
 name = "be-recognising"
 version = 1
 visibility = "public"
@@ -36,13 +36,23 @@ then = "DOC_CONTROL"
 reason = "DOCUMENTS"
 "#;
 
-async fn agree(dir: &std::path::Path, be: &Hub, ke: &Hub) {
+pub(crate) async fn agree(dir: &std::path::Path, be: &Hub, ke: &Hub) {
+    agree_on(dir, be, ke, |text| text).await;
+}
+
+/// The same on a text that is changed.
+pub(crate) async fn agree_on(
+    dir: &std::path::Path,
+    be: &Hub,
+    ke: &Hub,
+    change: impl FnOnce(String) -> String,
+) {
     let text = std::fs::read_to_string(repository("samples/arrangement-be-ke.toml")).unwrap();
     let theirs = "by = \"KE\"\nkind = \"export-control\"\neffects = [\"note\"]";
     let ours = "by = \"BE\"\nkind = \"export-control\"\neffects = [\"waive_documents\"]";
     assert!(text.contains(theirs));
     let path = dir.join("arrangement.toml");
-    std::fs::write(&path, text.replace(theirs, ours)).unwrap();
+    std::fs::write(&path, change(text.replace(theirs, ours))).unwrap();
     let propose = ["arrangement", "propose", path.to_str().unwrap(), "--peer", "KE"];
     let proposed = be.json("operator", &propose);
     let digest = open_digest(&proposed);
@@ -59,7 +69,7 @@ async fn agree(dir: &std::path::Path, be: &Hub, ke: &Hub) {
 }
 
 /// Coffee is examined unless Kenya inspected it; its traders are let through at the border if they are authorised.
-const CERTIFIED: &str = r#"
+pub(crate) const CERTIFIED: &str = r#"
 [[text]]
 code = "EXAMINED"
 en = "Coffee is examined"
@@ -83,7 +93,7 @@ reason = "UNKNOWN"
 "#;
 
 /// A certificate's id, as the hub that vouches gives it.
-fn issue(hub: &Hub, dir: &std::path::Path, name: &str, text: &str) -> String {
+pub(crate) fn issue(hub: &Hub, dir: &std::path::Path, name: &str, text: &str) -> String {
     let path = dir.join(name);
     std::fs::write(&path, text).unwrap();
     let issued = hub.json("officer", &["certificate", "issue", path.to_str().unwrap()]);
@@ -228,7 +238,7 @@ async fn certificates_count_where_they_fit_and_their_revocation_reaches_open_cas
 }
 
 /// Belgium's decisions on security, oldest first, as an officer there sees them.
-async fn on_security(be: &Hub, id: &str, count: usize) -> Vec<v1::CaseDecision> {
+pub(crate) async fn on_security(be: &Hub, id: &str, count: usize) -> Vec<v1::CaseDecision> {
     until(&format!("decision {count} of Belgium"), || async {
         let all = case(be, "officer", id).await?.decisions;
         let ours = |d: &v1::CaseDecision| {
