@@ -15,6 +15,7 @@ use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::{CaseRecord, FilingRecord, StoredCertificate, StoredHolding};
 use ewtp_proto::v1::{self, CertificateUse, LedgerEntry};
 use ewtp_store::keys::CertificateName;
+use ewtp_store::planted::{self, Bug};
 use ewtp_store::{StoreError, Views, Whose};
 use ewtp_trade::case::{goods_released, hub, is_completed, is_invalidated};
 use ewtp_trade::finding::{Say, finding};
@@ -305,6 +306,9 @@ async fn draw(
     let ledger = views.ledger(id).await?;
     let mut taken = read(&ledger.taken);
     taken.resize(total.len(), Decimal::ZERO);
+    if planted::is(Bug::SpentTwice) {
+        taken.fill(Decimal::ZERO);
+    }
     let next = entries(&total, &taken, &holding, &asks, goods_released(case));
     if next.is_empty() {
         return Ok(false);

@@ -26,11 +26,13 @@ pub enum Bug {
     ScopeIgnored,
     /// A receiver gives up when its stream ends.
     ReceiverGivesUp,
+    /// The keeper of the ledgers doesn't look at what other cases hold.
+    SpentTwice,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AnswerBeforeSync,
         Self::PageBeforeSync,
         Self::ForgetLastFrame,
@@ -42,6 +44,7 @@ impl Bug {
         Self::SumsShort,
         Self::ScopeIgnored,
         Self::ReceiverGivesUp,
+        Self::SpentTwice,
     ];
 }
 

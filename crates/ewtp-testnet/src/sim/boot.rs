@@ -10,6 +10,7 @@ use ewtp_trade::scope;
 use super::chance::Chance;
 use super::clients::Door;
 use super::fuse::Fuse;
+use super::goods;
 use super::machines::{Belongings, HUBS, Home, Machine, Size, owners, run_for, runtime};
 use super::net::Net;
 use crate::TestnetError;
@@ -63,10 +64,14 @@ pub(crate) fn boot(homes: &[Home], count: usize) -> Result<Booted, TestnetError>
     let doors: Vec<Door> = (0..count)
         .map(|at| Door::new(net.at(count + at, &fuse), &homes[at], &homes[at].operator))
         .collect();
+    let officers: Vec<Door> = (0..count)
+        .map(|at| Door::new(net.at(count + at, &fuse), &homes[at], &homes[at].officer))
+        .collect();
     let introductions: Vec<_> = (0..count).map(|at| introduction(homes, at)).collect();
     let work = clients.spawn(async move {
-        for (mut door, calls) in doors.into_iter().zip(introductions) {
+        for ((mut door, mut officer), calls) in doors.into_iter().zip(officers).zip(introductions) {
             calls.make(&mut door).await?;
+            calls.certify(&mut officer).await?;
         }
         Ok::<(), tonic::Status>(())
     });
@@ -105,6 +110,8 @@ struct Introduction {
     peers: Vec<v1::AddPeerRequest>,
     accounts: Vec<v1::PutAccountRequest>,
     rules: v1::PublishRulesetRequest,
+    /// What its traders may draw on.
+    quota: v1::IssueCertificateRequest,
 }
 
 fn introduction(homes: &[Home], at: usize) -> Introduction {
@@ -128,7 +135,33 @@ fn introduction(homes: &[Home], at: usize) -> Introduction {
         }],
         ..Default::default()
     };
+    let country = HUBS[at];
+    let kilograms = v1::Quantity { value: goods::QUOTA_KG.to_string(), unit: "KGM".into() };
+    let quota = v1::IssueCertificateRequest {
+        core: Some(v1::CertificateCore {
+            kind: "licence".into(),
+            issuer: "A board".into(),
+            reference: goods::quota(country),
+            valid_from: "2000-01-01".into(),
+            time_zone: "UTC".into(),
+            r#use: v1::CertificateUse::Quantity as i32,
+            ..Default::default()
+        }),
+        holder: Some(v1::CertificateHolder {
+            id: goods::holder(country),
+            name: "A holder".into(),
+            country: country.into(),
+            ..Default::default()
+        }),
+        lines: vec![v1::CertificateLine {
+            hs: "0901".into(),
+            quantity: Some(kilograms),
+            ..Default::default()
+        }],
+        original: None,
+    };
     Introduction {
+        quota,
         peers: peers.collect(),
         accounts: vec![
             account("platform", v1::Role::Platform, homes[at].platform.spki()),
@@ -169,6 +202,21 @@ impl Introduction {
             return Ok(());
         }
         Err(tonic::Status::internal(format!("rules refused: {:?}", published.violations)))
+    }
+}
+
+impl Introduction {
+    async fn certify(&self, officer: &mut Door) -> Result<(), tonic::Status> {
+        let issued = officer
+            .decide(|mut desk| {
+                let request = self.quota.clone();
+                async move { desk.issue_certificate(request).await }
+            })
+            .await?;
+        match issued.violations.as_slice() {
+            [] => Ok(()),
+            all => Err(tonic::Status::internal(format!("certificate refused: {all:?}"))),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ewtp_hub::client::dial_over;
 use ewtp_hub::network::Network;
 use ewtp_proto::v1;
+use ewtp_proto::v1::desk_service_client::DeskServiceClient;
 use ewtp_proto::v1::operator_service_client::OperatorServiceClient;
 use ewtp_proto::v1::trade_service_client::TradeServiceClient;
 use ewtp_tls::TlsIdentity;
@@ -117,6 +118,16 @@ impl Door {
             call(TradeServiceClient::new(channel).max_decoding_message_size(32 << 20))
         })
         .await
+    }
+
+    pub(crate) async fn decide<T, F>(
+        &mut self,
+        call: impl Fn(DeskServiceClient<Channel>) -> F,
+    ) -> Result<T, Status>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        self.ask(|channel| call(DeskServiceClient::new(channel))).await
     }
 
     pub(crate) async fn operate<T, F>(

@@ -15,6 +15,28 @@ pub(crate) struct Made {
 /// Marks text that no other hub and no trader's view may hold.
 pub(crate) const SECRET: &str = "FOR-OUR-EYES-ONLY";
 
+/// What a country's filings may cite: a certificate of its hub for so many kilograms of coffee over all consignments, fewer than are filed.
+pub(crate) const QUOTA_KG: u32 = 4000;
+
+/// Number of that certificate.
+pub(crate) fn quota(country: &str) -> String {
+    format!("QUOTA-{country}")
+}
+
+/// Id of the party that holds it: the platform of the hub has it registered.
+pub(crate) fn holder(country: &str) -> String {
+    format!("{country}0123456789")
+}
+
+fn cited(country: &str) -> v1::DocumentReference {
+    v1::DocumentReference {
+        category: "C".into(),
+        r#type: "085".into(),
+        id: quota(country),
+        ..Default::default()
+    }
+}
+
 /// An advance filing from one country to another; with case and filing id it amends.
 pub(crate) fn advance(
     chance: &mut Chance,
@@ -24,6 +46,7 @@ pub(crate) fn advance(
     amends: (&str, &str),
 ) -> Made {
     let text = |t: &str| t.to_owned();
+    let cites = chance.below(6) == 0;
     let count = 1 + chance.index(4);
     let (mut core_items, mut goods_items, mut value_items) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cents, mut grams) = (0_u64, 0_u64);
@@ -68,6 +91,7 @@ pub(crate) fn advance(
             filing_id: text(amends.1),
             category: v1::ConsignmentCategory::HighValue as i32,
             exporter_name: text("An exporter"),
+            exporter_id: if cites { holder(from) } else { String::new() },
             importer_name: text("A consignee"),
             transport_mode: text("4"),
             country_of_export: text(from),
@@ -84,6 +108,7 @@ pub(crate) fn advance(
         goods: Some(v1::FilingGoods {
             gross_mass_kg: gross,
             items: goods_items,
+            documents: cites.then(|| cited(from)).into_iter().collect(),
             ..Default::default()
         }),
         value: Some(v1::FilingValue {

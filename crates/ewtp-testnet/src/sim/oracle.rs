@@ -8,6 +8,7 @@ use ewtp_proto::store::v1::{HeardPage, OwnStatement};
 use ewtp_proto::{Message as _, v1};
 
 use super::disk::Platter;
+use super::goods::QUOTA_KG;
 use super::reading::{Found, Hash, Tree, frame_at, id_of, millionths, sha256};
 
 /// The promises, by the name under which a breach is told.
@@ -21,6 +22,7 @@ pub(crate) mod promise {
     pub(crate) const SAME_STATE: &str = "both hubs compute the same state";
     pub(crate) const CONSERVED: &str = "value and mass are conserved";
     pub(crate) const AUDIENCE: &str = "no part leaves its audience";
+    pub(crate) const SPENT: &str = "nothing is spent twice";
     pub(crate) const QUIET: &str = "everything is delivered and decided once faults end";
     pub(crate) const INNOCENT: &str = "nothing is proven against an honest hub";
     pub(crate) const WITNESS: &str = "a witness cosigns no smaller head";
@@ -73,7 +75,49 @@ pub(crate) struct Facts {
     decisions: BTreeSet<(String, u32, i32)>,
     lrns: BTreeSet<Vec<u8>>,
     consumed: BTreeSet<String>,
+    ledgers: BTreeMap<String, Ledger>,
     pub(crate) open: BTreeMap<String, Open>,
+}
+
+/// What the ledger of a certificate comes to, by its entries alone.
+#[derive(Default)]
+struct Ledger {
+    entries: u64,
+    /// Millionths of a kilogram that a case holds, and whether they are written off.
+    held: BTreeMap<String, (i128, bool)>,
+}
+
+impl Ledger {
+    fn take(
+        &mut self,
+        number: u64,
+        core: &v1::LedgerCore,
+        goods: &v1::LedgerGoods,
+    ) -> Result<(), String> {
+        use v1::LedgerEntry::{Refused, Released, Reserved, Unspecified, WrittenOff};
+        let before = self.held.get(&core.case_id).copied();
+        let mass = millionths(goods.quantities.iter().map(|q| q.value.as_str()));
+        let sound = number == self.entries + 1
+            && match core.entry() {
+                Reserved => before.is_none_or(|(_, spent)| !spent),
+                WrittenOff => before == Some((mass, false)),
+                Released => before.is_some_and(|(_, spent)| !spent),
+                Refused => true,
+                Unspecified => false,
+            };
+        self.entries = number;
+        match core.entry() {
+            Reserved => drop(self.held.insert(core.case_id.clone(), (mass, false))),
+            WrittenOff => drop(self.held.insert(core.case_id.clone(), (mass, true))),
+            Released => drop(self.held.remove(&core.case_id)),
+            Refused | Unspecified => {}
+        }
+        let sum: i128 = self.held.values().map(|(mass, _)| mass).sum();
+        if sum > i128::from(QUOTA_KG) * 1_000_000 {
+            return Err(format!("{sum} millionths of {QUOTA_KG} kg are held"));
+        }
+        if sound { Ok(()) } else { Err(format!("{:?} after {before:?}", core.entry())) }
+    }
 }
 
 /// All hubs and what is wrong.
@@ -105,6 +149,7 @@ impl Oracle {
             decisions: BTreeSet::new(),
             lrns: BTreeSet::new(),
             consumed: BTreeSet::new(),
+            ledgers: BTreeMap::new(),
             open: BTreeMap::new(),
         };
         Self { hubs: hubs.into_iter().map(facts).collect(), scopes, breaches: Vec::new() }
@@ -275,6 +320,16 @@ impl Oracle {
                     key.0, key.1, key.2
                 );
                 self.breach(promise::ONCE, what);
+            }
+        }
+        if id.kind == "ledger"
+            && let Ok(core) = v1::LedgerCore::decode(core.as_slice())
+        {
+            let goods = part("goods").and_then(|g| v1::LedgerGoods::decode(g.as_slice()).ok());
+            let ledger = self.hubs[at].ledgers.entry(core.certificate_id.clone()).or_default();
+            if let Err(wrong) = ledger.take(id.number, &core, &goods.unwrap_or_default()) {
+                let what = format!("{hub}: {} entry {}: {wrong}", core.certificate_id, id.number);
+                self.breach(promise::SPENT, what);
             }
         }
         let mut sums = None;

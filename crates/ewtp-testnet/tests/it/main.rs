@@ -90,6 +90,7 @@ fn every_planted_bug_is_caught() {
         ("PageBeforeSync", "nothing is shown that is not durable"),
         ("ReceiverGivesUp", "everything is delivered and decided once faults end"),
         ("ScopeIgnored", "no part leaves its audience"),
+        ("SpentTwice", "nothing is spent twice"),
         ("StateDiffers", "both hubs compute the same state"),
         ("SumsShort", "value and mass are conserved"),
         ("TimeBackwards", "logged times never decrease"),

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::args_certificate::{CertificateCommand, Changed};
 use crate::commands::arrangement::tell_faults;
+use crate::commands::receipt::write_pair;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -249,12 +250,8 @@ async fn prove(
         ..Default::default()
     };
     let response = session.trade().get_receipt(request).await?.into_inner();
-    std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
-    let receipt = dir.join(format!("{id}.ewtp-receipt"));
     let hub = id.rsplit_once('-').map_or(id, |(hub, _)| hub);
-    let descriptors = dir.join(format!("{hub}.descriptors.jsonl"));
-    std::fs::write(&receipt, &response.receipt).map_err(CliError::io(&receipt))?;
-    std::fs::write(&descriptors, &response.descriptors).map_err(CliError::io(&descriptors))?;
+    let (receipt, descriptors) = write_pair(dir, id, &format!("{hub}.descriptors"), &response)?;
     let shown = if parts.is_empty() { "all of it".to_owned() } else { parts.join(", ") };
     let facts = [
         ("receipt", receipt.display().to_string()),

@@ -79,6 +79,21 @@ pub(crate) async fn ask(
     Ok(session.trade().get_receipt(request).await?.into_inner())
 }
 
+/// Writes a receipt and its issuer's descriptors into a directory; where they are.
+pub(crate) fn write_pair(
+    dir: &Path,
+    name: &str,
+    descriptors: &str,
+    response: &v1::GetReceiptResponse,
+) -> Result<(PathBuf, PathBuf), CliError> {
+    std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
+    let receipt = dir.join(format!("{name}.ewtp-receipt"));
+    let chain = dir.join(format!("{descriptors}.jsonl"));
+    std::fs::write(&receipt, &response.receipt).map_err(CliError::io(&receipt))?;
+    std::fs::write(&chain, &response.descriptors).map_err(CliError::io(&chain))?;
+    Ok((receipt, chain))
+}
+
 /// Fetches one receipt: its text and the issuer's chain file.
 pub(crate) async fn fetch(
     session: &Session,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::args_report::{ReportCommand, Reported};
 use crate::commands::arrangement::tell_faults;
+use crate::commands::receipt::write_pair;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session::{Session, block_on};
@@ -263,11 +264,8 @@ async fn receipt(
         ..Default::default()
     };
     let response = session.trade().get_receipt(request).await?.into_inner();
-    std::fs::create_dir_all(dir).map_err(CliError::io(dir))?;
-    let receipt = dir.join(format!("{kind}-{number}.ewtp-receipt"));
-    let descriptors = dir.join("descriptors.jsonl");
-    std::fs::write(&receipt, &response.receipt).map_err(CliError::io(&receipt))?;
-    std::fs::write(&descriptors, &response.descriptors).map_err(CliError::io(&descriptors))?;
+    let name = format!("{kind}-{number}");
+    let (receipt, descriptors) = write_pair(dir, &name, "descriptors", &response)?;
     let facts = [
         ("receipt", receipt.display().to_string()),
         ("descriptors", descriptors.display().to_string()),

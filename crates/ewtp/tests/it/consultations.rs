@@ -73,7 +73,8 @@ async fn a_draft_is_commented_on_at_home_and_abroad_answered_and_adopted() {
         (shown["comments"].as_array().map_or(0, Vec::len) == 2).then_some(shown)
     })
     .await;
-    assert!(both["draft"]["figures"].as_str().unwrap().contains("filings"), "{both}");
+    let told = both["draft"]["figures"].as_str().unwrap();
+    assert!(told.contains("filings") && !told.contains("each"), "cases are no figures: {both}");
     let comment = |author: &str| -> String {
         let all: Vec<Value> = both["comments"].as_array().unwrap().clone();
         let found = all.into_iter().find(|c| c["core"]["author"] == author).unwrap();

@@ -92,12 +92,7 @@ impl Stage {
     fn play(&mut self, at: Timestamp) {
         let ahead = at.as_second() - Timestamp::now().as_second();
         for hub in [&mut self.be, &mut self.ke, &mut self.sg] {
-            hub.process.stop().unwrap();
-            let path = hub.process.config();
-            let text = std::fs::read_to_string(&path).unwrap();
-            let kept = text.split("\n[rehearsal]").next().unwrap().to_owned();
-            std::fs::write(&path, format!("{kept}\n[rehearsal]\nahead_s = {ahead}\n")).unwrap();
-            hub.process.start().unwrap();
+            hub.play(ahead);
         }
     }
 }

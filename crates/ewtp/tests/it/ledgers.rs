@@ -4,25 +4,7 @@ use ewtp_proto::v1::desk_service_client::DeskServiceClient;
 use ewtp_proto::v1::{self, DecisionCode, Effect, LedgerEntry};
 
 use crate::recognition::{CERTIFIED, HEAD, agree, issue, on_security};
-use crate::stage::{Hub, advance, case, file, pin, stops_whole, until};
-
-/// 1,000 kg of inspected coffee, over all consignments.
-const QUOTA: &str = r#"
-[core]
-kind = "inspection"
-issuer = "Kenya Plant Health Inspectorate Service"
-reference = "QUOTA-1"
-valid_from = "2026-01-01"
-time_zone = "Africa/Nairobi"
-use = "quantity"
-[holder]
-id = "P051234567X"
-name = "Nyeri Highland Coffee Growers"
-country = "KE"
-[[lines]]
-hs = "0901"
-quantity = { value = "1000", unit = "KGM" }
-"#;
+use crate::stage::{Hub, advance, case, file, pin, repository, stops_whole, until, verified};
 
 const EXPORTER: &str = "KEP051234567X";
 
@@ -93,7 +75,10 @@ async fn a_quantity_is_spent_once_across_a_partition_and_the_loser_can_prove_why
     // Filed before the certificate is there: it is reserved as soon as it is issued.
     let mut trade = ke.trade("platform").await;
     let first = file(&mut trade, coffee("FIRST", "400", "QUOTA-1")).await;
-    let quota = issue(&ke, dir.path(), "quota.toml", QUOTA);
+    let sample = std::fs::read_to_string(repository("samples/certificate-licence.toml")).unwrap();
+    let quota = sample.replace("KEPHIS-LIC-2026-0044", "QUOTA-1");
+    let quota =
+        issue(&ke, dir.path(), "quota.toml", &quota.replace("\"licence\"", "\"inspection\""));
     draws(&ke, &first.case_id, &[(LedgerEntry::Reserved, "400")]).await;
     draws(&be, &first.case_id, &[(LedgerEntry::Reserved, "400")]).await;
     until("clearance by the reservation", || async {
@@ -139,12 +124,7 @@ async fn a_quantity_is_spent_once_across_a_partition_and_the_loser_can_prove_why
     let (path, keys) = (dir.path().join("refused.receipt"), dir.path().join("keys.jsonl"));
     std::fs::write(&path, receipt.receipt).unwrap();
     std::fs::write(&keys, receipt.descriptors).unwrap();
-    let verified = std::process::Command::new(crate::stage::EWTP)
-        .args(["--json", "receipt", "verify", path.to_str().unwrap()])
-        .args(["--descriptor", keys.to_str().unwrap()])
-        .output()
-        .unwrap();
-    let verified: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    let verified = verified(&path, &keys);
     let content = verified["content"].as_str().unwrap();
     assert!(
         content.contains("refused") && content.contains("500 KGM asked, 100 KGM left"),

@@ -69,10 +69,7 @@ async fn a_transit_hub_adds_its_word_holds_no_price_and_its_refusal_reaches_all(
     }
     ke.publish("ke-export");
     be.publish("be-advance");
-    let rules = dir.path().join("transit.toml");
-    let text = "name = \"nl-transit\"\nversion = 1\nvisibility = \"public\"\nterritory = \"NL\"\ntime_zone = \"Europe/Amsterdam\"\nvalid_from = \"2026-01-01\"\ncurrency = \"EUR\"\n";
-    std::fs::write(&rules, text).unwrap();
-    nl.json("operator", &["ruleset", "publish", rules.to_str().unwrap()]);
+    publish_transit(&nl, dir.path());
 
     let mut trade = ke.trade("platform").await;
     let exported = file(&mut trade, priced("LEGS-E", v1::FilingType::Export)).await;
@@ -211,4 +208,65 @@ async fn a_transit_hub_adds_its_word_holds_no_price_and_its_refusal_reaches_all(
     for price in PRICES {
         assert!(!shown.contains(price) && !metrics.contains(price), "{price}");
     }
+}
+
+fn publish_transit(nl: &Hub, dir: &Path) {
+    let rules = dir.join("transit.toml");
+    let text = "name = \"nl-transit\"\nversion = 1\nvisibility = \"public\"\nterritory = \"NL\"\ntime_zone = \"Europe/Amsterdam\"\nvalid_from = \"2026-01-01\"\ncurrency = \"EUR\"\n";
+    std::fs::write(&rules, text).unwrap();
+    nl.json("operator", &["ruleset", "publish", rules.to_str().unwrap()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_its_last_day_a_transit_is_told_to_be_late_unless_its_goods_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let [mut ke, mut nl] = ["KE", "NL"].map(|id| Hub::start(dir.path(), id));
+    pin(&ke, &nl, "full");
+    ke.add_party("platform", "platform", "KEP051234567X");
+    for hub in [&ke, &nl] {
+        hub.add_account("officer", "officer");
+    }
+    publish_transit(&nl, dir.path());
+    let amsterdam = jiff::tz::TimeZone::get("Europe/Amsterdam").unwrap();
+    let now = jiff::Timestamp::now();
+    let last_day = amsterdam.to_datetime(now).date().tomorrow().unwrap();
+    let mut trade = ke.trade("platform").await;
+    let mut cases = Vec::new();
+    for lrn in ["LATE", "IN-TIME"] {
+        let mut filing = priced(lrn, v1::FilingType::Transit);
+        filing.goods.as_mut().unwrap().transit_time_limit = last_day.to_string();
+        cases.push(file(&mut trade, filing).await.case_id);
+    }
+    drop(trade);
+    until("both decisions", || async {
+        let waits = nl.json("officer", &["desk", "list", "--all"]);
+        (waits.as_array().unwrap().len() == 2).then_some(())
+    })
+    .await;
+    for what in ["arrived", "presented", "exited"] {
+        nl.json("officer", &["desk", "event", &cases[1], what]);
+    }
+    // A minute behind the midnight of the zone of the rules.
+    let next = last_day.tomorrow().unwrap().at(0, 1, 0, 0);
+    let ahead = amsterdam.to_timestamp(next).unwrap().as_second() - now.as_second();
+    for hub in [&mut ke, &mut nl] {
+        hub.play(ahead);
+    }
+    let late = |c: v1::Case| {
+        let code = |e: &v1::CaseEvent| e.core.as_ref().map(v1::EventCore::code);
+        c.events.iter().any(|e| code(e) == Some(EventCode::TimeLimitPassed))
+    };
+    until("the event at Kenya", || async {
+        late(case(&ke, "platform", &cases[0]).await?).then_some(())
+    })
+    .await;
+    until("the other's work to end", || async {
+        let open = nl.json("officer", &["desk", "list", "--all"]);
+        let rows = open.as_array()?.clone();
+        let officers = rows.iter().filter(|r| r["item"]["case_id"] == cases[0].as_str());
+        (rows.len() == 1 && officers.count() == 1).then_some(())
+    })
+    .await;
+    assert!(!late(case(&nl, "officer", &cases[1]).await.unwrap()));
+    [ke, nl].into_iter().for_each(stops_whole);
 }

@@ -5,7 +5,7 @@ use ewtp_proto::v1::desk_service_client::DeskServiceClient;
 use ewtp_proto::v1::{self, DecisionCode, Effect};
 
 use crate::arrangements::open_digest;
-use crate::stage::{Hub, advance, case, file, pin, repository, stops_whole, until};
+use crate::stage::{Hub, advance, case, file, pin, repository, stops_whole, until, verified};
 
 /// What every ruleset here begins with.
 pub(crate) const HEAD: &str = r#"
@@ -187,12 +187,7 @@ async fn certificates_count_where_they_fit_and_their_revocation_reaches_open_cas
     ke.json("grower", &[&prove[..], &[out.to_str().unwrap()]].concat());
     let (receipt, keys) =
         (out.join(format!("{inspected}.ewtp-receipt")), out.join("KE.descriptors.jsonl"));
-    let verified = std::process::Command::new(crate::stage::EWTP)
-        .args(["--json", "receipt", "verify", receipt.to_str().unwrap()])
-        .args(["--descriptor", keys.to_str().unwrap()])
-        .output()
-        .unwrap();
-    let verified: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    let verified = verified(&receipt, &keys);
     let content = verified["content"].as_str().unwrap();
     assert!(
         content.contains("valid from 2026-01-01 to 2027-12-31; lines shown 1 of 2; HS 0901"),

@@ -4,7 +4,7 @@ use ewtp_proto::v1::{self, CaseState, DecisionCode};
 use serde_json::{Value, json};
 
 use crate::recognition::{CERTIFIED, HEAD, agree_on, issue, on_security};
-use crate::stage::{Hub, advance, file, pin, repository, stops_whole, until};
+use crate::stage::{Hub, advance, file, pin, repository, stops_whole, until, verified};
 
 const EXPORTER: &str = "KEP051234567X";
 const SINCE: [&str; 2] = ["--from", "2026-01-01T00:00:00Z"];
@@ -179,14 +179,8 @@ async fn findings_on_arrival_reach_the_origin_raise_an_alarm_and_are_counted() {
     assert_eq!(names("by_size"), [("micro".into(), false), ("small".into(), false)], "{fair}");
     let out = dir.path().join("published");
     be.json("importer", &["report", "receipt", "fairness", "1", "--out", out.to_str().unwrap()]);
-    let verified = std::process::Command::new(crate::stage::EWTP)
-        .args(["--json", "receipt", "verify"])
-        .arg(out.join("fairness-1.ewtp-receipt"))
-        .arg("--descriptor")
-        .arg(out.join("descriptors.jsonl"))
-        .output()
-        .unwrap();
-    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    let receipt = out.join("fairness-1.ewtp-receipt");
+    let verified = verified(&receipt, &out.join("descriptors.jsonl"));
     let content = verified["content"].as_str().unwrap();
     assert!(
         content.contains("report fairness") && content.contains("\"cell_min\":10"),

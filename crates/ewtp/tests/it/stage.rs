@@ -102,6 +102,16 @@ impl Hub {
         self.json("operator", &[&args[..], &["--from", from, "--until", until]].concat());
     }
 
+    /// Starts anew with its clock ahead of the machine's.
+    pub(crate) fn play(&mut self, ahead_s: i64) {
+        self.process.stop().unwrap();
+        let path = self.process.config();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let kept = text.split("\n[rehearsal]").next().unwrap().to_owned();
+        std::fs::write(&path, format!("{kept}\n[rehearsal]\nahead_s = {ahead_s}\n")).unwrap();
+        self.process.start().unwrap();
+    }
+
     pub(crate) fn publish(&self, ruleset: &str) {
         let path = repository(&format!("rulesets/{ruleset}.toml")).display().to_string();
         self.json("operator", &["ruleset", "publish", &path]);
@@ -146,6 +156,18 @@ pub(crate) fn stops_whole(mut hub: Hub) {
     let dir = hub.process.dir.to_str().unwrap();
     let checked = Command::new(EWTP).args(["store", "check", "--dir", dir]).output().unwrap();
     assert!(checked.status.success(), "{checked:?}");
+}
+
+/// What `ewtp receipt verify` says of a receipt, offline.
+pub(crate) fn verified(receipt: &Path, descriptors: &Path) -> Value {
+    let output = Command::new(EWTP)
+        .args(["--json", "receipt", "verify"])
+        .arg(receipt)
+        .arg("--descriptor")
+        .arg(descriptors)
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// All cases that a profile sees.
