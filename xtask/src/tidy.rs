@@ -8,6 +8,8 @@ const LINES_MAX: usize = 650;
 
 /// Crates in order: each may use only those before it.
 const ORDER: &[&str] = &[
+    // First, since it links nothing of what it measures.
+    "ewtp-ground-truth",
     "ewtp-proto",
     "ewtp-log",
     "ewtp-trust",

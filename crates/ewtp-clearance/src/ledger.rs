@@ -1,8 +1,11 @@
 //! The ledger of a certificate for one consignment or a quantity: what is reserved, written off and released, decided by the vouching hub
 //! alone, so that nothing is spent twice.
 //!
-//! A case (a consignment) holds at most one reservation of a certificate: the most that any of its filings asks for, since an export
-//! filing, an advance filing and an import filing of one case are about the same goods.
+//! A case (a consignment) holds at most one reservation of a certificate. An export filing, an advance filing and an import filing of one
+//! case are about the same goods; several of one type are about different ones, and add up. Each version has a share, which is all that it may
+//! show elsewhere.
+
+use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
 
@@ -29,8 +32,21 @@ pub struct Holding {
     pub state: HeldState,
     /// How much of each line, while it is reserved or written off.
     pub quantities: Vec<Decimal>,
+    /// The same as it was reserved last, whatever became of it.
+    pub last: Vec<Decimal>,
+    /// What each filing's version has of it.
+    pub shares: Vec<Share>,
     /// Versions of filings that are dealt with for good: refused, or put back by an officer.
     pub settled: Vec<(String, u32)>,
+}
+
+/// What a filing's version has of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Filing and version.
+    pub filing: (String, u32),
+    /// Of each line.
+    pub quantities: Vec<Decimal>,
 }
 
 /// What a filing asks for.
@@ -40,6 +56,8 @@ pub struct Ask {
     pub filing_id: String,
     /// Version.
     pub version: u32,
+    /// What it is for: those of one kind add up.
+    pub kind: i32,
     /// Of each line; `None` where the filing doesn't say it in the line's unit.
     pub quantities: Option<Vec<Decimal>>,
 }
@@ -47,15 +65,18 @@ pub struct Ask {
 /// An entry that follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// The case holds this much from now on, for this filing.
+    /// The case holds this much from now on, for these filings.
     Reserved {
-        /// Filing and version that asks for the most.
-        filing: (String, u32),
+        /// Of each line.
+        quantities: Vec<Decimal>,
+        /// What each filing's version has of it.
+        shares: Vec<Share>,
+    },
+    /// This much is spent: what was reserved, or had been when the goods were released.
+    WrittenOff {
         /// Of each line.
         quantities: Vec<Decimal>,
     },
-    /// What was reserved is spent.
-    WrittenOff,
     /// What was reserved is free again.
     Released,
     /// A filing's version asked in vain.
@@ -71,6 +92,9 @@ pub enum Entry {
 
 /// What follows for one case. `total` is what each line allows, `taken` what all cases hold of it now, this one included; `asks` are those
 /// of the filings that stand, in the order of their logging.
+///
+/// Goods whose release is heard after their reservation was freed are written off all the same: they are spent, and what was given to
+/// another meanwhile shows as more than there is.
 #[must_use]
 pub fn entries(
     total: &[Decimal],
@@ -80,11 +104,12 @@ pub fn entries(
     goods_released: bool,
 ) -> Vec<Entry> {
     let reserved = holding.state == HeldState::Reserved;
-    if holding.state == HeldState::WrittenOff {
-        return Vec::new();
-    }
-    if goods_released {
-        return if reserved { vec![Entry::WrittenOff] } else { Vec::new() };
+    match (holding.state, goods_released) {
+        (HeldState::WrittenOff, _) | (HeldState::Nothing, true) => return Vec::new(),
+        (HeldState::Reserved | HeldState::Released, true) => {
+            return vec![Entry::WrittenOff { quantities: holding.last.clone() }];
+        }
+        (HeldState::Nothing | HeldState::Reserved | HeldState::Released, false) => {}
     }
     let zero = vec![Decimal::ZERO; total.len()];
     let held = if reserved { &holding.quantities } else { &zero };
@@ -95,37 +120,41 @@ pub fn entries(
             exact_sub(at(total, i), others).unwrap_or_default().max(Decimal::ZERO)
         })
         .collect();
-    let (mut wanted, mut granted, mut refused) = (zero.clone(), None, Vec::new());
+    let mut by_kind: BTreeMap<i32, Vec<Decimal>> = BTreeMap::new();
+    let (mut shares, mut refused) = (Vec::new(), Vec::new());
     for ask in asks {
         let filing = (ask.filing_id.clone(), ask.version);
         if holding.settled.contains(&filing) {
             continue;
         }
-        let Some(asked) = &ask.quantities else {
-            refused.push(Entry::Refused { filing, asked: Vec::new(), left: left.clone() });
-            continue;
-        };
-        if (0..total.len()).any(|i| at(asked, i) > at(&left, i)) {
-            refused.push(Entry::Refused { filing, asked: asked.clone(), left: left.clone() });
-            continue;
-        }
-        let more = (0..total.len()).any(|i| at(asked, i) > at(&wanted, i));
-        if more {
-            for (i, wanted) in wanted.iter_mut().enumerate() {
-                *wanted = (*wanted).max(at(asked, i));
+        let before = by_kind.get(&ask.kind).unwrap_or(&zero);
+        let sum = ask.quantities.as_ref().and_then(|asked| add(before, asked));
+        match (&ask.quantities, sum) {
+            (Some(asked), Some(sum)) if (0..total.len()).all(|i| at(&sum, i) <= at(&left, i)) => {
+                by_kind.insert(ask.kind, sum);
+                shares.push(Share { filing, quantities: asked.clone() });
             }
-            granted = Some(filing);
+            (asked, _) => {
+                let (asked, left) = (asked.clone().unwrap_or_default(), left.clone());
+                refused.push(Entry::Refused { filing, asked, left });
+            }
         }
     }
+    let most = |i: usize| by_kind.values().map(|sum| at(sum, i)).max().unwrap_or_default();
+    let wanted: Vec<Decimal> = (0..total.len()).map(most).collect();
+    let same = reserved && wanted == holding.quantities && shares == holding.shares;
     let mut out = Vec::new();
-    match granted {
-        None if reserved => out.push(Entry::Released),
-        None => {}
-        Some(_) if reserved && wanted == holding.quantities => {}
-        Some(filing) => out.push(Entry::Reserved { filing, quantities: wanted }),
+    if shares.is_empty() {
+        out.extend(reserved.then_some(Entry::Released));
+    } else if !same {
+        out.push(Entry::Reserved { quantities: wanted, shares });
     }
     out.extend(refused);
     out
+}
+
+fn add(a: &[Decimal], b: &[Decimal]) -> Option<Vec<Decimal>> {
+    (0..a.len().max(b.len())).map(|i| exact_add(at(a, i), at(b, i))).collect()
 }
 
 /// What all cases hold after an entry of one that held `held` before.

@@ -225,7 +225,7 @@ pub const CELL_MIN: usize = 10;
 pub struct FairnessReport {
     /// Filings that were looked at.
     pub filings: u64,
-    /// Cells of fewer filings are not shown, nor the smallest other one where a single one could be worked out from the rest.
+    /// Cells of fewer filings are not shown, nor the smallest others as long as what is hidden adds up to fewer, or is one cell alone.
     pub cell_min: u64,
     /// By size of the filer.
     pub by_size: Vec<FairnessCell>,
@@ -277,10 +277,16 @@ fn cells(all: &[Figures], name: fn(&Figures) -> &String) -> Vec<FairnessCell> {
     }
     let mut hidden: BTreeSet<&String> =
         groups.iter().filter(|(_, g)| g.len() < CELL_MIN).map(|(name, _)| *name).collect();
-    if hidden.len() == 1 {
+    // What is hidden can be worked out together, as the rest of the total: that has to be of many too.
+    while !hidden.is_empty() {
+        let sum: usize =
+            groups.iter().filter(|(n, _)| hidden.contains(*n)).map(|(_, g)| g.len()).sum();
         let others = groups.iter().filter(|(name, _)| !hidden.contains(*name));
         let smallest = others.min_by_key(|(_, g)| g.len()).map(|(name, _)| *name);
-        hidden.extend(smallest);
+        let Some(smallest) = smallest.filter(|_| sum < CELL_MIN || hidden.len() == 1) else {
+            break;
+        };
+        hidden.insert(smallest);
     }
     let cell = |(name, group): (&&String, &Vec<&Figures>)| FairnessCell {
         name: (*name).clone(),

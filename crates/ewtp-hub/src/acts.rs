@@ -18,6 +18,7 @@ use ewtp_proto::{Message, v1};
 use ewtp_store::Views;
 use ewtp_trade::act::{self, Act};
 use ewtp_trade::finding::{Say, finding};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::connect;
 use crate::draft::{Draft, DraftError, Logged, LrnClaim};
@@ -175,8 +176,29 @@ async fn log_in(shared: &Shared, case: &CaseRecord, mut draft: Draft) -> Result<
 }
 
 /// Logs a draft; its first statement is the answer.
+/// The same under the lock that it was planned under, if any.
+async fn log_in_under(
+    shared: &Shared,
+    case: &CaseRecord,
+    mut draft: Draft,
+    act: Option<OwnedMutexGuard<()>>,
+) -> Result<Done, IntakeError> {
+    let Some(act) = act else { return log_in(shared, case, draft).await };
+    draft.late = connect::late(shared, case, &draft.statements).await?;
+    let outcome = shared.accounts.submit_act(draft, act).await;
+    outcome_of(shared, outcome).await
+}
+
 async fn log(shared: &Shared, draft: Draft) -> Result<Done, IntakeError> {
-    match shared.accounts.try_submit(draft).await {
+    let outcome = shared.accounts.try_submit(draft).await;
+    outcome_of(shared, outcome).await
+}
+
+async fn outcome_of(
+    shared: &Shared,
+    outcome: Result<Logged, DraftError>,
+) -> Result<Done, IntakeError> {
+    match outcome {
         Ok(outcome) => Ok(logged(shared, outcome)),
         Err(DraftError::LrnTaken { index, same }) => repeated(shared, index, same).await,
         Err(e) => Err(e.into()),

@@ -331,6 +331,7 @@ impl Casebook<'_> {
             authority,
             statement: reference(record.stands.as_ref()),
             logged_ms: record.stands.as_ref().map_or(0, |s| signed(s.logged_ms)),
+            known_ms: record.stands.as_ref().map_or(0, |s| signed(s.received_ms)),
             conditions,
             settlement: self.settlement(record.stands.as_ref()).into(),
             unproven: statement.warnings.iter().any(|w| w.code == UNPROVEN),

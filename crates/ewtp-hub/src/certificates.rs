@@ -98,15 +98,18 @@ pub async fn issue(
     let name = CertificateName::Reference(&content.core.reference);
     let views = Views(&*shared.store);
     let same = views.certificates_of("", name, OF_ONE_NAME_MAX).await?;
+    // One that is suspended may hold again: two of one paper would be used twice.
     let stands = |c: &&StoredCertificate| {
         c.core.as_ref().is_some_and(|c| {
-            c.issuer == content.core.issuer && c.state() == CertificateState::Valid
+            let open = matches!(c.state(), CertificateState::Valid | CertificateState::Suspended);
+            c.issuer == content.core.issuer && open
         })
     };
     if let Some(before) = same.iter().find(stands) {
         let known = before.core.as_ref().map(|c| c.certificate_id.clone()).unwrap_or_default();
-        let allowed =
-            format!("a number that no valid certificate of this issuer has; {known} has it");
+        let allowed = format!(
+            "a number that no valid or suspended certificate of this issuer has; {known} has it"
+        );
         faults.push(fault(
             "core.reference",
             &content.core.reference,
@@ -123,7 +126,7 @@ pub async fn issue(
     let used_up = is_used_up(&content.core);
     if used_up && views.ledgers_kept().await?.is_none() {
         // The first that has a ledger: from here on cases are followed.
-        draft.ledgers_kept = views.counters().await?.changes.max(1);
+        draft.ledgers_kept = views.counters().await?.changes + 1;
     }
     shared.own.submit_act(draft, act).await?;
     if used_up {
@@ -163,6 +166,13 @@ pub async fn change(
     if state == CertificateState::Replaced && views.certificate("", replaced_by).await?.is_none() {
         let allowed = "the id of a certificate that this hub vouches for";
         faults.push(fault("replaced_by", replaced_by, allowed, "issue the new one first"));
+    }
+    let drawn = views.ledger(id).await?.entries > 0;
+    if state == CertificateState::Replaced && drawn {
+        let allowed =
+            "a certificate that nothing was drawn on: another one would give all of it anew";
+        let fix = "revoke it, and issue one for what is left";
+        faults.push(fault("state", id, allowed, fix));
     }
     content.core.set_state(state);
     content.core.replaced_by = replaced_by.to_owned();
@@ -355,7 +365,8 @@ pub(crate) async fn established(
             }
         }
     }
-    for reference in cited(filing).references() {
+    let all_cited = cited(filing);
+    for reference in all_cited.references() {
         let name = CertificateName::Reference(reference);
         let mut all = views.certificates_of(peer.as_str(), name, OF_ONE_NAME_MAX).await?;
         all.extend(views.certificate(peer.as_str(), reference).await?);
@@ -364,7 +375,9 @@ pub(crate) async fn established(
             let holder = stored.holder.as_ref().map(|h| h.id.clone()).unwrap_or_default();
             let named = document.filed_as(peer, &holder);
             if named.iter().any(|name| filed.contains(name)) {
-                out.extend(holds(peer, &stored, about, at_ms).filter(|f| f.operator.is_none()));
+                let fact = holds(peer, &stored, about, at_ms).filter(|f| f.operator.is_none());
+                let cited_for = all_cited.numbers(filing, &[reference]);
+                out.extend(fact.map(|fact| Foreign { cited_for, ..fact }));
             }
         }
     }
@@ -404,6 +417,16 @@ impl Cited {
         numbers.iter().any(|n| self.references().contains(n))
     }
 
+    /// Numbers of the items for which one of them is cited; `None` where it is for all.
+    fn numbers(&self, filing: &v1::Filing, numbers: &[&str]) -> Option<BTreeSet<i64>> {
+        if numbers.iter().any(|n| self.whole.contains(*n)) {
+            return None;
+        }
+        let goods = filing.goods.iter().flat_map(|g| &g.items).enumerate();
+        let cited = goods.filter(|(at, _)| self.cites_for(*at, numbers));
+        Some(cited.map(|(_, item)| i64::from(item.number)).collect())
+    }
+
     /// Whether one of them is cited for the item at this place.
     pub(crate) fn cites_for(&self, item: usize, numbers: &[&str]) -> bool {
         let of_item = self.items.get(item);
@@ -441,9 +464,14 @@ pub(crate) async fn keepers_of(
     Ok(keepers)
 }
 
-/// What the hub that vouches reserved for a case, of a certificate that is used up: how much of each line. `None` if it did not, or took it
-/// back.
-fn reserved<'a>(case: &'a CaseRecord, peer: &HubId, id: &str) -> Option<&'a [v1::Quantity]> {
+/// What the hub that vouches reserved for a version of a filing, of a certificate that is used up: how much of each line. `None` if it did
+/// not, or took it back.
+fn reserved<'a>(
+    case: &'a CaseRecord,
+    peer: &HubId,
+    id: &str,
+    filing: &v1::FilingCore,
+) -> Option<&'a [v1::Quantity]> {
     use v1::LedgerEntry::{Reserved, WrittenOff};
     let of = |d: &&DrawingRecord| {
         hub(d.stands.as_ref()) == peer.as_str()
@@ -453,7 +481,10 @@ fn reserved<'a>(case: &'a CaseRecord, peer: &HubId, id: &str) -> Option<&'a [v1:
     };
     let drawing = case.drawings.iter().find(of)?;
     let held = matches!(drawing.core.as_ref()?.entry(), Reserved | WrittenOff);
-    Some(drawing.goods.as_ref().filter(|_| held)?.quantities.as_slice())
+    let shares = &drawing.goods.as_ref().filter(|_| held)?.shares;
+    let mine =
+        |s: &&v1::LedgerShare| s.filing_id == filing.filing_id && s.version == filing.version;
+    Some(shares.iter().find(mine)?.quantities.as_slice())
 }
 
 fn holds(
@@ -467,7 +498,7 @@ fn holds(
     let certificate = Certificate::read(core, stored.holder.as_ref(), &lines).ok()?;
     let mut goods = lines_of(stored, &consignments(filing));
     if is_used_up(core) {
-        let held = reserved(case, peer, &core.certificate_id)?;
+        let held = reserved(case, peer, &core.certificate_id, filing.core.as_ref()?)?;
         if core.r#use() == v1::CertificateUse::Quantity {
             for (at, line) in goods.iter_mut().enumerate() {
                 let most = held.get(at).and_then(|q| parse_decimal(&q.value).ok());
@@ -487,6 +518,7 @@ fn holds(
         statement: Hash::from_slice(&stored.commitment).unwrap_or(Hash::EMPTY_ROOT),
         log_index: stored.log_index,
         goods,
+        cited_for: None,
         operator: (certificate.kind == FactKind::Aeo).then_some(certificate.holder),
         certificate: core.certificate_id.clone(),
     })

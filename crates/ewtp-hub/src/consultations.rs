@@ -20,8 +20,13 @@ use crate::statement_check::{Judge, Reasons};
 const TEXT_BYTES_MAX: usize = 4000;
 /// Most bytes of the figures of a simulation.
 const FIGURES_BYTES_MAX: usize = 64 << 10;
-/// Most comments of one hub on one draft.
+/// Most comments of one hub on one draft, and of one account of this hub.
 const COMMENTS_MAX: usize = 1000;
+const COMMENTS_OF_ACCOUNT_MAX: usize = 20;
+/// Most drafts of one hub.
+const DRAFTS_MAX: usize = 200;
+/// Most drafts that are listed.
+const LISTED_MAX: usize = 1000;
 
 fn fault(path: &str, value: &str, allowed: &str, fix: &str) -> v1::Finding {
     finding(path, value, Say { code: "consultation", allowed, fix })
@@ -126,15 +131,18 @@ pub async fn comment(
         let fix = "write to the agency itself";
         faults.push(fault("draft_id", id, "a draft that is open for comment", fix));
     }
-    let rules = Ruleset::parse(&core.text).map(|r| r.rules).unwrap_or_default();
+    let text = whole(shared, &stored).await?.text;
+    let rules = Ruleset::parse(&text).map(|r| r.rules).unwrap_or_default();
     if !request.rule.is_empty() && !rules.iter().any(|r| r.id == request.rule) {
         let ids: Vec<&str> = rules.iter().map(|r| r.id.as_str()).collect();
         let fix = "leave it empty to speak of the whole";
         faults.push(fault("rule", &request.rule, &ids.join(", "), fix));
     }
-    let own = views.rules_comments(id).await?.iter().filter(|c| c.hub.is_empty()).count();
-    if own >= COMMENTS_MAX {
-        let allowed = "fewer than 1000 comments of one hub on a draft";
+    let own = views.rules_comments(id).await?;
+    let mine = own.iter().filter(|c| c.hub.is_empty() && c.account == account.id).count();
+    let full = own.iter().filter(|c| c.hub.is_empty()).count() >= COMMENTS_MAX;
+    if full || mine >= COMMENTS_OF_ACCOUNT_MAX {
+        let allowed = "at most 20 comments of one account, and 1000 of one hub, on a draft";
         faults.push(fault("draft_id", id, allowed, "write to the agency itself"));
     }
     if !faults.is_empty() {
@@ -278,23 +286,37 @@ pub async fn list(
 ) -> Result<Vec<v1::RulesConsultation>, StoreError> {
     let views = Views(&*shared.store);
     let drafts = match request.draft_id.as_str() {
-        "" => views.rules_drafts().await?,
+        "" => views.rules_drafts(LISTED_MAX).await?,
         id => views.rules_draft(id).await?.into_iter().collect(),
     };
     let mut out = Vec::new();
-    for draft in drafts {
+    for mut draft in drafts {
         let id = draft.core.as_ref().map(|c| c.draft_id.clone()).unwrap_or_default();
         let comments = views.rules_comments(&id).await?;
-        out.push(view(shared, draft, comments, request.brief));
+        // Texts are told of one draft at a time.
+        if !request.brief && !request.draft_id.is_empty() {
+            draft.core = Some(whole(shared, &draft).await?);
+        }
+        out.push(view(shared, draft, comments));
     }
     Ok(out)
+}
+
+/// A draft with its text and figures, from where it stands.
+async fn whole(
+    shared: &Shared,
+    draft: &StoredRulesDraft,
+) -> Result<v1::RulesDraftCore, StoreError> {
+    let at = draft.at.clone().unwrap_or_default();
+    let statement = Views(&*shared.store).statement(&at).await?;
+    let core: Option<v1::RulesDraftCore> = statement.and_then(|s| s.part("core"));
+    Ok(core.or_else(|| draft.core.clone()).unwrap_or_default())
 }
 
 fn view(
     shared: &Shared,
     draft: StoredRulesDraft,
     comments: Vec<StoredRulesComment>,
-    brief: bool,
 ) -> v1::RulesConsultation {
     let me = shared.identity.hub.as_str();
     let reference = |hub: &str, commitment: Vec<u8>, log_index| v1::StatementRef {
@@ -315,12 +337,8 @@ fn view(
     };
     let mut all: Vec<v1::RulesComment> = comments.into_iter().map(comment).collect();
     all.sort_by_key(|c| c.logged_ms);
-    let mut core = draft.core.unwrap_or_default();
-    if brief {
-        core.text.clear();
-    }
     v1::RulesConsultation {
-        draft: Some(core),
+        draft: draft.core,
         statement: Some(reference(&draft.hub, draft.commitment, draft.log_index)),
         comments: all,
         adopted: draft.adopted,
@@ -361,6 +379,9 @@ pub(crate) async fn draft_heard(
         && core.name.len() <= 100;
     let size = core.text.len().to_string();
     reasons.unless(bounded, "consultation", "core.text", &size, "at most 200 KiB of text");
+    let drafts = Views(judge.store).rules_drafts_of(peer, DRAFTS_MAX).await?;
+    let few = id.number != 1 || drafts < DRAFTS_MAX;
+    reasons.unless(few, "too-many", "core.draft_id", &core.draft_id, "fewer drafts of one hub");
     Ok(())
 }
 
@@ -390,8 +411,10 @@ pub(crate) async fn comment_heard(
     reasons.0.extend(text_fault("core.text", &core.text));
     let named = core.rule.len() <= 100 && core.author.len() <= 300;
     reasons.unless(named, "consultation", "core.author", "", "a rule's id and a name");
-    let before = views.rules_comments(&core.draft_id).await?;
-    let before = before.iter().filter(|c| c.hub == peer).count();
+    if !reasons.0.is_empty() {
+        return Ok(());
+    }
+    let before = views.rules_comments_of(&core.draft_id, peer, COMMENTS_MAX).await?;
     let allowed = "fewer than 1000 comments of one hub on a draft";
     reasons.unless(before < COMMENTS_MAX, "too-many", "core.draft_id", &core.draft_id, allowed);
     Ok(())

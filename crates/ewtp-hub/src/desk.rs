@@ -334,7 +334,10 @@ async fn assess(shared: &Shared, item: &WorkItem) -> Result<Draft, DeskError> {
             }
         }
     }
-    draft.makes.extend(time_limit(item, &dossier, public, now));
+    let open = Views(&*shared.store).work_on(&item.filing_id, item.filing_version).await?;
+    if !open.iter().any(|work| work.time_limit) {
+        draft.makes.extend(time_limit(item, &dossier, public, now));
+    }
     let first = |f: &Recognised| f.effects.iter().any(|e| e == "priority");
     let priority = facts.recognised.iter().any(first);
     draft.makes.iter_mut().for_each(|work| work.priority |= priority);

@@ -4,12 +4,12 @@
 //! It follows the changes of cases and compares what a case should hold with what it holds: whatever it is woken by, and however often,
 //! it writes what is missing and no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ewtp_clearance::certificate::Certificate;
 use ewtp_clearance::facts::Facts;
-use ewtp_clearance::ledger::{Ask, Entry, HeldState, Holding, entries, taken_after};
+use ewtp_clearance::ledger::{Ask, Entry, HeldState, Holding, Share, entries, taken_after};
 use ewtp_clearance::recognition::{Goods, asked_of};
 use ewtp_log::{Hash, HubId};
 use ewtp_proto::store::v1::{CaseRecord, FilingRecord, StoredCertificate, StoredHolding};
@@ -17,7 +17,7 @@ use ewtp_proto::v1::{self, CertificateUse, LedgerEntry};
 use ewtp_store::keys::CertificateName;
 use ewtp_store::planted::{self, Bug};
 use ewtp_store::{StoreError, Views, Whose};
-use ewtp_trade::case::{goods_released, hub, is_completed, is_invalidated};
+use ewtp_trade::case::{goods_released, hub, is_completed, is_invalidated, kind};
 use ewtp_trade::finding::{Say, finding};
 use ewtp_trade::quantity::parse_decimal;
 use rust_decimal::Decimal;
@@ -28,6 +28,7 @@ use crate::casebook::filing_of;
 use crate::certificates::{Cited, cited, consignments, lines_of};
 use crate::draft::{Draft, DraftError, NewStatement, SayError};
 use crate::shared::Shared;
+use crate::standing::may_file_for;
 use crate::statement_rights::HELD_BY_MAX;
 
 /// Runs of changes that are read at once.
@@ -64,13 +65,14 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
             None => Vec::new(),
         };
         if let Some((last, _)) = changes.last() {
+            // In the order in which they moved: who comes first is served first.
+            let mut seen = BTreeSet::new();
             let mut cases: Vec<&str> = changes.iter().map(|(_, c)| c.case_id.as_str()).collect();
-            cases.sort_unstable();
-            cases.dedup();
+            cases.retain(|case| seen.insert(*case));
             match follow(&shared, &cases).await {
                 Ok(written) => {
                     if written || *last - kept >= KEPT_EVERY {
-                        let draft = Draft { ledgers_kept: *last, ..Draft::default() };
+                        let draft = Draft { ledgers_kept: *last + 1, ..Draft::default() };
                         if matches!(shared.own.submit(draft).await, Err(DraftError::InDoubt)) {
                             return Ok(()); // the hub is stopping
                         }
@@ -79,19 +81,9 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
                     place = Some(*last);
                 }
                 Err(SayError::Store(error)) => return Err(error),
-                Err(SayError::Draft(DraftError::InDoubt)) => return Ok(()),
-                Err(error) => {
-                    let text = format!("the ledgers of certificates lag behind: {error}");
-                    shared.warn("ledgers", Some(text));
-                    tokio::select! {
-                        biased;
-                        () = stop.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {}
-                    }
-                    continue;
-                }
+                // The hub is stopping; what else a single case fails by was told.
+                Err(_) => return Ok(()),
             }
-            shared.warn("ledgers", None);
             if !stop.is_cancelled() {
                 continue;
             }
@@ -108,7 +100,17 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) -> Result<
 async fn follow(shared: &Arc<Shared>, cases: &[&str]) -> Result<bool, SayError> {
     let mut written = false;
     for id in cases.iter().filter(|id| !id.is_empty()) {
-        written |= keep(shared, id).await?;
+        match keep(shared, id).await {
+            Ok(more) => written |= more,
+            Err(error @ (SayError::Store(_) | SayError::Draft(DraftError::InDoubt))) => {
+                return Err(error);
+            }
+            // One case that can't be written holds up no other.
+            Err(error) => {
+                tracing::error!(case = id, %error, "what a case draws on a certificate can't be written");
+                crate::metrics::alarm("ledger");
+            }
+        }
     }
     Ok(written)
 }
@@ -120,14 +122,22 @@ async fn follow(shared: &Arc<Shared>, cases: &[&str]) -> Result<bool, SayError> 
 pub(crate) async fn keep_for(shared: &Arc<Shared>, holder: &str) -> Result<(), SayError> {
     let parties = names_of(shared, holder).into_iter().collect();
     let whose = Whose::Of { accounts: Vec::new(), parties };
-    let cases = Views(&*shared.store).cases(&whose, 0, CASES_MAX).await?;
-    if cases.len() == CASES_MAX {
+    let (mut newest, mut from, mut all) = (VecDeque::new(), 0, 0);
+    loop {
+        let page = Views(&*shared.store).cases(&whose, from, RUNS).await?;
+        let Some(last) = page.last() else { break };
+        from = last.ordinal + 1;
+        all += page.len();
+        newest.extend(page.into_iter().map(|c| c.case_id));
+        newest.drain(..newest.len().saturating_sub(CASES_MAX));
+    }
+    if all > CASES_MAX {
         tracing::warn!(
             holder,
-            "only {CASES_MAX} cases of the holder were looked at for its certificate; the others follow when they move"
+            "of {all} cases of the holder the newest {CASES_MAX} were looked at for its certificate; the others follow when they move"
         );
     }
-    let ids: Vec<&str> = cases.iter().map(|c| c.case_id.as_str()).collect();
+    let ids: Vec<&str> = newest.iter().map(String::as_str).collect();
     follow(shared, &ids).await.map(|_| ())
 }
 
@@ -180,9 +190,12 @@ async fn keep(shared: &Arc<Shared>, case_id: &str) -> Result<bool, SayError> {
         }
     }
     let mut written = false;
-    for (id, stored) in certificates {
+    for id in certificates.into_keys() {
         let act = Arc::clone(&shared.acts).lock_owned().await;
-        written |= draw(shared, (&id, &stored), &case, &standing, act).await?;
+        // As it is under the lock: it may have been revoked meanwhile.
+        if let Some(stored) = views.certificate("", &id).await? {
+            written |= draw(shared, (&id, &stored), &case, &standing, act).await?;
+        }
     }
     Ok(written)
 }
@@ -217,6 +230,16 @@ fn read(quantities: &[v1::Quantity]) -> Vec<Decimal> {
     quantities.iter().map(|q| parse_decimal(&q.value).unwrap_or_default()).collect()
 }
 
+/// Shares as they are said.
+fn said_shares(shares: &[Share], limits: &[Quantity]) -> Vec<v1::LedgerShare> {
+    let of = |share: &Share| v1::LedgerShare {
+        filing_id: share.filing.0.clone(),
+        version: share.filing.1,
+        quantities: said(&share.quantities, limits),
+    };
+    shares.iter().map(of).collect()
+}
+
 fn held(stored: &StoredHolding) -> Holding {
     let entry = stored.core.as_ref().map(v1::LedgerCore::entry).unwrap_or_default();
     let state = match entry {
@@ -225,13 +248,27 @@ fn held(stored: &StoredHolding) -> Holding {
         LedgerEntry::Released => HeldState::Released,
         LedgerEntry::Unspecified | LedgerEntry::Refused => HeldState::Nothing,
     };
-    let quantities = stored.goods.as_ref().map(|g| read(&g.quantities)).unwrap_or_default();
-    let settled = stored.settled.iter().map(|s| (s.filing_id.clone(), s.version)).collect();
-    Holding { state, quantities, settled }
+    let holds = matches!(state, HeldState::Reserved | HeldState::WrittenOff);
+    let goods = stored.goods.clone().filter(|_| holds).unwrap_or_default();
+    let share = |s: &v1::LedgerShare| Share {
+        filing: (s.filing_id.clone(), s.version),
+        quantities: read(&s.quantities),
+    };
+    Holding {
+        state,
+        quantities: read(&goods.quantities),
+        last: stored.last.as_ref().map(|g| read(&g.quantities)).unwrap_or_default(),
+        shares: goods.shares.iter().map(share).collect(),
+        settled: stored.settled.iter().map(|s| (s.filing_id.clone(), s.version)).collect(),
+    }
 }
 
 /// What the filings of a case ask for, in the order of their logging.
-fn asks(shared: &Shared, stored: &StoredCertificate, standing: &[Standing]) -> Vec<Ask> {
+async fn asks(
+    shared: &Shared,
+    stored: &StoredCertificate,
+    standing: &[Standing],
+) -> Result<Vec<Ask>, StoreError> {
     let core = stored.core.clone().unwrap_or_default();
     let holder = stored.holder.as_ref().map(|h| h.id.clone()).unwrap_or_default();
     let names = names_of(shared, &holder);
@@ -270,9 +307,37 @@ fn asks(shared: &Shared, stored: &StoredCertificate, standing: &[Standing]) -> V
             return None;
         }
         let (filing_id, version) = (s.record.filing_id.clone(), s.record.version);
-        Some(Ask { filing_id, version, quantities })
+        Some(Ask { filing_id, version, kind: s.record.r#type, quantities })
     };
-    standing.iter().filter_map(ask).collect()
+    let mut out = Vec::new();
+    for s in standing {
+        if let Some(ask) = ask(s)
+            && is_holders(shared, &s.record, &names).await?
+        {
+            out.push(ask);
+        }
+    }
+    Ok(out)
+}
+
+/// Whether a filing of this hub comes from the holder, or from who has its mandate: another's number is not to be used up. Of filings of
+/// other hubs these know who filed them.
+async fn is_holders(
+    shared: &Shared,
+    filing: &FilingRecord,
+    names: &[String],
+) -> Result<bool, StoreError> {
+    if hub(filing.stands.as_ref()) != shared.identity.hub.as_str() {
+        return Ok(true);
+    }
+    let directory = shared.directory.load_full();
+    let Some(account) = directory.accounts.get(&filing.account) else { return Ok(false) };
+    for name in names {
+        if may_file_for(shared, account, name, kind(filing)).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Writes what is missing about one certificate.
@@ -291,15 +356,13 @@ async fn draw(
     let holds = certificate.is_ok_and(|c| c.holds_at(now_ms));
     let before = views.holding(id, &case.case_id).await?;
     let holding = held(&before);
-    let mut asks = asks(shared, stored, standing);
+    let mut asks = asks(shared, stored, standing).await?;
     if !holds {
         // Of what doesn't hold nothing more is given; what is held stays until it is spent or withdrawn.
-        let same = |ask: &Ask| {
-            before.core.as_ref().is_some_and(|c| c.filing_id == ask.filing_id)
-                && holding.state == HeldState::Reserved
-        };
-        asks.retain(same);
-        asks.iter_mut().for_each(|ask| ask.quantities = Some(holding.quantities.clone()));
+        asks.retain(|ask| {
+            let same = |s: &Share| s.filing == (ask.filing_id.clone(), ask.version);
+            holding.shares.iter().any(same)
+        });
     }
     let limits = limits(stored);
     let total: Vec<Decimal> = limits.iter().map(|(most, _)| *most).collect();
@@ -324,8 +387,16 @@ async fn draw(
         let mut goods = v1::LedgerGoods::default();
         let mut held_by = Vec::new();
         let (kind, filing, then) = match entry {
-            Entry::Reserved { filing, quantities } => (LedgerEntry::Reserved, filing, quantities),
-            Entry::WrittenOff => (LedgerEntry::WrittenOff, about, now.clone()),
+            Entry::Reserved { quantities, shares } => {
+                goods.shares = said_shares(&shares, &limits);
+                let most = shares.into_iter().max_by(|a, b| a.quantities.cmp(&b.quantities));
+                let filing = most.map(|s| s.filing).unwrap_or_default();
+                (LedgerEntry::Reserved, filing, quantities)
+            }
+            Entry::WrittenOff { quantities } => {
+                goods.shares = said_shares(&holding.shares, &limits);
+                (LedgerEntry::WrittenOff, about, quantities)
+            }
             Entry::Released => (LedgerEntry::Released, about, Vec::new()),
             Entry::Refused { filing, asked, left } => {
                 goods.quantities = said(&asked, &limits);
@@ -356,7 +427,12 @@ async fn draw(
             reason: String::new(),
         };
         let internal = v1::LedgerInternal { taken: said(&taken, &limits), account: String::new() };
-        draft.statements.push(statement(shared, case, number, (&core, &goods, &internal))?);
+        draft.statements.push(statement(
+            shared,
+            (case, stored),
+            number,
+            (&core, &goods, &internal),
+        )?);
     }
     draft.late = crate::connect::late(shared, case, &draft.statements).await?;
     shared.own.submit_act(draft, act).await?;
@@ -365,7 +441,7 @@ async fn draw(
 
 fn statement(
     shared: &Shared,
-    case: &CaseRecord,
+    (case, stored): (&CaseRecord, &StoredCertificate),
     number: u64,
     (core, goods, internal): (&v1::LedgerCore, &v1::LedgerGoods, &v1::LedgerInternal),
 ) -> Result<NewStatement, getrandom::Error> {
@@ -374,7 +450,9 @@ fn statement(
         .part("goods", goods)?
         .part("internal", internal)?;
     statement.refs.extend(Hash::from_slice(&core.filing));
-    let hubs: Vec<HubId> = shared.hubs_of(case);
+    // Who was never told of the certificate makes nothing of it.
+    let mut hubs: Vec<HubId> = shared.hubs_of(case);
+    hubs.retain(|hub| stored.told.iter().any(|told| told.hub == hub.as_str()));
     statement.audience = shared.shown_to(&hubs, "ledger");
     Ok(statement)
 }
@@ -431,8 +509,11 @@ pub async fn free(
     let taken = taken_after(&read(&ledger.taken), &holding.quantities, &[]).unwrap_or_default();
     let taken = said(&taken, &limits);
     let internal = v1::LedgerInternal { taken, account: account.to_owned() };
-    let goods = v1::LedgerGoods::default();
-    let statement = statement(shared, &case, ledger.entries + 1, (&core, &goods, &internal))?;
+    // None of the versions that held it gets it again.
+    let shares = said_shares(&holding.shares, &limits);
+    let goods = v1::LedgerGoods { shares, ..Default::default() };
+    let statement =
+        statement(shared, (&case, &stored), ledger.entries + 1, (&core, &goods, &internal))?;
     let draft = Draft { statements: vec![statement], ..Draft::default() };
     shared.own.submit_act(draft, act).await?;
     Ok(())

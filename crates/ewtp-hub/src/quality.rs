@@ -1,7 +1,7 @@
 //! What inspections on arrival found of facts that another hub had established and that were recognised; and the alarm where an arrangement
 //! bears no more. An alarm suspends nothing: it holds the suspension that an officer may sign.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ewtp_clearance::arrangement::{Arrangement, FactKind, Threshold};
 use ewtp_log::{Hash, HubId};
@@ -34,7 +34,25 @@ pub(crate) fn is_known(finding: &ArrivalFinding) -> bool {
     kind && ControlResult::try_from(finding.result).is_ok_and(|r| r as i32 != 0)
 }
 
-/// Findings with the facts that decisions of this hub relied upon: for everybody those of public rules, for authorities the others.
+/// What was found, by who may know it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    /// For everybody: kind and result.
+    pub(crate) core: Vec<ArrivalFinding>,
+    /// With the fact that a public rule relied upon.
+    pub(crate) trader: Vec<ArrivalFinding>,
+    /// With the fact that rules for authorities relied upon. Traders aren't told of its kind either.
+    pub(crate) authority: Vec<ArrivalFinding>,
+}
+
+impl Told {
+    /// Findings of facts that another hub had established.
+    fn of_facts(&self) -> impl Iterator<Item = &ArrivalFinding> {
+        self.trader.iter().chain(&self.authority)
+    }
+}
+
+/// Findings with the facts that the decisions of this hub that count rely upon.
 ///
 /// # Errors
 /// Reading.
@@ -42,7 +60,7 @@ pub(crate) async fn about_facts(
     shared: &Shared,
     case: &CaseRecord,
     told: &[ArrivalFinding],
-) -> Result<(Vec<ArrivalFinding>, Vec<ArrivalFinding>), StoreError> {
+) -> Result<Told, StoreError> {
     let me = shared.identity.hub.as_str();
     let (mut public, mut confidential) = (Vec::new(), Vec::new());
     // What an earlier decision relied upon and the newest doesn't is not recognised any more.
@@ -60,34 +78,35 @@ pub(crate) async fn about_facts(
         public.extend(trader.recognised);
         confidential.extend(authority.recognised);
     }
+    let mut out = Told::default();
     let mut known = BTreeSet::new();
-    let mut fill = |facts: &[v1::RecognisedFact], plain: bool| {
-        let mut out = Vec::new();
-        for finding in told {
+    for finding in told {
+        let mut named = |facts: &[v1::RecognisedFact]| {
             let same = facts.iter().filter(|f| f.kind == finding.kind);
-            let before = out.len();
-            for fact in same {
-                let key = (fact.kind.clone(), fact.hub.clone(), fact.certificate_id.clone());
-                if known.insert(key) {
-                    out.push(ArrivalFinding {
-                        hub: fact.hub.clone(),
-                        certificate_id: fact.certificate_id.clone(),
-                        arrangement: fact.arrangement.clone(),
-                        line: fact.line.clone(),
-                        ..finding.clone()
-                    });
-                }
-            }
-            if plain && out.len() == before {
-                let (kind, result) = (finding.kind.clone(), finding.result);
-                out.push(ArrivalFinding { kind, result, ..Default::default() });
-            }
+            let new = same.filter(|fact| {
+                known.insert((fact.kind.clone(), fact.hub.clone(), fact.certificate_id.clone()))
+            });
+            let name = |fact: &v1::RecognisedFact| ArrivalFinding {
+                hub: fact.hub.clone(),
+                certificate_id: fact.certificate_id.clone(),
+                arrangement: fact.arrangement.clone(),
+                line: fact.line.clone(),
+                ..finding.clone()
+            };
+            new.map(name).collect::<Vec<_>>()
+        };
+        let (trader, authority) = (named(&public), named(&confidential));
+        if !trader.is_empty() || authority.is_empty() {
+            let (kind, result) = (finding.kind.clone(), finding.result);
+            out.core.push(ArrivalFinding { kind, result, ..Default::default() });
         }
-        out.truncate(FINDINGS_MAX);
-        out
-    };
-    let public = fill(&public, true);
-    Ok((public, fill(&confidential, false)))
+        out.trader.extend(trader);
+        out.authority.extend(authority);
+    }
+    for all in [&mut out.core, &mut out.trader, &mut out.authority] {
+        all.truncate(FINDINGS_MAX);
+    }
+    Ok(out)
 }
 
 /// Alarms that follow from findings that are about to be said.
@@ -96,17 +115,15 @@ pub(crate) async fn about_facts(
 /// Reading, or no randomness.
 pub(crate) async fn alarms(
     shared: &Shared,
-    new: &[ArrivalFinding],
+    case_id: &str,
+    new: &Told,
     now_ms: u64,
 ) -> Result<Vec<NewStatement>, crate::draft::SayError> {
     let directory = shared.directory.load_full();
     let me = &shared.identity.hub;
     let mut out = Vec::new();
-    let about: BTreeSet<(&str, &str)> = new
-        .iter()
-        .filter(|f| !f.hub.is_empty())
-        .map(|f| (f.hub.as_str(), f.kind.as_str()))
-        .collect();
+    let about: BTreeSet<(&str, &str)> =
+        new.of_facts().map(|f| (f.hub.as_str(), f.kind.as_str())).collect();
     for (other, kind) in about {
         let Ok(peer) = other.parse::<HubId>() else { continue };
         let Some(standing) = directory.arrangements.get(&peer) else { continue };
@@ -115,22 +132,17 @@ pub(crate) async fn alarms(
         let threshold = document.thresholds.iter().find(|t| t.by == *me && t.kind.name() == kind);
         let Some(threshold) = threshold else { continue };
         let from_ms = now_ms.saturating_sub(WINDOW_MS);
-        let mut figures = figures(shared, (me.as_str(), other, kind), from_ms).await?;
-        new.iter().filter(|f| f.hub == other && f.kind == kind).for_each(|f| figures.count(f));
+        let mut found = found(shared, (me.as_str(), other, kind), from_ms).await?;
+        for finding in new.of_facts().filter(|f| f.hub == other && f.kind == kind) {
+            found.insert((case_id.to_owned(), finding.certificate_id.clone()), finding.result());
+        }
+        let figures = Counted::of(&found);
         let subject = format!("{other}/{kind}");
         let before = Views(&*shared.store).alarms_of(me.as_str(), &subject).await?;
         if !is_passed(threshold, &figures) || is_recent(&before, &document, now_ms) {
             continue;
         }
         let core = core(other, &document, threshold, &figures, from_ms);
-        tracing::warn!(
-            peer = other,
-            kind,
-            checked = core.checked,
-            found_false = core.found_false,
-            "a threshold of the arrangement is passed; see: ewtp arrangement quality --peer {other}"
-        );
-        crate::metrics::alarm("quality");
         let number = before.last().map_or(0, |a| a.number) + 1;
         let mut statement =
             NewStatement::new("quality-alarm", &subject, number)?.part("core", &core)?;
@@ -149,26 +161,41 @@ struct Counted {
 }
 
 impl Counted {
-    fn count(&mut self, finding: &ArrivalFinding) {
-        self.checked += 1;
-        match finding.result() {
-            ControlResult::False => self.found_false += 1,
-            ControlResult::Minor => self.minor += 1,
-            ControlResult::Conforms | ControlResult::Unspecified => {}
+    fn of(found: &BTreeMap<(String, String), ControlResult>) -> Self {
+        let mut counted = Self::default();
+        for result in found.values() {
+            counted.checked += 1;
+            match result {
+                ControlResult::False => counted.found_false += 1,
+                ControlResult::Minor => counted.minor += 1,
+                ControlResult::Conforms | ControlResult::Unspecified => {}
+            }
         }
+        counted
     }
 }
 
-async fn figures(
+/// What was found of each fact, by case and certificate: of several findings of one fact the newest counts.
+async fn found(
     shared: &Shared,
     about: (&str, &str, &str),
     from_ms: u64,
-) -> Result<Counted, StoreError> {
-    let mut counted = Counted::default();
-    for found in Views(&*shared.store).found(about, from_ms, COUNTED_MAX).await? {
-        counted.count(&found.finding.unwrap_or_default());
+) -> Result<BTreeMap<(String, String), ControlResult>, StoreError> {
+    let mut out = BTreeMap::new();
+    for stored in Views(&*shared.store).found(about, from_ms, COUNTED_MAX).await? {
+        let finding = stored.finding.unwrap_or_default();
+        let result = finding.result();
+        out.insert((stored.case_id, finding.certificate_id), result);
     }
-    Ok(counted)
+    Ok(out)
+}
+
+/// Tells operators of alarms that are logged.
+pub(crate) fn tell(alarms: &[(String, String)]) {
+    for (peer, kind) in alarms {
+        tracing::warn!(%peer, %kind, "a threshold of the arrangement is passed; see: ewtp arrangement quality --peer {peer}");
+        crate::metrics::alarm("quality");
+    }
 }
 
 fn is_passed(threshold: &Threshold, counted: &Counted) -> bool {
@@ -238,7 +265,7 @@ pub async fn show(
         let governs = standing.governs(i64::try_from(now_ms).unwrap_or(i64::MAX));
         for (by, of) in [(me, peer.as_str()), (peer.as_str(), me)] {
             for kind in FactKind::ALL.map(FactKind::name) {
-                let counted = figures(shared, (by, of, kind), from_ms).await?;
+                let counted = Counted::of(&found(shared, (by, of, kind), from_ms).await?);
                 let threshold = match &governs {
                     Governs::Document(document) => {
                         let mut all = document.thresholds.iter();
@@ -295,15 +322,11 @@ pub(crate) async fn results(
         let at = event.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
         let Some(statement) = Views(&*shared.store).statement(&at).await? else { continue };
         out.extend(statement.part::<v1::EventCore>("core").unwrap_or_default().findings);
+        out.extend(statement.part::<v1::EventTrader>("trader").unwrap_or_default().findings);
         let authority: v1::DecisionAuthority = statement.part("authority").unwrap_or_default();
         out.extend(authority.findings);
     }
     Ok(out)
-}
-
-/// Whether an event says what a control found.
-pub(crate) const fn has_findings(code: v1::EventCode) -> bool {
-    matches!(code, v1::EventCode::Inspected | v1::EventCode::SealsChecked)
 }
 
 /// Whether a decision orders a control.
@@ -317,15 +340,36 @@ pub(crate) fn orders_control(decision: &ewtp_proto::store::v1::DecisionRecord) -
     is_control(code(decision))
 }
 
+/// Whether an event of this code says this finding: a check of seals says of seals alone.
+pub(crate) fn fits(code: v1::EventCode, finding: &ArrivalFinding) -> bool {
+    match code {
+        v1::EventCode::Inspected => is_known(finding),
+        v1::EventCode::SealsChecked => finding.kind == SEALS && is_known(finding),
+        _ => false,
+    }
+}
+
 /// What is wrong with findings that a peer said.
-pub(crate) fn heard(core: &v1::EventCore) -> Option<String> {
-    let few = core.findings.len() <= FINDINGS_MAX;
-    let none_or_inspected = core.findings.is_empty() || has_findings(core.code());
-    let known = core.findings.iter().all(is_known);
-    let digests = core
-        .findings
-        .iter()
-        .all(|f| f.arrangement.is_empty() || Hash::from_slice(&f.arrangement).is_some());
-    (!(few && none_or_inspected && known && digests))
-        .then(|| format!("at most {FINDINGS_MAX} findings of an inspection, each of a kind and result that are known"))
+pub(crate) fn heard(
+    core: &v1::EventCore,
+    trader: &v1::EventTrader,
+    authority: &v1::DecisionAuthority,
+) -> Option<String> {
+    let bounded = |f: &ArrivalFinding| {
+        (f.arrangement.is_empty() || Hash::from_slice(&f.arrangement).is_some())
+            && f.hub.len() <= 32
+            && f.certificate_id.len() <= 64
+            && f.line.len() <= 100
+    };
+    let all = [&core.findings, &trader.findings, &authority.findings];
+    let holds = all.iter().all(|findings| {
+        findings.len() <= FINDINGS_MAX
+            && findings.iter().all(|f| fits(core.code(), f) && bounded(f))
+    });
+    let seals = trader.seals.len() <= 99 && trader.seals.iter().all(|s| s.len() <= 140);
+    (!(holds && seals)).then(|| {
+        format!(
+            "at most {FINDINGS_MAX} findings of a control, each of a kind and result that are known"
+        )
+    })
 }

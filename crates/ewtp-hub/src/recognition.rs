@@ -242,6 +242,7 @@ fn export_control(case: &CaseRecord, filing: &FilingRecord, peer: &HubId) -> Opt
         statement: Hash::from_slice(&stands.commitment)?,
         log_index: stands.log_index,
         goods: Vec::new(),
+        cited_for: None,
         operator: None,
         certificate: String::new(),
     })

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use ewtp_clearance::report::{Figures, Found, Relied, fairness, recognition};
 use ewtp_log::{Hash, HubId};
-use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
+use ewtp_proto::store::v1::{CaseRecord, FilingRecord, Stands};
 use ewtp_proto::v1::{self, ControlResult};
 use ewtp_store::{StoreError, Views, Whose};
-use ewtp_trade::case::{code, counting_decision, effects_of, hub};
+use ewtp_trade::case::{code, counting_decision, effects_of, hub, is_completed, is_invalidated};
+use ewtp_trade::codes::Country;
 use ewtp_trade::finding::{Say, finding};
 
 use crate::arrangements::Governs;
@@ -42,6 +43,13 @@ pub async fn report(
     }
     if request.from_ms < 0 || request.from_ms >= to_ms {
         fault("from_ms", &request.from_ms.to_string(), "an instant before to_ms");
+    }
+    if request.publish && request.kind != "fairness" {
+        fault(
+            "kind",
+            &request.kind,
+            "fairness: what recognition did tells of controls, which is for the agency",
+        );
     }
     if request.publish && to_ms > now_ms {
         fault("to_ms", &to_ms.to_string(), "an instant that has passed, of what is published");
@@ -114,7 +122,7 @@ async fn figures(
         (u64::try_from(from_ms).unwrap_or(0), u64::try_from(to_ms).unwrap_or(u64::MAX));
     let mut from = first_case(shared, from_ms).await?;
     let mut out = Vec::new();
-    let mut arrangements = Documents::of(shared);
+    let documents = Documents::of(shared);
     loop {
         let page = Views(&*shared.store).cases(&Whose::All, from, PAGE).await?;
         let more = page.len() == PAGE;
@@ -123,10 +131,14 @@ async fn figures(
             if case.created_ms >= to_ms {
                 return Ok(Some(out));
             }
-            for filing in &case.filings {
-                if filing.assessed_by == shared.identity.hub.as_str() && !filing.partial {
-                    out.push(of_filing(shared, &mut arrangements, &case, filing).await?);
+            let results = quality::results(shared, &case).await?;
+            for (n, way) in ways(shared, &case).into_iter().enumerate() {
+                let mut figures = of_way(shared, &case, &way).await?;
+                // What was found in a case counts once.
+                if n == 0 {
+                    figures.found = found(&documents, &results);
                 }
+                out.push(figures);
             }
         }
         if out.len() > FILINGS_MAX {
@@ -149,66 +161,90 @@ impl Documents {
     }
 }
 
-async fn of_filing(
+/// The filings of a case that this hub assesses and that stand, by the goods that they are about: an import filing that an advance filing
+/// became goes with it.
+fn ways<'a>(shared: &Shared, case: &'a CaseRecord) -> Vec<Vec<&'a FilingRecord>> {
+    let stands = |f: &&FilingRecord| {
+        f.assessed_by == shared.identity.hub.as_str()
+            && !f.partial
+            && !is_invalidated(case, f)
+            && !is_completed(case, f)
+    };
+    let live: Vec<&FilingRecord> = case.filings.iter().filter(stands).collect();
+    let came_from = |f: &FilingRecord| live.iter().any(|o| o.filing_id == f.adopts);
+    let first = live.iter().filter(|f| !came_from(f));
+    let whole = |f: &&'a FilingRecord| {
+        let became = live.iter().filter(|o| o.adopts == f.filing_id);
+        std::iter::once(*f).chain(became.copied()).collect()
+    };
+    first.map(whole).collect()
+}
+
+fn found(documents: &Documents, results: &[v1::ArrivalFinding]) -> Vec<Found> {
+    let one = |f: &v1::ArrivalFinding| Found {
+        is_false: f.result() == ControlResult::False,
+        document: documents.0.get(&f.arrangement).copied().unwrap_or_default(),
+        hub: f.hub.clone(),
+    };
+    results.iter().map(one).collect()
+}
+
+/// What a peer's filing says of itself, if it is what it can be: figures are no place for texts.
+fn known(text: &str, is: impl Fn(&str) -> bool) -> String {
+    if is(text) { text } else { "not known" }.to_owned()
+}
+
+async fn of_way(
     shared: &Shared,
-    documents: &mut Documents,
     case: &CaseRecord,
-    filing: &FilingRecord,
+    way: &[&FilingRecord],
 ) -> Result<Figures, StoreError> {
     let views = Views(&*shared.store);
-    let stands = filing.stands.clone().unwrap_or_default();
-    let at = stands.at.clone().unwrap_or_default();
-    let statement = views.statement(&at).await?;
-    let core: v1::FilingCore = statement.and_then(|s| s.part("core")).unwrap_or_default();
-    let filer = core.filer.clone().unwrap_or_default();
-    let size = match filer.size() {
-        v1::SizeClass::Unspecified => "not known",
-        v1::SizeClass::Micro => "micro",
-        v1::SizeClass::Small => "small",
-        v1::SizeClass::Medium => "medium",
-        v1::SizeClass::Large => "large",
-    };
-    let channel = if filer.channel.is_empty() { "not known" } else { &filer.channel };
-    let mut out = Figures {
-        filed_at: stands.hub.clone(),
-        origin: core.country_of_export.clone(),
-        size: size.to_owned(),
-        channel: channel.to_owned(),
-        chapters: core
-            .items
-            .iter()
-            .filter_map(|i| i.commodity_code.get(..2))
-            .map(str::to_owned)
-            .collect(),
-        decided_after_ms: decided_after(case, filing),
-        governed: governed(shared, &stands.hub, stands.logged_ms),
-        ..Figures::default()
-    };
-    for effect in effects_of(filing) {
-        let Some(decision) = counting_decision(case, filing, *effect) else { continue };
-        out.controlled |= orders_control(decision);
-        out.refused |= matches!(code(decision), v1::DecisionCode::Refuse | v1::DecisionCode::Dnl);
-        let at = decision.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
-        let Some(statement) = views.statement(&at).await? else { continue };
-        let trader: v1::DecisionTrader = statement.part("trader").unwrap_or_default();
-        let authority: v1::DecisionAuthority = statement.part("authority").unwrap_or_default();
-        for fact in trader.recognised.iter().chain(&authority.recognised) {
-            out.relied.insert(Relied {
-                hub: fact.hub.clone(),
-                document: fact.document,
-                kind: fact.kind.clone(),
-            });
+    let mut out = Figures { decided_after_ms: Some(0), ..Figures::default() };
+    for (n, filing) in way.iter().enumerate() {
+        let stands = filing.stands.clone().unwrap_or_default();
+        let at = stands.at.clone().unwrap_or_default();
+        let statement = views.statement(&at).await?;
+        let core: v1::FilingCore = statement.and_then(|s| s.part("core")).unwrap_or_default();
+        if n == 0 {
+            let filer = core.filer.clone().unwrap_or_default();
+            out.size = match filer.size() {
+                v1::SizeClass::Unspecified => "not known",
+                v1::SizeClass::Micro => "micro",
+                v1::SizeClass::Small => "small",
+                v1::SizeClass::Medium => "medium",
+                v1::SizeClass::Large => "large",
+            }
+            .to_owned();
+            out.channel = known(&filer.channel, |c| ["trader", "platform"].contains(&c));
+            out.origin = known(&core.country_of_export, |c| Country::parse(c).is_some());
+            out.filed_at.clone_from(&stands.hub);
+            out.governed = governed(shared, &stands, &core.country_of_export);
         }
-        let without = authority.without.as_ref().map(v1::WithoutRecognition::code);
-        out.waived |= without.is_some_and(is_control) && !orders_control(decision);
-        out.by_draw |= orders_control(decision) && by_draw(shared, &statement, &authority);
-    }
-    for found in quality::results(shared, case).await? {
-        out.found.push(Found {
-            is_false: found.result() == ControlResult::False,
-            document: documents.0.get(&found.arrangement).copied().unwrap_or_default(),
-            hub: found.hub,
-        });
+        let chapters = core.items.iter().filter_map(|i| i.commodity_code.get(..2));
+        out.chapters.extend(chapters.map(str::to_owned));
+        let decided = decided_after(case, filing);
+        out.decided_after_ms = out.decided_after_ms.zip(decided).map(|(a, b)| a.max(b));
+        for effect in effects_of(filing) {
+            let Some(decision) = counting_decision(case, filing, *effect) else { continue };
+            out.controlled |= orders_control(decision);
+            out.refused |=
+                matches!(code(decision), v1::DecisionCode::Refuse | v1::DecisionCode::Dnl);
+            let at = decision.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
+            let Some(statement) = views.statement(&at).await? else { continue };
+            let trader: v1::DecisionTrader = statement.part("trader").unwrap_or_default();
+            let authority: v1::DecisionAuthority = statement.part("authority").unwrap_or_default();
+            for fact in trader.recognised.iter().chain(&authority.recognised) {
+                out.relied.insert(Relied {
+                    hub: fact.hub.clone(),
+                    document: fact.document,
+                    kind: fact.kind.clone(),
+                });
+            }
+            let without = authority.without.as_ref().map(v1::WithoutRecognition::code);
+            out.waived |= without.is_some_and(is_control) && !orders_control(decision);
+            out.by_draw |= orders_control(decision) && by_draw(shared, &statement, &authority);
+        }
     }
     Ok(out)
 }
@@ -242,12 +278,14 @@ fn decided_after(case: &CaseRecord, filing: &FilingRecord) -> Option<u64> {
     Some(last.saturating_sub(first))
 }
 
-/// Whether an arrangement with a hub was in force when a filing was logged there.
-fn governed(shared: &Shared, at: &str, logged_ms: u64) -> bool {
+/// Whether an arrangement with the hub of origin was in force when a filing was logged: the hub at which it was filed, else, of what is
+/// lodged here, the one that speaks for the country of export.
+fn governed(shared: &Shared, stands: &Stands, country: &str) -> bool {
     let directory = shared.directory.load();
-    let standing = at.parse::<HubId>().ok();
-    let standing = standing.and_then(|hub| directory.arrangements.get(&hub).cloned());
-    standing.is_some_and(|s| matches!(s.governed(logged_ms), Governs::Document(_)))
+    let there = stands.hub.parse::<HubId>().ok().filter(|h| *h != shared.identity.hub);
+    let origin = there.or_else(|| directory.peer_for(country).map(|p| p.hub.clone()));
+    let standing = origin.and_then(|hub| directory.arrangements.get(&hub).cloned());
+    standing.is_some_and(|s| matches!(s.governed(stands.logged_ms), Governs::Document(_)))
 }
 
 /// Where a published report stands.

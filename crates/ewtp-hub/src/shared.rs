@@ -183,6 +183,9 @@ impl Shared {
                 directory.peers.values().filter(|p| p.is_active()).find(has).map(|p| p.hub.clone()),
             );
         }
+        // Who keeps the ledger of a certificate that the case draws on has to know when it is spent.
+        let keepers = case.drawings.iter().filter_map(|d| d.stands.as_ref());
+        hubs.extend(keepers.filter_map(|s| directory.active_peer(&s.hub).map(|p| p.hub.clone())));
         hubs.sort();
         hubs.dedup();
         hubs

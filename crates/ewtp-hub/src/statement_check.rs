@@ -1,6 +1,7 @@
 //! Statement checks: what a peer said is judged one by one after its page was proven. None of them stops a lane; a
 //! statement that fails is stored, marked *not honoured* with all reasons, and answered.
 
+use ewtp_clearance::arrangement::FactKind;
 use ewtp_log::HubId;
 use ewtp_log::page::{EntryBody, PageEntry};
 use ewtp_log::statement::{Header, StatementId, open_part};
@@ -101,6 +102,8 @@ pub struct Judge<'a> {
     pub store: &'a dyn Store,
 }
 
+/// Longest id of a case or filing, bytes: a hub's id and 13 symbols.
+const ID_BYTES_MAX: usize = 64;
 /// Most reasons kept of one statement.
 const REASONS_MAX: usize = 32;
 /// Code of a warning on what was heard of a hub in quarantine.
@@ -250,7 +253,10 @@ impl Judge<'_> {
             }
             "event" => {
                 if let Some(core) = content.core::<v1::EventCore>(&mut reasons) {
-                    if let Some(allowed) = quality::heard(&core) {
+                    let trader: v1::EventTrader = content.get("trader").unwrap_or_default();
+                    let authority: v1::DecisionAuthority =
+                        content.get("authority").unwrap_or_default();
+                    if let Some(allowed) = quality::heard(&core, &trader, &authority) {
                         reasons.add("findings", "core.findings", "", &allowed);
                     }
                     let selector = core.selector.unwrap_or_default();
@@ -295,7 +301,8 @@ impl Judge<'_> {
             }
             "ledger" => {
                 if let Some(core) = content.core::<v1::LedgerCore>(&mut reasons) {
-                    self.ledger(&header.id, &core, pending, &mut reasons).await?;
+                    let goods: v1::LedgerGoods = content.get("goods").unwrap_or_default();
+                    self.ledger(&header.id, (&core, &goods), pending, &mut reasons).await?;
                     verdict.said = Said::Established(core.case_id);
                 }
             }
@@ -320,8 +327,11 @@ impl Judge<'_> {
                     let subject = format!("{}/{}", core.hub, core.kind);
                     let ours = core.hub == self.me.as_str() && header.id.subject == subject;
                     let short = core.prepared_reason.len() <= 500 && header.id.number <= 1000;
-                    let allowed = "an alarm about facts of this hub, as in the header";
-                    reasons.unless(ours && short, "alarm", "core.hub", &core.hub, allowed);
+                    let agreed = self.directory.arrangements.contains_key(&self.peer.hub)
+                        && FactKind::by_name(&core.kind).is_some();
+                    let allowed = "an alarm about facts of this hub that an arrangement recognises, as in the header";
+                    let holds = ours && short && agreed;
+                    reasons.unless(holds, "alarm", "core.hub", &core.hub, allowed);
                 }
             }
             "arrangement" => {
@@ -439,6 +449,9 @@ impl Judge<'_> {
             &core.version.to_string(),
             "the number in the header",
         );
+        let short = core.case_id.len() <= ID_BYTES_MAX && core.filing_id.len() <= ID_BYTES_MAX;
+        let length = core.case_id.len().max(core.filing_id.len()).to_string();
+        reasons.unless(short, "case", "core.case_id", &length, "ids of at most 64 bytes");
         let known = Views(self.store).case(&core.case_id).await?;
         let may_open = of_peer(&core.case_id);
         reasons.unless(

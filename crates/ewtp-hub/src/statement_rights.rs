@@ -1,5 +1,6 @@
 //! What a peer may say about a case: its part in it, who assesses what, and how much is enough.
 
+use ewtp_clearance::certificate::LINES_MAX;
 use ewtp_log::HubId;
 use ewtp_log::statement::StatementId;
 use ewtp_proto::store::v1::{CaseRecord, FilingRecord};
@@ -12,6 +13,7 @@ use crate::acts::erase_case::are_parts;
 use crate::acts::is_code;
 use crate::attachments::cited;
 use crate::casebook::has_part;
+use crate::ledger::is_used_up;
 use crate::statement_check::{Judge, Pending, Reasons, Said};
 
 /// Characters of an id behind its hub.
@@ -26,6 +28,8 @@ const SELECTED_LOOKED_MAX: usize = 4096;
 const ERASED_MAX: usize = 1000;
 /// Most answers of a peer to erasures in one case.
 const KEEPINGS_MAX: usize = 64;
+/// Most filings of a case that a reservation is for.
+const SHARES_MAX: usize = 100;
 /// Most entries that a refusal in a ledger names.
 pub(crate) const HELD_BY_MAX: usize = 32;
 const FULL: &str = "fewer than 1000 statements of one hub about a case";
@@ -42,6 +46,19 @@ fn is_id(text: &str) -> bool {
             && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
     };
     text.rsplit_once('-').is_some_and(|(hub, rest)| hub.parse::<HubId>().is_ok() && symbols(rest))
+}
+
+/// Whether what a ledger says of quantities is no longer than it can be.
+fn is_bounded(goods: &v1::LedgerGoods) -> bool {
+    let lines = |quantities: &[v1::Quantity]| {
+        quantities.len() <= LINES_MAX
+            && quantities.iter().all(|q| q.value.len() <= 32 && q.unit.len() <= 8)
+    };
+    let share = |s: &v1::LedgerShare| s.filing_id.len() <= 64 && lines(&s.quantities);
+    lines(&goods.quantities)
+        && lines(&goods.left)
+        && goods.shares.len() <= SHARES_MAX
+        && goods.shares.iter().all(share)
 }
 
 /// Whose word a statement about a filing is.
@@ -147,7 +164,7 @@ impl Judge<'_> {
     pub(crate) async fn ledger(
         &self,
         id: &StatementId,
-        core: &v1::LedgerCore,
+        (core, goods): (&v1::LedgerCore, &v1::LedgerGoods),
         pending: &Pending,
         reasons: &mut Reasons,
     ) -> Result<(), StoreError> {
@@ -160,9 +177,15 @@ impl Judge<'_> {
         let known = v1::LedgerEntry::try_from(core.entry).is_ok_and(|e| e as i32 != 0);
         let entry = core.entry.to_string();
         reasons.unless(known, "ledger", "core.entry", &entry, "an entry that is known");
-        let few = core.held_by.len() <= HELD_BY_MAX;
+        let few = core.held_by.len() <= HELD_BY_MAX && core.held_by.iter().all(|h| h.len() == 32);
         let held = core.held_by.len().to_string();
-        reasons.unless(few, "ledger", "core.held_by", &held, "at most 32 entries");
+        reasons.unless(few, "ledger", "core.held_by", &held, "at most 32 commitments");
+        let fits = core.reason.len() <= 300 && is_bounded(goods);
+        reasons.unless(fits, "ledger", "goods", "", "lines, shares and texts of a ledger's size");
+        let known = Views(self.store).certificate(peer, certificate).await?;
+        let used_up = known.and_then(|c| c.core).is_some_and(|c| is_used_up(&c));
+        let allowed = "a certificate that this hub was told of, for one use or a quantity";
+        reasons.unless(used_up, "ledger", "core.certificate_id", certificate, allowed);
         match Views(self.store).case(&core.case_id).await? {
             Some(case) if was_told(&case, peer) => {
                 let full = self.is_full(&case);
@@ -240,7 +263,8 @@ impl Judge<'_> {
         let said = events.chain(decisions).chain(requests).chain(answers).chain(outcomes);
         let erasures = case.erasures.iter().map(|e| &e.stands);
         let erasures = erasures.chain(case.orders.iter().map(|o| &o.stands));
-        let said = said.chain(adoptions).chain(routes).chain(erasures);
+        let drawings = case.drawings.iter().map(|d| &d.stands);
+        let said = said.chain(adoptions).chain(routes).chain(erasures).chain(drawings);
         said.filter(|s| hub(s.as_ref()) == peer).count() >= SAID_MAX
     }
 

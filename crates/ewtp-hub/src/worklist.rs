@@ -1,7 +1,8 @@
-//! The worklist: open work as officers and systems ask for it. What an arrangement lets go first stands first, then what is due first.
+//! The worklist: open work as officers and systems ask for it. Officers' work stands in the order in which it is taken: what an arrangement
+//! lets go first, then what was there first.
 
 use ewtp_proto::store::v1::{CaseRecord, WorkItem};
-use ewtp_proto::v1;
+use ewtp_proto::{Message as _, v1};
 use ewtp_store::{StoreError, Views};
 use ewtp_trade::case;
 
@@ -10,13 +11,25 @@ use crate::casebook::summary;
 use crate::shared::Shared;
 
 /// Work items read at once.
-const PAGE: usize = 1000;
-/// Most work items that are looked through for one answer.
-const SCANNED_MAX: usize = 20_000;
+const PAGE: usize = 500;
+/// Most work items that are looked through for one answer; the next one goes on there.
+const SCANNED_MAX: usize = 5_000;
 /// Hours within which a decision is due while no ruleset says so.
 const DECIDE_HOURS: u32 = 24;
 
-/// Open work that is asked for, a page of it.
+/// Where a page ended, as a token.
+fn token(item: &WorkItem) -> String {
+    format!("{} {} {}", u8::from(item.priority), item.made_ms, item.id)
+}
+
+fn placed(token: &str) -> Option<WorkItem> {
+    let mut words = token.splitn(3, ' ');
+    let priority = words.next()? == "1";
+    let made_ms = words.next()?.parse().ok()?;
+    Some(WorkItem { priority, made_ms, id: words.next()?.to_owned(), ..WorkItem::default() })
+}
+
+/// Open work that is asked for, a page of it. It may be empty before the end.
 ///
 /// # Errors
 /// Reading.
@@ -26,51 +39,42 @@ pub async fn list(
     size: usize,
 ) -> Result<v1::ListInboxResponse, StoreError> {
     let views = Views(&*shared.store);
-    let mut found: Vec<(String, WorkItem, CaseRecord)> = Vec::new();
-    let (mut after, mut scanned, mut incomplete) = (String::new(), 0, false);
+    let mut out = v1::ListInboxResponse::default();
+    let (mut after, mut scanned) = (placed(&request.after), 0);
     loop {
-        let page = views.work_after(&after, PAGE).await?;
+        let page = match request.officers_only {
+            true => views.officers_work_after(after.as_ref(), PAGE).await?,
+            false => {
+                let id = after.as_ref().map_or("", |item| &item.id);
+                views.work_after(id, PAGE).await?
+            }
+        };
         let more = page.len() == PAGE;
         for work in page {
-            after.clone_from(&work.id);
+            after = Some(work.clone());
             scanned += 1;
-            if !asked_of_work(request, &work) {
-                continue;
+            if asked_of_work(request, &work)
+                && let Some(case) = views.case(&work.case_id).await?
+                && is_due(&case, &work)
+                && asked_of_case(request, &case, due_ms(shared, &case, &work))
+            {
+                if !out.cases.iter().any(|c| c.case_id == case.case_id) {
+                    out.cases.push(summary(shared, &case));
+                }
+                out.items.push(item(shared, &case, work).await?);
             }
-            let Some(case) = views.case(&work.case_id).await? else { continue };
-            if is_due(&case, &work) && asked_of_case(request, &case, due_ms(shared, &case, &work)) {
-                let key = place(&work, due_ms(shared, &case, &work));
-                found.push((key, work, case));
+            if out.items.len() == size {
+                break;
             }
+        }
+        if out.items.len() == size || scanned >= SCANNED_MAX {
+            out.next = after.as_ref().map(token).unwrap_or_default();
+            return Ok(out);
         }
         if !more {
-            break;
-        }
-        if scanned >= SCANNED_MAX {
-            incomplete = true;
-            break;
+            return Ok(out);
         }
     }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    found.retain(|(key, _, _)| *key > request.after);
-    let next = match found.len() > size {
-        true => found[size - 1].0.clone(),
-        false => String::new(),
-    };
-    found.truncate(size);
-    let mut out = v1::ListInboxResponse { next, incomplete, ..Default::default() };
-    for (_, work, case) in found {
-        if !out.cases.iter().any(|c| c.case_id == case.case_id) {
-            out.cases.push(summary(shared, &case));
-        }
-        out.items.push(item(shared, &case, work).await?);
-    }
-    Ok(out)
-}
-
-/// Where work stands in the list: a text that sorts.
-fn place(work: &WorkItem, due_ms: u64) -> String {
-    format!("{}{due_ms:020}{:020}{}", u8::from(!work.priority), work.made_ms, work.id)
 }
 
 fn asked_of_work(request: &v1::ListInboxRequest, work: &WorkItem) -> bool {
@@ -129,6 +133,7 @@ pub async fn item(
         code: core.code,
         proposed_by: internal.identity,
         note: internal.note,
+        request: v1::DecideRequest::decode(internal.request.as_slice()).ok(),
     });
     Ok(v1::InboxItem {
         due_ms: signed(due_ms(shared, case, &work)),

@@ -462,27 +462,23 @@ impl<C: Cells> Apply<'_, C> {
             self.put(Key::new(Kind::Evidence).bytes(&evidence.digest).finish(), evidence);
         }
         if frame.ledgers_kept != 0 {
-            let kept = LedgersKept { change: frame.ledgers_kept };
+            let kept = LedgersKept { change: frame.ledgers_kept - 1 };
             self.put(Key::new(Kind::LedgersKept).finish(), &kept);
         }
     }
 
-    /// Work by id, and in the index of what it waits for: an officer's items are in none, so they hide nothing.
+    /// Work by id, and in the index of what it waits for; officers' items have one of their own, so they hide nothing.
     fn work(&mut self, read: &ReadFrame) -> Result<(), C::Error> {
         for id in &read.frame.work_consumed {
             let key = Key::new(Kind::Work).text(id).finish();
-            if let Some(index) =
-                load::<_, WorkItem>(self.cells, &key)?.and_then(|item| work_index(&item))
-            {
-                self.cells.erase(index);
+            if let Some(item) = load::<_, WorkItem>(self.cells, &key)? {
+                self.cells.erase(work_index(&item));
             }
             self.cells.erase(key);
         }
         for item in &read.frame.work_made {
             self.put(Key::new(Kind::Work).text(&item.id).finish(), item);
-            if let Some(index) = work_index(item) {
-                self.cells.write(index, item.id.clone().into_bytes());
-            }
+            self.cells.write(work_index(item), item.id.clone().into_bytes());
         }
         Ok(())
     }
@@ -572,13 +568,18 @@ fn said_to(case: &mut CaseRecord, filing_id: &str, audience: &[LaneAddress]) {
     }
 }
 
-fn work_index(item: &WorkItem) -> Option<Vec<u8>> {
+fn work_index(item: &WorkItem) -> Vec<u8> {
     if !item.officer_reason.is_empty() {
-        return None;
+        return officers_row(item).finish();
     }
-    Some(match item.waits_until_ms {
+    match item.waits_until_ms {
         // In the order of arrival: nobody is overtaken for the letters of an id.
         0 => Key::new(Kind::ReadyWork).number(item.made_ms).text(&item.id).finish(),
         deadline => Key::new(Kind::WaitingWork).number(deadline).text(&item.id).finish(),
-    })
+    }
+}
+
+/// Row of an officer's item: what goes first, then as it was made.
+pub(crate) fn officers_row(item: &WorkItem) -> Key {
+    Key::new(Kind::OfficersWork).byte(u8::from(!item.priority)).number(item.made_ms).text(&item.id)
 }

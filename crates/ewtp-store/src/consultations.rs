@@ -4,7 +4,12 @@ use ewtp_proto::store::v1::{StoredRulesComment, StoredRulesDraft};
 
 use crate::StoreError;
 use crate::keys::{Key, Kind};
-use crate::views::{Store, Views};
+use crate::views::{Store, Views, decode};
+
+/// Row of a comment: those of one hub stand together, since an id begins with its hub.
+pub(crate) fn comment_row(draft: &str, id: &str) -> Vec<u8> {
+    Key::new(Kind::RulesComment).text(draft).text(id).finish()
+}
 
 impl<S: Store + ?Sized> Views<'_, S> {
     /// A draft ruleset of this hub or a peer.
@@ -15,12 +20,37 @@ impl<S: Store + ?Sized> Views<'_, S> {
         self.load(Key::new(Kind::RulesDraft).text(id).finish()).await
     }
 
-    /// All of them, by id.
+    /// At most `limit` of them, by id.
     ///
     /// # Errors
     /// Reading.
-    pub async fn rules_drafts(&self) -> Result<Vec<StoredRulesDraft>, StoreError> {
-        self.load_all(Key::new(Kind::RulesDraft)).await
+    pub async fn rules_drafts(&self, limit: usize) -> Result<Vec<StoredRulesDraft>, StoreError> {
+        let prefix = Key::new(Kind::RulesDraft);
+        let rows = self.0.scan(&prefix.clone().finish(), &prefix.end(), limit).await?;
+        rows.iter().map(|(_, value)| decode(value)).collect()
+    }
+
+    /// How many drafts a hub has, counted up to `limit`.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn rules_drafts_of(&self, hub: &str, limit: usize) -> Result<usize, StoreError> {
+        let prefix = Key::new(Kind::RulesDraft).bytes(format!("{hub}-").as_bytes());
+        Ok(self.0.scan(&prefix.clone().finish(), &prefix.end(), limit).await?.len())
+    }
+
+    /// How many comments a hub has on a draft, counted up to `limit`.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn rules_comments_of(
+        &self,
+        draft: &str,
+        hub: &str,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let prefix = Key::new(Kind::RulesComment).text(draft).bytes(format!("{hub}-").as_bytes());
+        Ok(self.0.scan(&prefix.clone().finish(), &prefix.end(), limit).await?.len())
     }
 
     /// A comment on a draft.
@@ -32,7 +62,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
         draft: &str,
         id: &str,
     ) -> Result<Option<StoredRulesComment>, StoreError> {
-        self.load(Key::new(Kind::RulesComment).text(draft).text(id).finish()).await
+        self.load(comment_row(draft, id)).await
     }
 
     /// Comments on a draft, by id.

@@ -56,6 +56,8 @@ pub enum Kind {
     Work = b'q',
     /// Ids of work that can be decided now.
     ReadyWork = b'y',
+    /// Ids of officers' work: what goes first, then as it was made. It is an index of its own, so that it hides nothing else.
+    OfficersWork = b'j',
     /// Ids of work that waits for an answer, by deadline.
     WaitingWork = b'z',
     /// Account.
@@ -191,7 +193,7 @@ impl Key {
 
 /// Whether a key of this kind is written once and then at most erased: work has an id of its own each time.
 pub(crate) fn is_written_once(key: &[u8]) -> bool {
-    let kinds = [Kind::Work, Kind::ReadyWork, Kind::WaitingWork];
+    let kinds = [Kind::Work, Kind::ReadyWork, Kind::WaitingWork, Kind::OfficersWork];
     key.first().is_some_and(|first| kinds.iter().any(|kind| *kind as u8 == *first))
 }
 

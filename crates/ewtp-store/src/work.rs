@@ -2,6 +2,7 @@
 
 use ewtp_proto::store::v1::WorkItem;
 
+use crate::apply::officers_row;
 use crate::keys::{Key, Kind};
 use crate::store::StoreError;
 use crate::views::{Store, Views, decode};
@@ -60,6 +61,23 @@ impl<S: Store + ?Sized> Views<'_, S> {
     pub async fn work_on(&self, filing: &str, version: u32) -> Result<Vec<WorkItem>, StoreError> {
         let prefix = Key::new(Kind::Work).bytes(format!("{filing}/{version}/").as_bytes());
         self.load_all(prefix).await
+    }
+
+    /// Officers' work after one of its items: what goes first, then as it was made.
+    ///
+    /// # Errors
+    /// Reading.
+    pub async fn officers_work_after(
+        &self,
+        after: Option<&WorkItem>,
+        limit: usize,
+    ) -> Result<Vec<WorkItem>, StoreError> {
+        let prefix = Key::new(Kind::OfficersWork);
+        let from = match after {
+            None => prefix.clone().finish(),
+            Some(item) => officers_row(item).byte(0).finish(),
+        };
+        self.work_of(&from, &prefix.end(), limit).await
     }
 
     /// All work items by id, after one of them.

@@ -358,11 +358,16 @@ pub fn goods(case: &CaseRecord, on: &str) -> GoodsState {
     })
 }
 
-/// Whether a transit that the goods have not ended yet is refused: they don't get to their destination this way.
+/// Whether the transit that the goods are to take is refused: the newest over each hub's ground, while they have neither ended it nor come to
+/// their destination.
 fn refused_on_the_way(case: &CaseRecord) -> bool {
-    let live = case.filings.iter().filter(|f| {
+    let live = |f: &&FilingRecord| {
         kind(f) == FilingType::Transit && !is_invalidated(case, f) && !is_completed(case, f)
-    });
+    };
+    let newest = |f: &&FilingRecord| {
+        let over = case.filings.iter().filter(live).filter(|o| o.assessed_by == f.assessed_by);
+        over.max_by_key(|o| place(o.stands.as_ref())).is_some_and(|o| o.filing_id == f.filing_id)
+    };
     let refused = |f: &FilingRecord| {
         let effects = effects_of(f).iter().chain(&[Effect::Release]);
         let mut counting = effects.filter_map(|e| counting_decision(case, f, *e));
@@ -373,7 +378,15 @@ fn refused_on_the_way(case: &CaseRecord) -> bool {
     let ended = |f: &FilingRecord| {
         matches!(goods(case, &f.assessed_by), GoodsState::Exited | GoodsState::Released)
     };
-    live.into_iter().any(|f| refused(f) && !ended(f))
+    let arrived = leading_filing(case).is_some_and(|f| {
+        kind(f) != FilingType::Transit
+            && !matches!(
+                goods(case, &f.assessed_by),
+                GoodsState::Expected | GoodsState::Departed | GoodsState::Incident
+            )
+    });
+    let mut ways = case.filings.iter().filter(live).filter(newest);
+    !arrived && ways.any(|f| refused(f) && !ended(f))
 }
 
 fn goods_after(event: &EventRecord) -> Option<GoodsState> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ewtp_clearance::ledger::{Ask, Entry, HeldState, Holding, entries, taken_after};
+use ewtp_clearance::ledger::{Ask, Entry, HeldState, Holding, Share, entries, taken_after};
 use proptest::prelude::*;
 use rust_decimal::Decimal;
 
@@ -11,7 +11,7 @@ fn of(numbers: &[u32]) -> Vec<Decimal> {
 }
 
 fn ask(filing: &str, version: u32, numbers: &[u32]) -> Ask {
-    Ask { filing_id: filing.into(), version, quantities: Some(of(numbers)) }
+    Ask { filing_id: filing.into(), version, kind: 0, quantities: Some(of(numbers)) }
 }
 
 /// One case's filings, by id: the newest version and what it asks for; `None` once withdrawn.
@@ -49,6 +49,7 @@ proptest! {
         let mut taken = of(&[0, 0]);
         let mut cases: Vec<Case> = (0..4).map(|_| Case::default()).collect();
         let mut versions = BTreeMap::new();
+        let mut late = of(&[0, 0]);
         for deed in deeds {
             let at = match deed {
                 Deed::File { case, filing, lines } => {
@@ -56,7 +57,9 @@ proptest! {
                     let version = versions.entry(id.clone()).or_insert(0);
                     *version += 1;
                     let quantities = lines.map(|l| of(&l));
-                    let ask = Ask { filing_id: id.clone(), version: *version, quantities };
+                    // The first two filings of a case are of one kind, and add up.
+                    let kind = i32::from(filing == 2);
+                    let ask = Ask { filing_id: id.clone(), version: *version, kind, quantities };
                     cases[case].filings.insert(id, Some(ask));
                     case
                 }
@@ -78,27 +81,46 @@ proptest! {
             for entry in next {
                 let held = case.holding.quantities.clone();
                 match entry {
-                    Entry::Reserved { quantities, .. } => {
+                    Entry::Reserved { quantities, shares } => {
                         taken = taken_after(&taken, &held, &quantities).unwrap();
                         case.holding.state = HeldState::Reserved;
+                        (case.holding.last, case.holding.quantities) =
+                            (quantities.clone(), quantities);
+                        case.holding.shares = shares;
+                    }
+                    Entry::WrittenOff { quantities } => {
+                        prop_assert_eq!(&quantities, &case.holding.last);
+                        if case.holding.state == HeldState::Released {
+                            // It was freed before its release was heard: it is spent all the same.
+                            late = taken_after(&late, &[], &quantities).unwrap();
+                        }
+                        taken = taken_after(&taken, &held, &quantities).unwrap();
+                        case.holding.state = HeldState::WrittenOff;
                         case.holding.quantities = quantities;
                     }
-                    Entry::WrittenOff => case.holding.state = HeldState::WrittenOff,
                     Entry::Released => {
                         taken = taken_after(&taken, &held, &[]).unwrap();
                         case.holding.state = HeldState::Released;
                         case.holding.quantities.clear();
+                        case.holding.shares.clear();
                     }
                     Entry::Refused { filing, asked, left } => {
+                        // Alone it may fit; what the filings of its kind ask for together doesn't.
+                        let kind = asks.iter().find(|a| a.filing_id == filing.0).unwrap().kind;
+                        let of_kind = asks.iter().filter(|a| a.kind == kind);
+                        let sum = |i: usize| -> Decimal {
+                            of_kind.clone().filter_map(|a| Some(a.quantities.as_ref()?[i])).sum()
+                        };
                         prop_assert!(
-                            asked.is_empty() || asked.iter().zip(&left).any(|(a, l)| a > l),
+                            asked.is_empty() || (0..2).any(|i| sum(i) > left[i]),
                             "what would have fitted is not refused"
                         );
                         case.holding.settled.push(filing);
                     }
                 }
             }
-            prop_assert!(taken.iter().zip(&total).all(|(t, most)| t <= most), "{taken:?}");
+            let given = taken_after(&taken, &late, &[]).unwrap();
+            prop_assert!(given.iter().zip(&total).all(|(t, most)| t <= most), "{taken:?} {late:?}");
             let sum = |line: usize| {
                 cases.iter().filter_map(|c| c.holding.quantities.get(line)).sum::<Decimal>()
             };
@@ -110,9 +132,9 @@ proptest! {
             for ask in asks.iter().filter(|_| !case.released) {
                 let refused = case.holding.settled.contains(&(ask.filing_id.clone(), ask.version));
                 let zero = ask.quantities.iter().flatten().all(Decimal::is_zero);
-                let covered = ask.quantities.as_ref().is_some_and(|asked| {
-                    asked.iter().zip(&case.holding.quantities).all(|(a, held)| a <= held)
-                });
+                let mine = |s: &&Share| s.filing == (ask.filing_id.clone(), ask.version);
+                let share = case.holding.shares.iter().find(mine);
+                let covered = share.is_some_and(|s| Some(&s.quantities) == ask.quantities.as_ref());
                 prop_assert!(refused || zero || (covered && case.holding.state == HeldState::Reserved));
             }
         }
@@ -123,17 +145,43 @@ proptest! {
 fn of_two_that_want_the_last_of_it_the_first_gets_it_and_the_second_is_told_what_is_left() {
     let total = of(&[100]);
     let first = entries(&total, &of(&[0]), &Holding::default(), &[ask("A", 1, &[80])], false);
-    let got = Entry::Reserved { filing: ("A".into(), 1), quantities: of(&[80]) };
-    assert_eq!(first, [got]);
+    assert!(matches!(&first[..], [Entry::Reserved { quantities, .. }] if *quantities == of(&[80])));
     let second = entries(&total, &of(&[80]), &Holding::default(), &[ask("B", 1, &[30])], false);
     let refused = Entry::Refused { filing: ("B".into(), 1), asked: of(&[30]), left: of(&[20]) };
     assert_eq!(second, [refused]);
 }
 
 #[test]
-fn filings_of_one_case_are_about_the_same_goods() {
-    let asks = [ask("export", 1, &[50]), ask("advance", 1, &[50]), ask("import", 1, &[40])];
+fn filings_of_one_type_add_up_and_those_of_others_are_about_the_same_goods() {
+    let of_kind = |filing: &str, kind: i32, kg: u32| Ask { kind, ..ask(filing, 1, &[kg]) };
+    let asks = [of_kind("export", 1, 50), of_kind("advance", 2, 30), of_kind("second", 2, 25)];
     let next = entries(&of(&[60]), &of(&[0]), &Holding::default(), &asks, false);
-    let once = Entry::Reserved { filing: ("export".into(), 1), quantities: of(&[50]) };
-    assert_eq!(next, [once]);
+    let [Entry::Reserved { quantities, shares }] = &next[..] else { panic!("{next:?}") };
+    assert_eq!(
+        *quantities,
+        of(&[55]),
+        "the two advance filings together, which is more than the export"
+    );
+    let each: Vec<_> = shares.iter().map(|s| (s.filing.0.as_str(), s.quantities.clone())).collect();
+    assert_eq!(each, [("export", of(&[50])), ("advance", of(&[30])), ("second", of(&[25]))]);
+    let third = [&asks[..], &[of_kind("third", 2, 10)]].concat();
+    let holding = Holding {
+        state: HeldState::Reserved,
+        quantities: quantities.clone(),
+        last: quantities.clone(),
+        shares: shares.clone(),
+        settled: Vec::new(),
+    };
+    let more = entries(&of(&[60]), &of(&[55]), &holding, &third, false);
+    assert!(
+        matches!(&more[..], [Entry::Refused { filing, .. }] if filing.0 == "third"),
+        "{more:?}"
+    );
+}
+
+#[test]
+fn what_is_released_is_spent_though_it_was_freed_before_that_was_heard() {
+    let holding = Holding { state: HeldState::Released, last: of(&[40]), ..Holding::default() };
+    let next = entries(&of(&[60]), &of(&[60]), &holding, &[], true);
+    assert_eq!(next, [Entry::WrittenOff { quantities: of(&[40]) }]);
 }

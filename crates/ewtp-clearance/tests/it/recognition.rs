@@ -68,6 +68,7 @@ fn coffee(usd: &str) -> Facts {
 
 fn foreign(kind: FactKind, operator: Option<(&str, &str)>) -> Foreign {
     Foreign {
+        cited_for: None,
         kind,
         hub: "KE".parse().unwrap(),
         statement: sha256(&[kind.name().as_bytes()]),

@@ -16,6 +16,7 @@ use ewtp_trade::forget::erased_numbers;
 use v1::FilingType;
 
 use crate::casebook::filing_of;
+use crate::certificates;
 use crate::connect;
 use crate::draft::{DraftError, LrnClaim, NewStatement};
 use crate::intake::{
@@ -73,8 +74,12 @@ pub async fn adopt(
     if !refusal.is_empty() {
         return Ok(refused(refusal, String::new()));
     }
+    let mut hubs = shared.hubs_of(case);
+    hubs.extend(certificates::keepers_of(shared, &merged).await?);
+    hubs.sort();
+    hubs.dedup();
     let route = Route {
-        audience: shared.filing_shown_to(&shared.hubs_of(case), checked.core),
+        audience: shared.filing_shown_to(&hubs, checked.core),
         assessed_by: shared.identity.hub.to_string(),
         unconnected: Vec::new(),
     };

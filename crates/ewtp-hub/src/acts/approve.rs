@@ -68,6 +68,7 @@ pub(super) async fn propose(
         effect: request.effect,
         code: request.code,
         proposal: Vec::new(),
+        supersedes: counting(case, &request.filing_id, request.effect()),
     };
     let internal = v1::ProposalInternal {
         request: request.encode_to_vec(),
@@ -82,9 +83,8 @@ pub(super) async fn propose(
     let effect = name(request.effect().as_str_name(), "EFFECT_");
     let filing = ewtp_trade::case::filing(case, &request.filing_id);
     let at = filing.and_then(|f| f.stands.as_ref()?.at.clone()).unwrap_or_default();
-    let work_id = work_id(&core, &id);
     let work = WorkPlan {
-        id: work_id.clone(),
+        id: work_id(&core, &id),
         case_id: case.case_id.clone(),
         filing_id: request.filing_id.clone(),
         filing_version: request.filing_version,
@@ -106,11 +106,20 @@ pub(super) async fn propose(
         ..Draft::default()
     };
     Ok(match log(shared, draft).await? {
-        Done::Logged(statement) => {
-            Decided::Proposed(v1::ProposalLogged { statement: Some(statement), work_id })
-        }
+        // The same act may have been said by another call meanwhile: that one's work is what waits.
+        Done::Logged(first) => match proposed_before(shared, &first).await? {
+            Some(proposed) => Decided::Proposed(proposed),
+            None => Decided::Done(Done::Logged(first)),
+        },
         refused @ Done::Refused(_) => Decided::Done(refused),
     })
+}
+
+/// The decision that counts on an effect, by its commitment.
+fn counting(case: &CaseRecord, filing_id: &str, effect: Effect) -> Vec<u8> {
+    let filing = ewtp_trade::case::filing(case, filing_id);
+    let decision = filing.and_then(|f| ewtp_trade::case::counting_decision(case, f, effect));
+    decision.and_then(|d| d.stands.as_ref()).map(|s| s.commitment.clone()).unwrap_or_default()
 }
 
 /// The proposal that a work item waits on.
@@ -179,8 +188,21 @@ pub async fn approve(
         };
         return Ok(refuse("work_id", &request.work_id, say));
     };
-    let by =
-        decide::Approved { proposed_by: &proposed.identity, proposal: commitment, work: &item.id };
+    let case = views.case(&item.case_id).await?.unwrap_or_default();
+    if counting(&case, &core.filing_id, core.effect()) != core.supersedes {
+        let say = Say {
+            code: "proposal-overtaken",
+            allowed: "a proposal since which nothing else was decided on that effect",
+            fix: "look at the newer decision; decline the proposal, or have it made anew",
+        };
+        return Ok(refuse("work_id", &request.work_id, say));
+    }
+    let by = decide::Approved {
+        note: &request.note,
+        proposed_by: &proposed.identity,
+        proposal: commitment,
+        work: &item.id,
+    };
     decide::approved(shared, account, &asked, &by, claim).await
 }
 

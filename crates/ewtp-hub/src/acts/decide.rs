@@ -63,6 +63,8 @@ pub(super) struct Approved<'a> {
     pub(super) proposal: Hash,
     /// Work that it waited as.
     pub(super) work: &'a str,
+    /// What the second officer says to it, for this agency alone.
+    pub(super) note: &'a str,
 }
 
 /// Decides what was proposed.
@@ -259,7 +261,10 @@ fn decision(
     };
     let internal = v1::DecisionInternal {
         identity: account.id.clone(),
-        note: request.note.clone(),
+        note: match by.map_or("", |by| by.note) {
+            "" => request.note.clone(),
+            second => format!("{}\napproved: {second}", request.note),
+        },
         proposed_by: by.map_or_else(String::new, |by| by.proposed_by.to_owned()),
         ..Default::default()
     };

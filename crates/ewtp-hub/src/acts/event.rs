@@ -1,6 +1,7 @@
 //! Events on this hub's ground: reported by carriers and declarants, recorded by officers and the agency's systems.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ewtp_log::HubId;
 use ewtp_proto::store::v1::CaseRecord;
@@ -14,7 +15,7 @@ use ewtp_trade::selector;
 use v1::EventCode;
 use v1::event_selector::By;
 
-use super::{Done, begin, claim, first_answer, log, log_in, refuse, refused, untimely};
+use super::{Done, begin, claim, first_answer, log, log_in_under, refuse, refused, untimely};
 use crate::draft::{Draft, LrnClaim, NewStatement, SayError};
 use crate::intake::IntakeError;
 use crate::quality::{self, FINDINGS_MAX};
@@ -120,9 +121,8 @@ pub async fn record(
     let (code, office) = (request.code(), request.office.as_str());
     let told = Told { code, time_ms: request.time_ms, office, note: &request.note, carrier: "" };
     let findings = &request.findings;
-    let of_one = request.selector.is_none() && quality::has_findings(code);
-    let known = findings.len() <= FINDINGS_MAX && findings.iter().all(quality::is_known);
-    let fit_in = findings.is_empty() || (of_one && known);
+    let known = findings.len() <= FINDINGS_MAX && findings.iter().all(|f| quality::fits(code, f));
+    let fit_in = findings.is_empty() || (request.selector.is_none() && known);
     if !fit_in {
         let say = Say {
             code: "findings",
@@ -200,9 +200,14 @@ async fn one(
         return Ok(done);
     }
     let leading = case::leading_filing(case);
-    let (public, confidential) = quality::about_facts(shared, case, findings).await?;
-    let all: Vec<_> = public.iter().chain(&confidential).cloned().collect();
-    let alarms = match quality::alarms(shared, &all, shared.clock.now_ms()).await {
+    let told_of = quality::about_facts(shared, case, findings).await?;
+    // One alarm at a time: what is counted and how it is numbered stays so until it is logged.
+    let act = match findings {
+        [] => None,
+        _ => Some(Arc::clone(&shared.acts).lock_owned().await),
+    };
+    let now_ms = shared.clock.now_ms();
+    let alarms = match quality::alarms(shared, &case.case_id, &told_of, now_ms).await {
         Ok(alarms) => alarms,
         Err(SayError::Store(error)) => return Err(error.into()),
         Err(SayError::Random(error)) => return Err(error.into()),
@@ -210,14 +215,22 @@ async fn one(
         Err(SayError::Faults(faults)) => return Ok(refused(faults)),
     };
     let core = v1::EventCore {
-        findings: public,
+        findings: told_of.core,
         selector: Some(v1::EventSelector { by: Some(By::CaseId(case.case_id.clone())) }),
         filing_id: leading.map(|f| f.filing_id.clone()).unwrap_or_default(),
         filing_version: leading.map_or(0, |f| f.version),
         ..core(told, time_ms)
     };
-    let authority = v1::DecisionAuthority { findings: confidential, ..Default::default() };
-    let trader = v1::EventTrader { seals: seals.to_vec(), ..Default::default() };
+    let authority = v1::DecisionAuthority { findings: told_of.authority, ..Default::default() };
+    let trader =
+        v1::EventTrader { seals: seals.to_vec(), findings: told_of.trader, ..Default::default() };
+    let raised: Vec<(String, String)> = alarms
+        .iter()
+        .filter_map(|alarm| alarm.id.subject.split_once('/'))
+        .map(|(hub, kind)| (hub.to_owned(), kind.to_owned()))
+        .collect();
+    // Without an alarm nothing has to wait.
+    let act = act.filter(|_| !raised.is_empty());
     let mut statement = statement(shared, account, told, &core, (&trader, &authority))?;
     statement.audience = shared.shown_to(&shared.hubs_of(case), "event");
     let draft = Draft {
@@ -226,7 +239,11 @@ async fn one(
         lrn: Some(claim),
         ..Draft::default()
     };
-    log_in(shared, case, draft).await
+    let done = log_in_under(shared, case, draft, act).await?;
+    if matches!(done, Done::Logged(_)) {
+        quality::tell(&raised);
+    }
+    Ok(done)
 }
 
 /// An event about all cases that name something: one statement, however many they are.

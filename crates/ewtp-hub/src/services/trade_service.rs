@@ -312,7 +312,8 @@ impl TradeService for Trade {
         &self,
         request: Request<v1::ListDraftsRequest>,
     ) -> Result<Response<v1::ListDraftsResponse>, Status> {
-        account(&self.shared, &request)?;
+        let account = account(&self.shared, &request)?;
+        self.shared.limits.take(&account.id, self.shared.clock.now_ms()).map_err(status::limit)?;
         let listed = consultations::list(&self.shared, request.get_ref()).await;
         let consultations = listed.map_err(|e| status::store(&e))?;
         Ok(Response::new(v1::ListDraftsResponse { consultations }))

@@ -4,6 +4,7 @@ use ewtp_proto::store::v1::{StoredRulesComment, StoredRulesDraft};
 use ewtp_proto::v1;
 
 use super::{Apply, Said, load};
+use crate::consultations::comment_row;
 use crate::keys::{Key, Kind};
 use crate::trees::Cells;
 
@@ -15,9 +16,15 @@ impl<C: Cells> Apply<'_, C> {
         let before: Option<StoredRulesDraft> = load(self.cells, &key)?;
         let stored = match (before, said.header.id.number) {
             (Some(before), 2) => StoredRulesDraft { adopted: Some(core), ..before },
+            // Text and figures are read where it stands.
             (None, 1) => StoredRulesDraft {
+                at: Some(said.at.clone()),
                 hub: said.at.peer.clone(),
-                core: Some(core),
+                core: Some(v1::RulesDraftCore {
+                    text: String::new(),
+                    figures: String::new(),
+                    ..core
+                }),
                 log_index: said.log_index,
                 commitment: said.commitment.0.to_vec(),
                 logged_ms: said.header.time_ms().unwrap_or_default(),
@@ -32,7 +39,8 @@ impl<C: Cells> Apply<'_, C> {
 
     pub(super) fn rules_comment(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
         let Some(core) = said.part::<v1::RulesCommentCore>("core") else { return Ok(()) };
-        let key = Key::new(Kind::RulesComment).text(&core.draft_id).text(&core.comment_id).finish();
+        let internal = said.part::<v1::ArrangementInternal>("internal").unwrap_or_default();
+        let key = comment_row(&core.draft_id, &core.comment_id);
         if self.cells.read(&key)?.is_some() {
             return Ok(());
         }
@@ -42,6 +50,7 @@ impl<C: Cells> Apply<'_, C> {
             log_index: said.log_index,
             commitment: said.commitment.0.to_vec(),
             logged_ms: said.header.time_ms().unwrap_or_default(),
+            account: internal.account,
             ..Default::default()
         };
         self.put(key, &stored);
@@ -50,7 +59,7 @@ impl<C: Cells> Apply<'_, C> {
 
     pub(super) fn rules_answer(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
         let Some(core) = said.part::<v1::RulesAnswerCore>("core") else { return Ok(()) };
-        let key = Key::new(Kind::RulesComment).text(&core.draft_id).text(&core.comment_id).finish();
+        let key = comment_row(&core.draft_id, &core.comment_id);
         let Some(before) = load::<_, StoredRulesComment>(self.cells, &key)? else { return Ok(()) };
         let stored = StoredRulesComment {
             answer: Some(core),

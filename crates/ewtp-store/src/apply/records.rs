@@ -12,6 +12,9 @@ use super::{Apply, Said, load};
 use crate::keys::{CertificateName, Key, Kind};
 use crate::trees::Cells;
 
+/// Most findings of one inspection that are kept.
+const FINDINGS_MAX: usize = 64;
+
 impl<C: Cells> Apply<'_, C> {
     /// By account first: what an account may do for others is one range.
     pub(super) fn mandate(&mut self, said: &Said<'_>) -> Result<(), C::Error> {
@@ -163,10 +166,12 @@ impl<C: Cells> Apply<'_, C> {
 
     /// What an inspection found of facts that another hub had established.
     pub(super) fn found(&mut self, said: &Said<'_>, core: &v1::EventCore) {
+        let trader = said.part::<v1::EventTrader>("trader").unwrap_or_default();
         let authority = said.part::<v1::DecisionAuthority>("authority").unwrap_or_default();
         let logged_ms = said.header.time_ms().unwrap_or_default();
-        let all = core.findings.iter().chain(&authority.findings);
-        for (at, finding) in (0u64..).zip(all.filter(|f| !f.hub.is_empty())) {
+        let all = trader.findings.iter().chain(&authority.findings);
+        let named = all.filter(|f| !f.hub.is_empty() && f.hub.len() + f.kind.len() <= 64);
+        for (at, finding) in (0u64..).zip(named.take(FINDINGS_MAX)) {
             let key = Key::new(Kind::Found).text(&said.hub).text(&finding.hub).text(&finding.kind);
             let key = key.number(logged_ms).number(said.log_index).number(at).finish();
             let case_id = ewtp_trade::record::case_of_event(core).to_owned();
@@ -220,9 +225,20 @@ impl<C: Cells> Apply<'_, C> {
         holding.case_id.clone_from(&core.case_id);
         let refused = core.entry() == v1::LedgerEntry::Refused;
         // What was refused or freed by hand isn't asked for again by the same version.
-        if refused || !internal.account.is_empty() {
-            let (filing_id, version) = (core.filing_id.clone(), core.filing_version);
-            holding.settled.push(SettledFiling { filing_id, version });
+        let by_hand = !internal.account.is_empty();
+        let settles = |filing_id: &str, version: u32| SettledFiling {
+            filing_id: filing_id.to_owned(),
+            version,
+        };
+        if refused || by_hand {
+            holding.settled.push(settles(&core.filing_id, core.filing_version));
+        }
+        if by_hand {
+            let shares = goods.shares.iter();
+            holding.settled.extend(shares.map(|s| settles(&s.filing_id, s.version)));
+        }
+        if core.entry() == v1::LedgerEntry::Reserved {
+            holding.last = Some(goods.clone());
         }
         if !refused {
             (holding.core, holding.goods) = (Some(core.clone()), Some(goods.clone()));

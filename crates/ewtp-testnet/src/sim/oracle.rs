@@ -100,7 +100,8 @@ impl Ledger {
         let sound = number == self.entries + 1
             && match core.entry() {
                 Reserved => before.is_none_or(|(_, spent)| !spent),
-                WrittenOff => before == Some((mass, false)),
+                // Freed before its release was heard: it is spent all the same.
+                WrittenOff => before.is_none() || before == Some((mass, false)),
                 Released => before.is_some_and(|(_, spent)| !spent),
                 Refused => true,
                 Unspecified => false,
@@ -108,6 +109,7 @@ impl Ledger {
         self.entries = number;
         match core.entry() {
             Reserved => drop(self.held.insert(core.case_id.clone(), (mass, false))),
+            WrittenOff if before.is_none() => {}
             WrittenOff => drop(self.held.insert(core.case_id.clone(), (mass, true))),
             Released => drop(self.held.remove(&core.case_id)),
             Refused | Unspecified => {}

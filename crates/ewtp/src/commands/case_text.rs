@@ -55,7 +55,9 @@ pub(crate) fn show(case: &v1::Case, out: &Output) {
         if !seals.is_empty() {
             out.say(&format!("  seals: {seals}"));
         }
-        for f in &core.findings {
+        let named = e.trader.iter().flat_map(|t| &t.findings);
+        let plain = core.findings.iter().filter(|f| !named.clone().any(|n| n.kind == f.kind));
+        for f in plain.chain(named.clone()) {
             let result = lower(f.result().as_str_name(), "CONTROL_RESULT_");
             let of = match (f.hub.as_str(), f.line.as_str()) {
                 ("", _) => String::new(),

@@ -8,8 +8,9 @@
 //! FOLDER/refused/NAME.json   why it was not said: every violation
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -54,9 +55,21 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, CliError> {
     let folder = Folder::at(path)?;
     let session = Session::open(profile).await?;
+    let mut given = BTreeMap::new();
     loop {
-        let (said, refused) = take(&session, &folder).await?;
-        let waiting = give(&session, &folder).await?;
+        let round = async {
+            let (said, refused) = take(&session, &folder).await?;
+            Ok::<_, CliError>((said, refused, give(&session, &folder, &mut given).await?))
+        };
+        let (said, refused, waiting) = match (round.await, every_s) {
+            (Ok(counts), _) => counts,
+            (Err(error), None) => return Err(error),
+            // A hub that is away for a while comes back.
+            (Err(error), Some(_)) => {
+                out.error(&error);
+                (0, 0, 0)
+            }
+        };
         if said + refused > 0 || every_s.is_none() {
             let facts = [
                 ("said", said.to_string()),
@@ -84,7 +97,7 @@ async fn take(session: &Session, folder: &Folder) -> Result<(usize, usize), CliE
             Err(error) => (json!({"not_read": error.to_string()}), false),
             Ok(mut request) => {
                 if request.idempotency_key.is_empty() {
-                    request.idempotency_key = sha256(&[&text]).to_hex();
+                    request.idempotency_key = key(&path, &text)?;
                 }
                 match session.desk().decide(request).await?.into_inner().result {
                     Some(Outcome::Logged(at)) => (json!({"logged": at}), true),
@@ -102,8 +115,20 @@ async fn take(session: &Session, folder: &Folder) -> Result<(usize, usize), CliE
     Ok((said, refused))
 }
 
-/// Writes what waits for an officer and removes what doesn't any more; how many wait.
-async fn give(session: &Session, folder: &Folder) -> Result<usize, CliError> {
+/// Key of a file: the same after a crash, another one for the next file of the same words.
+fn key(path: &Path, text: &[u8]) -> Result<String, CliError> {
+    let modified = fs::metadata(path).and_then(|m| m.modified()).map_err(CliError::io(path))?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let name = path.as_os_str().as_encoded_bytes();
+    Ok(sha256(&[text, b"\n", name, b"\n", &since.as_nanos().to_be_bytes()]).to_hex())
+}
+
+/// Writes what waits for an officer anew where its case moved, and removes what doesn't any more; how many wait.
+async fn give(
+    session: &Session,
+    folder: &Folder,
+    given: &mut BTreeMap<PathBuf, u64>,
+) -> Result<usize, CliError> {
     let mut open = BTreeSet::new();
     let mut request =
         v1::ListInboxRequest { officers_only: true, page_size: 1000, ..Default::default() };
@@ -112,7 +137,9 @@ async fn give(session: &Session, folder: &Folder) -> Result<usize, CliError> {
         for item in page.items {
             let path = folder.out.join(format!("{}.json", item.work_id.replace('/', "_")));
             open.insert(path.clone());
-            if path.exists() {
+            let summary = page.cases.iter().find(|c| c.case_id == item.case_id);
+            let revision = summary.map_or(0, |c| c.revision);
+            if given.insert(path.clone(), revision) == Some(revision) {
                 continue;
             }
             let asked = v1::GetCaseRequest { case_id: item.case_id.clone() };
@@ -126,6 +153,7 @@ async fn give(session: &Session, folder: &Folder) -> Result<usize, CliError> {
     }
     for path in json_files(&folder.out)?.into_iter().filter(|p| !open.contains(p)) {
         fs::remove_file(&path).map_err(CliError::io(&path))?;
+        given.remove(&path);
     }
     Ok(open.len())
 }
@@ -145,6 +173,8 @@ fn json_files(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
 
 fn write_whole(path: &Path, content: &serde_json::Value) -> Result<(), CliError> {
     let next = path.with_extension("next");
-    fs::write(&next, format!("{content:#}\n")).map_err(CliError::io(&next))?;
+    let mut file = fs::File::create(&next).map_err(CliError::io(&next))?;
+    file.write_all(format!("{content:#}\n").as_bytes()).map_err(CliError::io(&next))?;
+    file.sync_all().map_err(CliError::io(&next))?;
     fs::rename(&next, path).map_err(CliError::io(path))
 }

@@ -100,7 +100,7 @@ async fn decisions(
     as_of_ms: i64,
 ) -> Result<Vec<Replayed>, CliError> {
     let known: Vec<&v1::CaseDecision> =
-        case.decisions.iter().filter(|d| d.logged_ms <= as_of_ms).collect();
+        case.decisions.iter().filter(|d| d.known_ms <= as_of_ms).collect();
     let mut out = Vec::new();
     for decision in &known {
         let Some(statement) = &decision.statement else { continue };

@@ -52,7 +52,6 @@ pub(crate) async fn list(
         reason: asked.reason.clone(),
         ..Default::default()
     };
-    let mut incomplete = false;
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     loop {
         let page = session.desk().list_inbox(request.clone()).await?.into_inner();
@@ -80,14 +79,10 @@ pub(crate) async fn list(
             rows.push(vec![item.case_id.clone(), lrn, version, state, due, first.to_owned(), why]);
             lines.push(json!({"item": item, "case": case.map(row_json)}));
         }
-        incomplete |= page.incomplete;
         if page.next.is_empty() {
             break;
         }
         request.after = page.next;
-    }
-    if incomplete {
-        out.note("More work is open than is looked through at once: narrow the list.");
     }
     if rows.is_empty() && !out.is_json() {
         out.say(if asked.all {
