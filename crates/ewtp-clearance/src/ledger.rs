@@ -93,8 +93,8 @@ pub enum Entry {
 /// What follows for one case. `total` is what each line allows, `taken` what all cases hold of it now, this one included; `asks` are those
 /// of the filings that stand, in the order of their logging.
 ///
-/// Goods whose release is heard after their reservation was freed are written off all the same: they are spent, and what was given to
-/// another meanwhile shows as more than there is.
+/// Goods whose release is heard after their reservation was freed are written off all the same, as far as a filing that stands still asks for
+/// it: they are spent, and what was given to another meanwhile shows as more than there is. What is granted stays granted.
 #[must_use]
 pub fn entries(
     total: &[Decimal],
@@ -106,9 +106,10 @@ pub fn entries(
     let reserved = holding.state == HeldState::Reserved;
     match (holding.state, goods_released) {
         (HeldState::WrittenOff, _) | (HeldState::Nothing, true) => return Vec::new(),
-        (HeldState::Reserved | HeldState::Released, true) => {
-            return vec![Entry::WrittenOff { quantities: holding.last.clone() }];
+        (HeldState::Reserved, true) => {
+            return vec![Entry::WrittenOff { quantities: holding.quantities.clone() }];
         }
+        (HeldState::Released, true) => return spent_after(holding, asks),
         (HeldState::Nothing | HeldState::Reserved | HeldState::Released, false) => {}
     }
     let zero = vec![Decimal::ZERO; total.len()];
@@ -122,26 +123,35 @@ pub fn entries(
         .collect();
     let mut by_kind: BTreeMap<i32, Vec<Decimal>> = BTreeMap::new();
     let (mut shares, mut refused) = (Vec::new(), Vec::new());
-    for ask in asks {
-        let filing = (ask.filing_id.clone(), ask.version);
-        if holding.settled.contains(&filing) {
-            continue;
+    let filing = |ask: &Ask| (ask.filing_id.clone(), ask.version);
+    let open: Vec<&Ask> = asks.iter().filter(|a| !holding.settled.contains(&filing(a))).collect();
+    // What is granted already comes before what is new.
+    let granted =
+        |ask: &Ask| ask.quantities.as_ref().is_some_and(|asked| has(holding, &filing(ask), asked));
+    for ask in open.iter().filter(|ask| granted(ask)) {
+        let before = by_kind.get(&ask.kind).unwrap_or(&zero);
+        if let Some(sum) = ask.quantities.as_ref().and_then(|asked| add(before, asked)) {
+            by_kind.insert(ask.kind, sum);
         }
+    }
+    for ask in open {
         let before = by_kind.get(&ask.kind).unwrap_or(&zero);
         let sum = ask.quantities.as_ref().and_then(|asked| add(before, asked));
         match (&ask.quantities, sum) {
+            (Some(asked), _) if granted(ask) => {
+                shares.push(Share { filing: filing(ask), quantities: asked.clone() });
+            }
             (Some(asked), Some(sum)) if (0..total.len()).all(|i| at(&sum, i) <= at(&left, i)) => {
                 by_kind.insert(ask.kind, sum);
-                shares.push(Share { filing, quantities: asked.clone() });
+                shares.push(Share { filing: filing(ask), quantities: asked.clone() });
             }
             (asked, _) => {
                 let (asked, left) = (asked.clone().unwrap_or_default(), left.clone());
-                refused.push(Entry::Refused { filing, asked, left });
+                refused.push(Entry::Refused { filing: filing(ask), asked, left });
             }
         }
     }
-    let most = |i: usize| by_kind.values().map(|sum| at(sum, i)).max().unwrap_or_default();
-    let wanted: Vec<Decimal> = (0..total.len()).map(most).collect();
+    let wanted = most(by_kind.values(), total.len());
     let same = reserved && wanted == holding.quantities && shares == holding.shares;
     let mut out = Vec::new();
     if shares.is_empty() {
@@ -151,6 +161,36 @@ pub fn entries(
     }
     out.extend(refused);
     out
+}
+
+/// Whether a version has this share already.
+fn has(holding: &Holding, filing: &(String, u32), asked: &[Decimal]) -> bool {
+    holding.state == HeldState::Reserved
+        && holding.shares.iter().any(|s| s.filing == *filing && s.quantities == asked)
+}
+
+/// Line by line the most of several.
+fn most<'a>(sums: impl Iterator<Item = &'a Vec<Decimal>> + Clone, lines: usize) -> Vec<Decimal> {
+    (0..lines).map(|i| sums.clone().map(|sum| at(sum, i)).max().unwrap_or_default()).collect()
+}
+
+/// What is spent although it was freed before the release was heard.
+fn spent_after(holding: &Holding, asks: &[Ask]) -> Vec<Entry> {
+    let mut by_kind: BTreeMap<i32, Vec<Decimal>> = BTreeMap::new();
+    for ask in asks {
+        let settled = holding.settled.contains(&(ask.filing_id.clone(), ask.version));
+        let Some(asked) = ask.quantities.as_ref().filter(|_| !settled) else { continue };
+        let before = by_kind.get(&ask.kind).cloned().unwrap_or_default();
+        let Some(sum) = add(&before, asked) else { continue };
+        by_kind.insert(ask.kind, sum);
+    }
+    let wanted = most(by_kind.values(), holding.last.len());
+    let spent: Vec<Decimal> =
+        holding.last.iter().zip(&wanted).map(|(last, wanted)| *last.min(wanted)).collect();
+    match spent.iter().all(Decimal::is_zero) {
+        true => Vec::new(),
+        false => vec![Entry::WrittenOff { quantities: spent }],
+    }
 }
 
 fn add(a: &[Decimal], b: &[Decimal]) -> Option<Vec<Decimal>> {

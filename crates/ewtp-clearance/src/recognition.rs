@@ -30,8 +30,8 @@ pub struct Foreign {
     pub log_index: u64,
     /// Goods that it is about; all of the case's if empty.
     pub goods: Vec<Goods>,
-    /// Numbers of the items for which it is cited; `None` where it is for all.
-    pub cited_for: Option<BTreeSet<i64>>,
+    /// Places of the items for which it is cited, from 0; `None` where it is for all.
+    pub cited_for: Option<BTreeSet<usize>>,
     /// Operator that it is about, as certified, and the category.
     pub operator: Option<(String, String)>,
     /// Certificate that it stands in; empty if in none.
@@ -198,12 +198,9 @@ fn counts(
     let within = |ranges: &[HsRange], code: &str| {
         ranges.is_empty() || ranges.iter().any(|range| range.covers(code))
     };
-    let cited = |item: &BTreeMap<String, Fact>| {
-        let Some(cited_for) = &fact.cited_for else { return true };
-        matches!(item.get("number"), Some(Fact::Count(number)) if cited_for.contains(number))
-    };
-    let items = facts.items.iter();
-    let about = items.filter(|item| cited(item) && within(&line.hs, text(item.get("hs"))));
+    let cited = |at: usize| fact.cited_for.as_ref().is_none_or(|places| places.contains(&at));
+    let items = facts.items.iter().enumerate().filter(|(at, _)| cited(*at)).map(|(_, item)| item);
+    let about = items.filter(|item| within(&line.hs, text(item.get("hs"))));
     let theirs = match fact.goods.as_slice() {
         [] => about.collect(),
         goods => covered_by(goods, about),

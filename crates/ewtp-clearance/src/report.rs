@@ -158,7 +158,10 @@ pub struct RandomControls {
 #[must_use]
 pub fn recognition(all: &[Figures]) -> RecognitionReport {
     let named = all.iter().flat_map(|f| &f.relied).map(|r| (r.hub.clone(), r.document));
-    let documents: BTreeSet<(String, u64)> = named.collect();
+    // What was found false stays in the account, though nothing relies upon it any more.
+    let found = all.iter().flat_map(|f| &f.found).filter(|f| f.document != 0);
+    let found = found.map(|f| (f.hub.clone(), f.document));
+    let documents: BTreeSet<(String, u64)> = named.chain(found).collect();
     let drawn: Vec<&Figures> = all.iter().filter(|f| f.by_draw).collect();
     let count =
         |all: &[&Figures], is: fn(&Figures) -> bool| all.iter().filter(|f| is(f)).count() as u64;

@@ -298,6 +298,10 @@ impl Casebook<'_> {
         let trader: Option<v1::DecisionTrader> = statement.part("trader");
         let authority: Option<v1::DecisionAuthority> =
             if self.viewer.sees("authority") { statement.part("authority") } else { None };
+        let internal: v1::DecisionInternal = match self.viewer.sees("internal") {
+            true => statement.part("internal").unwrap_or_default(),
+            false => v1::DecisionInternal::default(),
+        };
         let mut reasons = Vec::new();
         if let Some(trader) = &trader {
             reasons.extend(trader.reasons.iter().chain(&trader.needed));
@@ -331,6 +335,8 @@ impl Casebook<'_> {
             authority,
             statement: reference(record.stands.as_ref()),
             logged_ms: record.stands.as_ref().map_or(0, |s| signed(s.logged_ms)),
+            identity: internal.identity,
+            proposed_by: internal.proposed_by,
             known_ms: record.stands.as_ref().map_or(0, |s| signed(s.received_ms)),
             conditions,
             settlement: self.settlement(record.stands.as_ref()).into(),

@@ -8,7 +8,9 @@ use ewtp_clearance::certificate::{Certificate, LINE_PARTS, LINES_MAX, may_become
 use ewtp_clearance::recognition::{Foreign, Goods};
 use ewtp_log::statement::Header;
 use ewtp_log::{Hash, HubId};
-use ewtp_proto::store::v1::{CaseRecord, CertificateTold, DrawingRecord, StoredCertificate};
+use ewtp_proto::store::v1::{
+    CaseRecord, CertificateTold, DrawingRecord, Locator, StoredCertificate,
+};
 use ewtp_proto::v1::{self, CertificateState};
 use ewtp_store::keys::CertificateName;
 use ewtp_store::{Store, StoreError, Views};
@@ -253,6 +255,7 @@ pub(crate) async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), SayError>
         let page = Views(&*shared.store).certificates("", &after, PAGE).await?;
         let more = page.len() == PAGE;
         let mut draft = Draft::default();
+        let mut newcomers = Vec::new();
         for stored in page {
             let content = content_of(&stored);
             after.clone_from(&content.core.certificate_id);
@@ -268,12 +271,22 @@ pub(crate) async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), SayError>
                 stored.told.iter().filter(stale).filter_map(|t| directory.active_peer(&t.hub));
             hubs.extend(away.map(|p| p.hub.clone()));
             if !hubs.is_empty() {
+                if is_used_up(&content.core) {
+                    newcomers.push((content.core.certificate_id.clone(), hubs.clone()));
+                }
                 let next = stored.number + 1;
                 draft.statements.push(statement(&content, next, "", hubs)?);
             }
         }
         if !draft.statements.is_empty() {
             shared.own.submit_act(draft, act).await?;
+        }
+        // What is reserved of them is said behind them: to who hadn't heard of the certificate it would have said nothing.
+        for (id, hubs) in newcomers {
+            let late = ledger::held_for(shared, &id, &hubs).await?;
+            if !late.is_empty() {
+                shared.own.submit(Draft { late, ..Draft::default() }).await?;
+            }
         }
         if !more {
             return Ok(());
@@ -322,7 +335,8 @@ pub(crate) async fn heard(
         &number,
         "at most 1000 statements on one certificate",
     );
-    if let Some((last, before)) = pending.certificates.get(id).copied().or(known) {
+    let in_page = pending.certificates.get(id).map(|(number, state, _)| (*number, *state));
+    if let Some((last, before)) = in_page.or(known) {
         let newer = header.id.number > last;
         let allowed = format!("a number after {last}");
         reasons.unless(newer, "certificate", "id", &number, &allowed);
@@ -376,7 +390,7 @@ pub(crate) async fn established(
             let named = document.filed_as(peer, &holder);
             if named.iter().any(|name| filed.contains(name)) {
                 let fact = holds(peer, &stored, about, at_ms).filter(|f| f.operator.is_none());
-                let cited_for = all_cited.numbers(filing, &[reference]);
+                let cited_for = all_cited.places(&[reference]);
                 out.extend(fact.map(|fact| Foreign { cited_for, ..fact }));
             }
         }
@@ -417,14 +431,12 @@ impl Cited {
         numbers.iter().any(|n| self.references().contains(n))
     }
 
-    /// Numbers of the items for which one of them is cited; `None` where it is for all.
-    fn numbers(&self, filing: &v1::Filing, numbers: &[&str]) -> Option<BTreeSet<i64>> {
+    /// Places of the items for which one of them is cited; `None` where it is for all.
+    fn places(&self, numbers: &[&str]) -> Option<BTreeSet<usize>> {
         if numbers.iter().any(|n| self.whole.contains(*n)) {
             return None;
         }
-        let goods = filing.goods.iter().flat_map(|g| &g.items).enumerate();
-        let cited = goods.filter(|(at, _)| self.cites_for(*at, numbers));
-        Some(cited.map(|(_, item)| i64::from(item.number)).collect())
+        Some((0..self.items.len()).filter(|at| self.cites_for(*at, numbers)).collect())
     }
 
     /// Whether one of them is cited for the item at this place.
@@ -433,6 +445,15 @@ impl Cited {
         let all = std::iter::once(&self.whole).chain(of_item);
         all.into_iter().any(|cited| numbers.iter().any(|n| cited.contains(*n)))
     }
+}
+
+/// Whether a hub was told of the certificate that an entry of this hub's ledger is about.
+pub(crate) async fn is_told(shared: &Shared, at: &Locator, to: &HubId) -> Result<bool, StoreError> {
+    let views = Views(&*shared.store);
+    let core: Option<v1::LedgerCore> = views.statement(at).await?.and_then(|s| s.part("core"));
+    let id = core.map(|c| c.certificate_id).unwrap_or_default();
+    let stored = views.certificate("", &id).await?;
+    Ok(stored.is_some_and(|c| c.told.iter().any(|told| told.hub == to.as_str())))
 }
 
 /// Peers that keep the ledger of a certificate that a filing cites.

@@ -80,6 +80,9 @@ async fn told_late(
             "filing" => Views(&*shared.store).statement(&at).await?.and_then(|s| s.part("core")),
             _ => None,
         };
+        if *kind == "ledger" && !certificates::is_told(shared, &at, to).await? {
+            continue;
+        }
         let commitment = Hash::from_slice(&stands.commitment);
         if let Some(commitment) = commitment.filter(|_| shows_statement(scope, kind, core.as_ref()))
         {

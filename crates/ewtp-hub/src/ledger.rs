@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::casebook::filing_of;
 use crate::certificates::{Cited, cited, consignments, lines_of};
-use crate::draft::{Draft, DraftError, NewStatement, SayError};
+use crate::draft::{Draft, DraftError, LateEntry, NewStatement, SayError};
 use crate::shared::Shared;
 use crate::standing::may_file_for;
 use crate::statement_rights::HELD_BY_MAX;
@@ -142,7 +142,7 @@ pub(crate) async fn keep_for(shared: &Arc<Shared>, holder: &str) -> Result<(), S
 }
 
 /// What filings may call a holder: as its certificate does, or as arrangements map it.
-fn names_of(shared: &Shared, holder: &str) -> Vec<String> {
+pub(crate) fn names_of(shared: &Shared, holder: &str) -> Vec<String> {
     let (me, directory) = (&shared.identity.hub, shared.directory.load());
     let holding = directory.arrangements.values().flat_map(|standing| standing.holding());
     let mut names: Vec<String> = holding.flat_map(|d| d.filed_as(me, holder)).collect();
@@ -268,6 +268,7 @@ async fn asks(
     shared: &Shared,
     stored: &StoredCertificate,
     standing: &[Standing],
+    shares: &[Share],
 ) -> Result<Vec<Ask>, StoreError> {
     let core = stored.core.clone().unwrap_or_default();
     let holder = stored.holder.as_ref().map(|h| h.id.clone()).unwrap_or_default();
@@ -311,9 +312,10 @@ async fn asks(
     };
     let mut out = Vec::new();
     for s in standing {
-        if let Some(ask) = ask(s)
-            && is_holders(shared, &s.record, &names).await?
-        {
+        let Some(ask) = ask(s) else { continue };
+        // What was granted stays, whatever became of the mandate since.
+        let granted = shares.iter().any(|s| s.filing == (ask.filing_id.clone(), ask.version));
+        if granted || is_holders(shared, &s.record, &names).await? {
             out.push(ask);
         }
     }
@@ -356,7 +358,7 @@ async fn draw(
     let holds = certificate.is_ok_and(|c| c.holds_at(now_ms));
     let before = views.holding(id, &case.case_id).await?;
     let holding = held(&before);
-    let mut asks = asks(shared, stored, standing).await?;
+    let mut asks = asks(shared, stored, standing, &holding.shares).await?;
     if !holds {
         // Of what doesn't hold nothing more is given; what is held stays until it is spent or withdrawn.
         asks.retain(|ask| {
@@ -455,6 +457,37 @@ fn statement(
     hubs.retain(|hub| stored.told.iter().any(|told| told.hub == hub.as_str()));
     statement.audience = shared.shown_to(&hubs, "ledger");
     Ok(statement)
+}
+
+/// Entries that say what cases of these hubs hold of a certificate that they are told of now.
+///
+/// # Errors
+/// Reading.
+pub(crate) async fn held_for(
+    shared: &Shared,
+    id: &str,
+    hubs: &[HubId],
+) -> Result<Vec<LateEntry>, StoreError> {
+    let views = Views(&*shared.store);
+    let (mut out, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = views.holdings(id, &after, RUNS).await?;
+        let Some(last) = page.last() else { return Ok(out) };
+        after.clone_from(&last.case_id);
+        for holding in page {
+            let state = held(&holding).state;
+            let lives = matches!(state, HeldState::Reserved | HeldState::WrittenOff);
+            let commitment = Hash::from_slice(&holding.commitment).filter(|_| lives);
+            let (Some(commitment), Some(case)) = (commitment, views.case(&holding.case_id).await?)
+            else {
+                continue;
+            };
+            let told = shared.shown_to(&shared.hubs_of(&case), "ledger");
+            let mine = told.into_iter().filter(|hub| hubs.contains(hub));
+            let index = holding.log_index;
+            out.extend(mine.map(|peer| LateEntry { index, commitment, peer }));
+        }
+    }
 }
 
 /// Entries by which other cases hold a certificate.

@@ -96,7 +96,9 @@ pub(crate) async fn about_facts(
             new.map(name).collect::<Vec<_>>()
         };
         let (trader, authority) = (named(&public), named(&confidential));
-        if !trader.is_empty() || authority.is_empty() {
+        let of_kind = |f: &v1::RecognisedFact| f.kind == finding.kind;
+        let hidden = confidential.iter().any(of_kind) && !public.iter().any(of_kind);
+        if !hidden {
             let (kind, result) = (finding.kind.clone(), finding.result);
             out.core.push(ArrivalFinding { kind, result, ..Default::default() });
         }
@@ -295,7 +297,19 @@ pub async fn show(
         wanted(&a.by) || wanted(about)
     });
     alarms.sort_by_key(|a| std::cmp::Reverse((a.logged_ms, a.log_index)));
+    let open = |a: &StoredAlarm| {
+        let core = a.core.clone().unwrap_or_default();
+        let standing = core.hub.parse::<HubId>().ok();
+        let standing = standing.and_then(|hub| directory.arrangements.get(&hub));
+        let at_ms = i64::try_from(now_ms).unwrap_or(i64::MAX);
+        a.by == me
+            && standing.is_some_and(|s| match s.governs(at_ms) {
+                Governs::Document(document) => document.digest.0.as_slice() == core.arrangement,
+                Governs::None(_) => false,
+            })
+    };
     let alarm = |a: StoredAlarm| v1::QualityAlarm {
+        open: open(&a),
         statement: Some(v1::StatementRef {
             hub: a.by.clone(),
             commitment: a.commitment,

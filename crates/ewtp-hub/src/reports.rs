@@ -132,14 +132,16 @@ async fn figures(
                 return Ok(Some(out));
             }
             let results = quality::results(shared, &case).await?;
-            for (n, way) in ways(shared, &case).into_iter().enumerate() {
-                let mut figures = of_way(shared, &case, &way).await?;
-                // What was found in a case counts once.
-                if n == 0 {
-                    figures.found = found(&documents, &results);
-                }
-                out.push(figures);
+            let mut all = Vec::new();
+            for way in ways(shared, &case) {
+                all.push(of_way(shared, &case, &way).await?);
             }
+            // What was found in a case counts once: with the goods that were to be controlled.
+            let controlled = all.iter().position(|f| f.controlled).unwrap_or(0);
+            if let Some(figures) = all.get_mut(controlled) {
+                figures.found = found(&documents, &results);
+            }
+            out.extend(all);
         }
         if out.len() > FILINGS_MAX {
             return Ok(None);
@@ -180,13 +182,16 @@ fn ways<'a>(shared: &Shared, case: &'a CaseRecord) -> Vec<Vec<&'a FilingRecord>>
     first.map(whole).collect()
 }
 
+/// What was found in a case, of each fact once: of several findings the newest.
 fn found(documents: &Documents, results: &[v1::ArrivalFinding]) -> Vec<Found> {
+    let key = |f: &v1::ArrivalFinding| (f.kind.clone(), f.hub.clone(), f.certificate_id.clone());
+    let newest: BTreeMap<_, _> = results.iter().map(|f| (key(f), f)).collect();
     let one = |f: &v1::ArrivalFinding| Found {
         is_false: f.result() == ControlResult::False,
         document: documents.0.get(&f.arrangement).copied().unwrap_or_default(),
         hub: f.hub.clone(),
     };
-    results.iter().map(one).collect()
+    newest.into_values().map(one).collect()
 }
 
 /// What a peer's filing says of itself, if it is what it can be: figures are no place for texts.

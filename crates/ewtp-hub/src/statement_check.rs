@@ -18,6 +18,7 @@ use ewtp_trade::route::{Speaker, assessing_country};
 use ewtp_trade::selector;
 
 use crate::directory::{Directory, Peer};
+use crate::ledger::is_used_up;
 use crate::statement_rights::Assessor;
 use crate::{arrangements, certificates, code_lists, consultations, quality};
 
@@ -70,8 +71,8 @@ pub struct Pending {
     pub(crate) cited: std::collections::BTreeSet<(String, Vec<u8>)>,
     /// Number of the newest step of an arrangement.
     arrangement_steps: u64,
-    /// Number and state of the newest statement on a certificate.
-    pub(crate) certificates: std::collections::BTreeMap<String, (u64, v1::CertificateState)>,
+    /// Number and state of the newest statement on a certificate, and whether it is used up.
+    pub(crate) certificates: std::collections::BTreeMap<String, (u64, v1::CertificateState, bool)>,
     /// Identities said so far.
     identities: std::collections::BTreeSet<StatementId>,
 }
@@ -294,7 +295,9 @@ impl Judge<'_> {
                 if let Some((core, holder)) = heard {
                     let (id, holder) = (core.certificate_id.clone(), holder.map(|h| h.id));
                     if reasons.0.is_empty() {
-                        pending.certificates.insert(id.clone(), (header.id.number, core.state()));
+                        let used_up = is_used_up(&core);
+                        let newest = (header.id.number, core.state(), used_up);
+                        pending.certificates.insert(id.clone(), newest);
                     }
                     verdict.said = Said::Certificate { id, holder: holder.unwrap_or_default() };
                 }

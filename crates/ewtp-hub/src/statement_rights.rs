@@ -12,7 +12,8 @@ use ewtp_trade::route::CUSTOMS;
 use crate::acts::erase_case::are_parts;
 use crate::acts::is_code;
 use crate::attachments::cited;
-use crate::casebook::has_part;
+use crate::casebook::{filing_of, has_part};
+use crate::certificates;
 use crate::ledger::is_used_up;
 use crate::statement_check::{Judge, Pending, Reasons, Said};
 
@@ -183,17 +184,38 @@ impl Judge<'_> {
         let fits = core.reason.len() <= 300 && is_bounded(goods);
         reasons.unless(fits, "ledger", "goods", "", "lines, shares and texts of a ledger's size");
         let known = Views(self.store).certificate(peer, certificate).await?;
-        let used_up = known.and_then(|c| c.core).is_some_and(|c| is_used_up(&c));
+        let in_page = pending.certificates.get(certificate).is_some_and(|(_, _, used_up)| *used_up);
+        let reference = known.as_ref().and_then(|c| c.core.as_ref()).map(|c| c.reference.clone());
+        let used_up = in_page || known.and_then(|c| c.core).is_some_and(|c| is_used_up(&c));
         let allowed = "a certificate that this hub was told of, for one use or a quantity";
         reasons.unless(used_up, "ledger", "core.certificate_id", certificate, allowed);
         match Views(self.store).case(&core.case_id).await? {
-            Some(case) if was_told(&case, peer) => {
+            // Who keeps the ledger of what a filing cites has a word in its case.
+            Some(case) => {
+                let numbers = [certificate, reference.as_deref().unwrap_or(certificate)];
+                let cites = in_page || self.cites(&case, &numbers).await?;
+                let allowed = "a case of which a filing cites the certificate";
+                reasons.unless(cites, "rights", "core.case_id", &core.case_id, allowed);
                 let full = self.is_full(&case);
                 reasons.unless(!full, "too-many", "core.case_id", &core.case_id, FULL);
                 Ok(())
             }
-            _ => self.of_case(&core.case_id, pending, reasons).await,
+            None => self.of_case(&core.case_id, pending, reasons).await,
         }
+    }
+
+    /// Whether a filing of a case, as it is held here, cites one of these numbers.
+    async fn cites(&self, case: &CaseRecord, numbers: &[&str]) -> Result<bool, StoreError> {
+        for filing in &case.filings {
+            let at = filing.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
+            let Some(statement) = Views(self.store).statement(&at).await? else { continue };
+            // Goods that aren't shown here may cite it.
+            let filing = filing_of(&statement);
+            if filing.goods.is_none() || certificates::cited(&filing).cites(numbers) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Who was given an attachment erases it: the hub whose statement cites it.

@@ -42,14 +42,16 @@ pub async fn list(
     let mut out = v1::ListInboxResponse::default();
     let (mut after, mut scanned) = (placed(&request.after), 0);
     loop {
-        let page = match request.officers_only {
+        let (page, more) = match request.officers_only {
             true => views.officers_work_after(after.as_ref(), PAGE).await?,
             false => {
                 let id = after.as_ref().map_or("", |item| &item.id);
-                views.work_after(id, PAGE).await?
+                let page = views.work_after(id, PAGE).await?;
+                let more = page.len() == PAGE;
+                (page, more)
             }
         };
-        let more = page.len() == PAGE;
+        let more = more && !page.is_empty();
         for work in page {
             after = Some(work.clone());
             scanned += 1;

@@ -6,6 +6,9 @@ use crate::StoreError;
 use crate::keys::{Key, Kind};
 use crate::views::{Store, Views, decode};
 
+/// Most rows that are looked through to count those of one hub.
+const ROWS_MAX: usize = 10_000;
+
 /// Row of a comment: those of one hub stand together, since an id begins with its hub.
 pub(crate) fn comment_row(draft: &str, id: &str) -> Vec<u8> {
     Key::new(Kind::RulesComment).text(draft).text(id).finish()
@@ -35,8 +38,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
     /// # Errors
     /// Reading.
     pub async fn rules_drafts_of(&self, hub: &str, limit: usize) -> Result<usize, StoreError> {
-        let prefix = Key::new(Kind::RulesDraft).bytes(format!("{hub}-").as_bytes());
-        Ok(self.0.scan(&prefix.clone().finish(), &prefix.end(), limit).await?.len())
+        self.of_hub(Key::new(Kind::RulesDraft), hub, limit).await
     }
 
     /// How many comments a hub has on a draft, counted up to `limit`.
@@ -49,8 +51,19 @@ impl<S: Store + ?Sized> Views<'_, S> {
         hub: &str,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        let prefix = Key::new(Kind::RulesComment).text(draft).bytes(format!("{hub}-").as_bytes());
-        Ok(self.0.scan(&prefix.clone().finish(), &prefix.end(), limit).await?.len())
+        self.of_hub(Key::new(Kind::RulesComment).text(draft), hub, limit).await
+    }
+
+    /// How many rows end with an id of a hub, counted up to `limit`: ids of `KE-NBO` begin with `KE-` too, and are not those of `KE`.
+    async fn of_hub(&self, rows: Key, hub: &str, limit: usize) -> Result<usize, StoreError> {
+        let start = rows.clone().finish().len();
+        let prefix = rows.bytes(format!("{hub}-").as_bytes());
+        let all = self.0.scan(&prefix.clone().finish(), &prefix.end(), ROWS_MAX).await?;
+        let mine = |key: &[u8]| {
+            let id = String::from_utf8_lossy(key.get(start..).unwrap_or_default()).into_owned();
+            id.trim_end_matches('\0').rsplit_once('-').is_some_and(|(of, _)| of == hub)
+        };
+        Ok(all.iter().filter(|(key, _)| mine(key)).take(limit).count())
     }
 
     /// A comment on a draft.

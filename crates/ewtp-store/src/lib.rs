@@ -46,4 +46,4 @@ pub use views::{Compacted, Statement, Store, Views};
 pub use whose::Whose;
 
 /// Layout of journal and state. A newer one is refused with a clear message; the state of an older one is built anew.
-pub const SCHEMA_VERSION: u32 = 8;
+pub const SCHEMA_VERSION: u32 = 9;

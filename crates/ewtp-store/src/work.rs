@@ -63,7 +63,7 @@ impl<S: Store + ?Sized> Views<'_, S> {
         self.load_all(prefix).await
     }
 
-    /// Officers' work after one of its items: what goes first, then as it was made.
+    /// Officers' work after one of its items: what goes first, then as it was made; and whether more may follow.
     ///
     /// # Errors
     /// Reading.
@@ -71,13 +71,20 @@ impl<S: Store + ?Sized> Views<'_, S> {
         &self,
         after: Option<&WorkItem>,
         limit: usize,
-    ) -> Result<Vec<WorkItem>, StoreError> {
+    ) -> Result<(Vec<WorkItem>, bool), StoreError> {
         let prefix = Key::new(Kind::OfficersWork);
         let from = match after {
             None => prefix.clone().finish(),
             Some(item) => officers_row(item).byte(0).finish(),
         };
-        self.work_of(&from, &prefix.end(), limit).await
+        let rows = self.0.scan(&from, &prefix.end(), limit).await?;
+        let mut out = Vec::with_capacity(rows.len());
+        for (_, id) in &rows {
+            let id = String::from_utf8_lossy(id);
+            // One that was done meanwhile is left out, and ends nothing.
+            out.extend(self.work_item(&id).await?);
+        }
+        Ok((out, rows.len() == limit))
     }
 
     /// All work items by id, after one of them.

@@ -378,15 +378,17 @@ fn refused_on_the_way(case: &CaseRecord) -> bool {
     let ended = |f: &FilingRecord| {
         matches!(goods(case, &f.assessed_by), GoodsState::Exited | GoodsState::Released)
     };
-    let arrived = leading_filing(case).is_some_and(|f| {
-        kind(f) != FilingType::Transit
-            && !matches!(
-                goods(case, &f.assessed_by),
-                GoodsState::Expected | GoodsState::Departed | GoodsState::Incident
-            )
-    });
+    let destination = leading_filing(case)
+        .filter(|f| matches!(kind(f), FilingType::Advance | FilingType::Import))
+        .map(|f| f.assessed_by.as_str());
+    let arrived = |f: &FilingRecord| {
+        destination.is_some_and(|hub| {
+            use GoodsState::{Departed, Expected, Incident};
+            hub != f.assessed_by && !matches!(goods(case, hub), Expected | Departed | Incident)
+        })
+    };
     let mut ways = case.filings.iter().filter(live).filter(newest);
-    !arrived && ways.any(|f| refused(f) && !ended(f))
+    ways.any(|f| refused(f) && !ended(f) && !arrived(f))
 }
 
 fn goods_after(event: &EventRecord) -> Option<GoodsState> {

@@ -89,7 +89,8 @@ proptest! {
                         case.holding.shares = shares;
                     }
                     Entry::WrittenOff { quantities } => {
-                        prop_assert_eq!(&quantities, &case.holding.last);
+                        let most = quantities.iter().zip(&case.holding.last).all(|(q, last)| q <= last);
+                        prop_assert!(most, "no more than was reserved");
                         if case.holding.state == HeldState::Released {
                             // It was freed before its release was heard: it is spent all the same.
                             late = taken_after(&late, &[], &quantities).unwrap();
@@ -180,8 +181,30 @@ fn filings_of_one_type_add_up_and_those_of_others_are_about_the_same_goods() {
 }
 
 #[test]
-fn what_is_released_is_spent_though_it_was_freed_before_that_was_heard() {
-    let holding = Holding { state: HeldState::Released, last: of(&[40]), ..Holding::default() };
-    let next = entries(&of(&[60]), &of(&[60]), &holding, &[], true);
-    assert_eq!(next, [Entry::WrittenOff { quantities: of(&[40]) }]);
+fn what_is_released_is_spent_though_it_was_freed_if_a_filing_that_stands_asks_for_it() {
+    let freed = Holding { state: HeldState::Released, last: of(&[40]), ..Holding::default() };
+    let late =
+        |holding: &Holding, asks: &[Ask]| entries(&of(&[60]), &of(&[60]), holding, asks, true);
+    let spent = Entry::WrittenOff { quantities: of(&[40]) };
+    assert_eq!(late(&freed, &[ask("A", 1, &[40])]), [spent]);
+    assert_eq!(late(&freed, &[]), [], "amended to another certificate, or withdrawn");
+    let by_hand = Holding { settled: vec![("A".into(), 1)], ..freed };
+    assert_eq!(
+        late(&by_hand, &[ask("A", 1, &[40])]),
+        [],
+        "an officer freed what wasn't the holder's"
+    );
+}
+
+#[test]
+fn what_is_granted_stays_granted_when_more_is_spent_than_there_is() {
+    let share = Share { filing: ("B".into(), 1), quantities: of(&[60]) };
+    let holding = Holding {
+        state: HeldState::Reserved,
+        quantities: of(&[60]),
+        last: of(&[60]),
+        shares: vec![share],
+        settled: Vec::new(),
+    };
+    assert_eq!(entries(&of(&[60]), &of(&[100]), &holding, &[ask("B", 1, &[60])], false), []);
 }

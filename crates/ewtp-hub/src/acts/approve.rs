@@ -203,7 +203,7 @@ pub async fn approve(
         proposal: commitment,
         work: &item.id,
     };
-    decide::approved(shared, account, &asked, &by, claim).await
+    decide::approved(shared, account, (&case, &asked), &by, claim).await
 }
 
 async fn decline(

@@ -20,7 +20,6 @@ use crate::directory::has_role;
 use crate::draft::{Draft, FilingAt, LrnClaim, NewStatement, WorkPlan};
 use crate::intake::IntakeError;
 use crate::shared::Shared;
-use crate::standing;
 
 /// Longest note, characters.
 const NOTE_CHARS_MAX: usize = 2000;
@@ -67,18 +66,15 @@ pub(super) struct Approved<'a> {
     pub(super) note: &'a str,
 }
 
-/// Decides what was proposed.
+/// Decides what was proposed, on the case as it was looked at: if it moved since, it is looked at again.
 pub(super) async fn approved(
     shared: &Shared,
     account: &v1::AccountRecord,
-    request: &v1::DecideRequest,
+    (case, request): (&CaseRecord, &v1::DecideRequest),
     by: &Approved<'_>,
     claim: LrnClaim,
 ) -> Result<Done, IntakeError> {
-    let Some(case) = standing::case_of(shared, account, &request.case_id).await? else {
-        return Ok(unknown_case(&request.case_id));
-    };
-    concluded(shared, account, (&case, request), Some(by), claim).await
+    concluded(shared, account, (case, request), Some(by), claim).await
 }
 
 /// Why a decision can't be said now, whoever says it.
@@ -121,6 +117,17 @@ async fn concluded(
     let Some(filing) = case::filing(case, &request.filing_id) else {
         return Ok(unknown_case(&request.case_id));
     };
+    if request.code() == DecisionCode::Release && !request.contingency {
+        let own = by.map_or("", |by| by.work);
+        if let Some(work) = open_proposal(shared, case, own).await? {
+            let say = Say {
+                code: "proposal-open",
+                allowed: "a release once what waits for a second officer is approved or declined",
+                fix: "look at it: ewtp desk list --proposals",
+            };
+            return Ok(refuse("code", &work, say));
+        }
+    }
     let seen = match seen(shared, case, &request.attachments).await? {
         Ok(seen) => seen,
         Err(done) => return Ok(done),
@@ -133,8 +140,27 @@ async fn concluded(
         ..Draft::default()
     };
     take_over(shared, case, filing, request.effect(), &mut draft).await?;
+    if request.code() == DecisionCode::Hold {
+        draft.makes.push(held(case, filing, account));
+    }
     draft.consumes.extend(by.map(|by| by.work.to_owned()));
     log_in(shared, case, draft).await
+}
+
+/// Work in a case that waits for a second officer, but one.
+async fn open_proposal(
+    shared: &Shared,
+    case: &CaseRecord,
+    but: &str,
+) -> Result<Option<String>, IntakeError> {
+    for filing in &case.filings {
+        let open = Views(&*shared.store).work_on(&filing.filing_id, filing.version).await?;
+        let waits = open.into_iter().find(|work| work.proposal != 0 && work.id != but);
+        if let Some(work) = waits {
+            return Ok(Some(work.id));
+        }
+    }
+    Ok(None)
 }
 
 /// The attachments that a decision was made on: what the case cites.
@@ -279,6 +305,23 @@ fn decision(
     statement.audience = shared.shown_to(&shared.hubs_of(case), "decision");
     crate::metrics::decided(request.code().as_str_name());
     Ok(statement)
+}
+
+/// What is held stays somebody's work.
+fn held(case: &CaseRecord, filing: &FilingRecord, account: &v1::AccountRecord) -> WorkPlan {
+    let at = filing.stands.as_ref().and_then(|s| s.at.clone()).unwrap_or_default();
+    WorkPlan {
+        id: format!("{}/{}/h{}", filing.filing_id, filing.version, case.revision),
+        case_id: case.case_id.clone(),
+        filing_id: filing.filing_id.clone(),
+        filing_version: filing.version,
+        filing: FilingAt::Known(at),
+        officer_reason: format!("held by {}", account.id),
+        waits_until_ms: 0,
+        priority: false,
+        proposal: None,
+        time_limit: false,
+    }
 }
 
 /// Whoever decides takes the work over: what is open on this version is done, and the effects that are undecided then are an

@@ -122,14 +122,17 @@ pub async fn record(
     let told = Told { code, time_ms: request.time_ms, office, note: &request.note, carrier: "" };
     let findings = &request.findings;
     let known = findings.len() <= FINDINGS_MAX && findings.iter().all(|f| quality::fits(code, f));
+    let kinds: BTreeSet<&str> = findings.iter().map(|f| f.kind.as_str()).collect();
+    let known = known && kinds.len() == findings.len();
     let fit_in = findings.is_empty() || (request.selector.is_none() && known);
     if !fit_in {
         let say = Say {
             code: "findings",
-            allowed: "of an inspection or a check of seals in one case: goods, seals, export-control, inspection, aeo, origin, licence or phytosanitary, each conforms, minor or false",
+            allowed: "of an inspection or a check of seals in one case: goods, seals, export-control, inspection, aeo, origin, licence or phytosanitary, each once and conforms, minor or false; of a check of seals seals alone",
             fix: "say what was found of what: --found inspection=false",
         };
-        return Ok(refuse("findings", &findings.len().to_string(), say));
+        let said: Vec<&str> = findings.iter().map(|f| f.kind.as_str()).collect();
+        return Ok(refuse("findings", &said.join(", "), say));
     }
     let sealed = matches!(code, EventCode::SealsChecked | EventCode::Resealed);
     let fit = |seal: &String| {
@@ -221,6 +224,7 @@ async fn one(
         filing_version: leading.map_or(0, |f| f.version),
         ..core(told, time_ms)
     };
+    let counted = !(told_of.trader.is_empty() && told_of.authority.is_empty());
     let authority = v1::DecisionAuthority { findings: told_of.authority, ..Default::default() };
     let trader =
         v1::EventTrader { seals: seals.to_vec(), findings: told_of.trader, ..Default::default() };
@@ -229,8 +233,8 @@ async fn one(
         .filter_map(|alarm| alarm.id.subject.split_once('/'))
         .map(|(hub, kind)| (hub.to_owned(), kind.to_owned()))
         .collect();
-    // Without an alarm nothing has to wait.
-    let act = act.filter(|_| !raised.is_empty());
+    // What is counted next has to see this one: only a finding about no fact waits for nothing.
+    let act = act.filter(|_| counted);
     let mut statement = statement(shared, account, told, &core, (&trader, &authority))?;
     statement.audience = shared.shown_to(&shared.hubs_of(case), "event");
     let draft = Draft {

@@ -24,7 +24,7 @@ use crate::precheck::{PrecheckError, precheck};
 use crate::prove::{LaneWanted, proof_of_erased, receipt_of_heard, receipt_of_own};
 use crate::shared::Shared;
 use crate::standing;
-use crate::{consultations, reports};
+use crate::{consultations, ledger, reports};
 
 /// Items of one stream that are in work at once.
 const STREAM_IN_FLIGHT: usize = 512;
@@ -572,8 +572,11 @@ impl Trade {
         let views = Views(&*self.shared.store);
         let found = views.certificate("", &request.certificate_id).await;
         let found = found.map_err(|e| status::store(&e))?.filter(|stored| {
+            // As the certificate names its holder, or as arrangements map that.
             let holder = stored.holder.as_ref().map_or("", |h| &h.id);
-            has_role(account, AGENCY_ROLES) || account.registered_ids.iter().any(|id| id == holder)
+            let names = ledger::names_of(&self.shared, holder);
+            has_role(account, AGENCY_ROLES)
+                || account.registered_ids.iter().any(|id| names.contains(id))
         });
         let found = found.ok_or_else(|| {
             Status::not_found("no such certificate of this hub, or not one of this account's")

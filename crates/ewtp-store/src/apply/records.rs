@@ -244,6 +244,7 @@ impl<C: Cells> Apply<'_, C> {
             (holding.core, holding.goods) = (Some(core.clone()), Some(goods.clone()));
             holding.commitment = said.commitment.0.to_vec();
             holding.number = number;
+            holding.log_index = said.log_index;
         }
         self.put(key, &holding);
         Ok(())

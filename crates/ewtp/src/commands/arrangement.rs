@@ -129,6 +129,10 @@ async fn quality(
             core.prepared_reason
         ));
         let at = alarm.statement.as_ref().map_or(0, |s| s.log_index);
+        if !alarm.open {
+            out.say(&format!("  {} log entry {at}; nothing is to be signed here", alarm.by));
+            continue;
+        }
         out.say(&format!("  {} log entry {at}; sign the suspension: ewtp arrangement suspend --peer {} --alarm {}", alarm.by, core.hub, core.kind));
     }
     Ok(ExitCode::SUCCESS)

@@ -267,8 +267,13 @@ fn show_decision(d: &v1::CaseDecision, out: &Output) {
         0 => "without an end".to_owned(),
         ms => format!("until {}", instant(ms)),
     };
+    let by = match (d.identity.as_str(), d.proposed_by.as_str()) {
+        ("", _) => String::new(),
+        (who, "") => format!(" {who}"),
+        (who, first) => format!(" {who}, proposed by {first}"),
+    };
     out.say(&format!(
-        "decision {}: {} by {hub} ({}) on version {}, good from {} {until}",
+        "decision {}: {} by {hub} ({}{by}) on version {}, good from {} {until}",
         effect_name(core.effect),
         code_name(core.code),
         lower(core.source().as_str_name(), "DECISION_SOURCE_"),

@@ -107,6 +107,11 @@ async fn take(session: &Session, folder: &Folder) -> Result<(usize, usize), CliE
                 }
             }
         };
+        let asked = String::from_utf8_lossy(&text).into_owned();
+        let answer = match is_said {
+            true => answer,
+            false => json!({"asked": asked, "answer": answer}),
+        };
         let to = if is_said { &folder.done } else { &folder.refused };
         write_whole(&to.join(&name), &answer)?;
         fs::remove_file(&path).map_err(CliError::io(&path))?;
@@ -139,12 +144,13 @@ async fn give(
             open.insert(path.clone());
             let summary = page.cases.iter().find(|c| c.case_id == item.case_id);
             let revision = summary.map_or(0, |c| c.revision);
-            if given.insert(path.clone(), revision) == Some(revision) {
+            if given.get(&path) == Some(&revision) && path.exists() {
                 continue;
             }
             let asked = v1::GetCaseRequest { case_id: item.case_id.clone() };
             let case = session.trade().get_case(asked).await?.into_inner().case;
             write_whole(&path, &json!({"work": item, "case": case}))?;
+            given.insert(path, revision);
         }
         if page.next.is_empty() {
             break;

@@ -57,6 +57,9 @@ pub(crate) fn statements(case: &v1::Case) -> Vec<(String, v1::StatementRef)> {
     for a in &case.adoptions {
         out.extend(a.statement.clone().map(|s| ("adoption".to_owned(), s)));
     }
+    for d in &case.drawings {
+        out.extend(d.statement.clone().map(|s| ("ledger".to_owned(), s)));
+    }
     for i in &case.invalidations {
         out.extend(i.statement.clone().map(|s| ("invalidation".to_owned(), s)));
     }

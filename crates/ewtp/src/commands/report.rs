@@ -21,8 +21,12 @@ pub(crate) fn run(
 ) -> Result<ExitCode, CliError> {
     let profile = profile.as_deref();
     match command {
-        ReportCommand::Recognition(asked) => block_on(report("recognition", asked, profile, out)),
-        ReportCommand::Fairness(asked) => block_on(report("fairness", asked, profile, out)),
+        ReportCommand::Recognition(asked) => {
+            block_on(report("recognition", (asked, false), profile, out))
+        }
+        ReportCommand::Fairness { asked, publish } => {
+            block_on(report("fairness", (asked, *publish), profile, out))
+        }
         ReportCommand::Receipt { kind, number, out: dir } => {
             block_on(receipt(kind, *number, dir, profile, out))
         }
@@ -31,7 +35,7 @@ pub(crate) fn run(
 
 async fn report(
     kind: &str,
-    asked: &Reported,
+    (asked, publish): (&Reported, bool),
     profile: Option<&Path>,
     out: &Output,
 ) -> Result<ExitCode, CliError> {
@@ -40,7 +44,7 @@ async fn report(
         kind: kind.to_owned(),
         from_ms: asked.from.as_millisecond(),
         to_ms: asked.to.map_or(0, |t| t.as_millisecond()),
-        publish: asked.publish,
+        publish,
     };
     let response = session.desk().report(request).await?.into_inner();
     if !response.violations.is_empty() {
@@ -265,7 +269,7 @@ async fn receipt(
     };
     let response = session.trade().get_receipt(request).await?.into_inner();
     let name = format!("{kind}-{number}");
-    let (receipt, descriptors) = write_pair(dir, &name, "descriptors", &response)?;
+    let (receipt, descriptors) = write_pair(dir, &name, &format!("{name}.descriptors"), &response)?;
     let facts = [
         ("receipt", receipt.display().to_string()),
         ("descriptors", descriptors.display().to_string()),

@@ -75,10 +75,9 @@ async fn a_quantity_is_spent_once_across_a_partition_and_the_loser_can_prove_why
     // Filed before the certificate is there: it is reserved as soon as it is issued.
     let mut trade = ke.trade("platform").await;
     let first = file(&mut trade, coffee("FIRST", "400", "QUOTA-1")).await;
-    let sample = std::fs::read_to_string(repository("samples/certificate-licence.toml")).unwrap();
-    let quota = sample.replace("KEPHIS-LIC-2026-0044", "QUOTA-1");
-    let quota =
-        issue(&ke, dir.path(), "quota.toml", &quota.replace("\"licence\"", "\"inspection\""));
+    let sample = std::fs::read_to_string(repository("samples/certificate-quantity.toml")).unwrap();
+    let quota = sample.replace("KEPHIS-LOT-2026-0044", "QUOTA-1");
+    let quota = issue(&ke, dir.path(), "quota.toml", &quota);
     draws(&ke, &first.case_id, &[(LedgerEntry::Reserved, "400")]).await;
     draws(&be, &first.case_id, &[(LedgerEntry::Reserved, "400")]).await;
     until("clearance by the reservation", || async {

@@ -180,7 +180,7 @@ async fn findings_on_arrival_reach_the_origin_raise_an_alarm_and_are_counted() {
     let out = dir.path().join("published");
     be.json("importer", &["report", "receipt", "fairness", "1", "--out", out.to_str().unwrap()]);
     let receipt = out.join("fairness-1.ewtp-receipt");
-    let verified = verified(&receipt, &out.join("descriptors.jsonl"));
+    let verified = verified(&receipt, &out.join("fairness-1.descriptors.jsonl"));
     let content = verified["content"].as_str().unwrap();
     assert!(
         content.contains("report fairness") && content.contains("\"cell_min\":10"),
