@@ -506,12 +506,28 @@ fn counts(standing: &Standing, core: &v1::ArrangementCore, peer: &Peer) -> Vec<v
             || "nothing is open".to_owned(),
             |o| format!("open is document {} of {}", o.number, o.digest.to_hex()),
         );
-        faults.push(fault("step", &why.to_string(), &format!("{follows}; {open}")));
+        let who = |side: &Side| match Some(*side) == standing.side {
+            true => "this hub".to_owned(),
+            false => peer.hub.to_string(),
+        };
+        let suspended: Vec<String> = standing.chain.suspended.iter().map(who).collect();
+        let suspended = match suspended.as_slice() {
+            [] => "nobody suspends it".to_owned(),
+            all => format!("suspended by {}", all.join(" and ")),
+        };
+        let allowed = format!("{follows}; {open}; {suspended}");
+        faults.push(fault("step", &why.to_string(), &allowed));
     }
     let named = tried.documents.get(&digest(&core.digest).unwrap_or(Hash::EMPTY_ROOT));
     match named {
         Some(document) => faults.extend(unshown(document, peer)),
-        None if core.step() == ArrangementStep::Accept => {
+        None if core.step() == ArrangementStep::Accept
+            && standing
+                .chain
+                .open
+                .as_ref()
+                .is_some_and(|o| o.digest.0.as_slice() == core.digest) =>
+        {
             let allowed = "a document that this version reads: update it, or counter the proposal";
             faults.push(fault("digest", "", allowed));
         }

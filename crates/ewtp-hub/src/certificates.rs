@@ -265,25 +265,27 @@ pub(crate) async fn tell_newcomers(shared: &Arc<Shared>) -> Result<(), SayError>
             hubs.retain(|hub| {
                 told(hub).is_none() && content.core.state() == CertificateState::Valid
             });
+            if is_used_up(&content.core) && !hubs.is_empty() {
+                newcomers.push((content.core.certificate_id.clone(), hubs.clone()));
+            }
             // Who was away when it changed hears what it is now, whatever the arrangement became.
             let stale = |t: &&CertificateTold| t.number < stored.changed;
             let away =
                 stored.told.iter().filter(stale).filter_map(|t| directory.active_peer(&t.hub));
             hubs.extend(away.map(|p| p.hub.clone()));
             if !hubs.is_empty() {
-                if is_used_up(&content.core) {
-                    newcomers.push((content.core.certificate_id.clone(), hubs.clone()));
-                }
                 let next = stored.number + 1;
                 draft.statements.push(statement(&content, next, "", hubs)?);
             }
         }
+        let mut told_at = u64::MAX;
         if !draft.statements.is_empty() {
-            shared.own.submit_act(draft, act).await?;
+            let logged = shared.own.submit_act(draft, act).await?;
+            told_at = logged.statements.first().map_or(u64::MAX, |(index, _)| *index);
         }
         // What is reserved of them is said behind them: to who hadn't heard of the certificate it would have said nothing.
         for (id, hubs) in newcomers {
-            let late = ledger::held_for(shared, &id, &hubs).await?;
+            let late = ledger::held_for(shared, &id, &hubs, told_at).await?;
             if !late.is_empty() {
                 shared.own.submit(Draft { late, ..Draft::default() }).await?;
             }

@@ -459,7 +459,7 @@ fn statement(
     Ok(statement)
 }
 
-/// Entries that say what cases of these hubs hold of a certificate that they are told of now.
+/// Entries that say what cases of these hubs hold of a certificate that they were told of at a log index.
 ///
 /// # Errors
 /// Reading.
@@ -467,6 +467,7 @@ pub(crate) async fn held_for(
     shared: &Shared,
     id: &str,
     hubs: &[HubId],
+    told_at: u64,
 ) -> Result<Vec<LateEntry>, StoreError> {
     let views = Views(&*shared.store);
     let (mut out, mut after) = (Vec::new(), String::new());
@@ -476,7 +477,9 @@ pub(crate) async fn held_for(
         after.clone_from(&last.case_id);
         for holding in page {
             let state = held(&holding).state;
-            let lives = matches!(state, HeldState::Reserved | HeldState::WrittenOff);
+            // What was written since is said to them already.
+            let lives = matches!(state, HeldState::Reserved | HeldState::WrittenOff)
+                && holding.log_index < told_at;
             let commitment = Hash::from_slice(&holding.commitment).filter(|_| lives);
             let (Some(commitment), Some(case)) = (commitment, views.case(&holding.case_id).await?)
             else {
