@@ -457,12 +457,15 @@ impl Judge<'_> {
         reasons.unless(short, "case", "core.case_id", &length, "ids of at most 64 bytes");
         let known = Views(self.store).case(&core.case_id).await?;
         let may_open = of_peer(&core.case_id);
+        let peer = self.peer.hub.as_str();
+        // A case of a third hub may be on its way in another lane.
+        let may_come = may_open || self.is_of_third(&core.case_id);
         reasons.unless(
-            known.is_some() || may_open,
+            known.is_some() || may_come,
             "case",
             "core.case_id",
             &core.case_id,
-            "a case that both hubs know, or one of the hub that files",
+            "a case that this hub knows, or one of the hub that files or of another peer",
         );
         let before =
             known.as_ref().and_then(|c| c.filings.iter().find(|f| f.filing_id == core.filing_id));
@@ -484,7 +487,7 @@ impl Judge<'_> {
         );
         self.assessor(&core, reasons);
         if let Some(case) = &known {
-            let foreign = before.is_some_and(|f| hub(f.stands.as_ref()) != self.peer.hub.as_str());
+            let foreign = before.is_some_and(|f| hub(f.stands.as_ref()) != peer);
             reasons.unless(
                 !foreign,
                 "rights",
@@ -498,7 +501,11 @@ impl Judge<'_> {
                 kinds.contains(&f.r#type) && f.country_of_destination == core.country_of_destination
             };
             let apart = core.r#type() == v1::FilingType::Import && case.filings.iter().any(bound);
-            let joins = may_open || apart || case.filings.iter().any(|f| self.has_part(f));
+            // Decisions of the peer's may be all that was heard of a third hub's case.
+            let mut others = case.filings.iter().filter(|f| hub(f.stands.as_ref()) != peer);
+            let unheard = may_come && others.next().is_none();
+            let part = case.filings.iter().any(|f| self.has_part(f));
+            let joins = may_open || unheard || apart || part;
             reasons.unless(
                 joins,
                 "rights",

@@ -502,9 +502,19 @@ async fn a_partial_filing_is_completed_by_another_filer_who_has_the_code() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_comes_onto_the_route_hears_what_the_destination_said_before() {
+    onto_the_route(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_comes_onto_the_route_may_hear_the_destination_before_the_origin() {
+    onto_the_route(true).await;
+}
+
+/// The goods of a case go another way; the hub that is new to it may hear the destination's import filing before the origin's case.
+async fn onto_the_route(destination_first: bool) {
     let dir = tempfile::tempdir().unwrap();
-    let (ke, be) = stage(dir.path());
-    let nl = Hub::start(dir.path(), "NL");
+    let (mut ke, be) = stage(dir.path());
+    let mut nl = Hub::start(dir.path(), "NL");
     pin(&ke, &nl, "full");
     pin(&be, &nl, "full");
     nl.add_account("officer", "officer");
@@ -533,6 +543,9 @@ async fn a_hub_that_comes_onto_the_route_hears_what_the_destination_said_before(
     core.filing_id.clone_from(&exported.filing_id);
     core.function = v1::FilingFunction::Amendment as i32;
     core.offices = vec!["NL000510".into()];
+    if destination_first {
+        nl.process.stop().unwrap();
+    }
     let second = file(&mut ke.trade("platform").await, export).await;
     assert_eq!(second.audience, ["BE", "NL"]);
     until("Belgium to hear of the route", || async {
@@ -543,11 +556,24 @@ async fn a_hub_that_comes_onto_the_route_hears_what_the_destination_said_before(
         case.filings.iter().find(of_export).map(drop)
     })
     .await;
+    if destination_first {
+        ke.process.stop().unwrap();
+    }
     report(&be, "importer", &id, EventCode::Presented).await.unwrap();
     let adopted = case(&be, "officer", &id).await;
     let kind = v1::FilingType::Import;
     let release = decision(&adopted, kind, Effect::Release, DecisionCode::Release, "release");
     decide(&be, "officer", release).await.unwrap();
+    if destination_first {
+        nl.process.start().unwrap();
+        until("the Dutch hub to hear of the release", || async {
+            let heard = case(&nl, "officer", &id).await;
+            let mut said = heard.decisions.iter().filter_map(|d| d.core.as_ref());
+            said.any(|c| c.effect() == Effect::Release).then_some(())
+        })
+        .await;
+        ke.process.start().unwrap();
+    }
     let there = both(&nl, &be, &id, CaseState::Released).await;
     assert!(there.not_honoured.is_empty(), "{:?}", there.not_honoured);
     let on_its_way = case(&nl, "officer", &id).await;
