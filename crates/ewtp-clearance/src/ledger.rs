@@ -25,6 +25,14 @@ pub enum HeldState {
     Released,
 }
 
+impl HeldState {
+    /// Whether something of the certificate is taken: reserved or written off.
+    #[must_use]
+    pub const fn holds(self) -> bool {
+        matches!(self, Self::Reserved | Self::WrittenOff)
+    }
+}
+
 /// What a case holds of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holding {
@@ -60,6 +68,14 @@ pub struct Ask {
     pub kind: i32,
     /// Of each line; `None` where the filing doesn't say it in the line's unit.
     pub quantities: Option<Vec<Decimal>>,
+}
+
+impl Ask {
+    /// Filing and version, as shares and settled versions name them.
+    #[must_use]
+    pub fn filing(&self) -> (String, u32) {
+        (self.filing_id.clone(), self.version)
+    }
 }
 
 /// An entry that follows.
@@ -123,11 +139,10 @@ pub fn entries(
         .collect();
     let mut by_kind: BTreeMap<i32, Vec<Decimal>> = BTreeMap::new();
     let (mut shares, mut refused) = (Vec::new(), Vec::new());
-    let filing = |ask: &Ask| (ask.filing_id.clone(), ask.version);
-    let open: Vec<&Ask> = asks.iter().filter(|a| !holding.settled.contains(&filing(a))).collect();
+    let open: Vec<&Ask> = asks.iter().filter(|a| !holding.settled.contains(&a.filing())).collect();
     // What is granted already comes before what is new.
     let granted =
-        |ask: &Ask| ask.quantities.as_ref().is_some_and(|asked| has(holding, &filing(ask), asked));
+        |ask: &Ask| ask.quantities.as_ref().is_some_and(|asked| has(holding, &ask.filing(), asked));
     for ask in open.iter().filter(|ask| granted(ask)) {
         let before = by_kind.get(&ask.kind).unwrap_or(&zero);
         if let Some(sum) = ask.quantities.as_ref().and_then(|asked| add(before, asked)) {
@@ -139,15 +154,15 @@ pub fn entries(
         let sum = ask.quantities.as_ref().and_then(|asked| add(before, asked));
         match (&ask.quantities, sum) {
             (Some(asked), _) if granted(ask) => {
-                shares.push(Share { filing: filing(ask), quantities: asked.clone() });
+                shares.push(Share { filing: ask.filing(), quantities: asked.clone() });
             }
             (Some(asked), Some(sum)) if (0..total.len()).all(|i| at(&sum, i) <= at(&left, i)) => {
                 by_kind.insert(ask.kind, sum);
-                shares.push(Share { filing: filing(ask), quantities: asked.clone() });
+                shares.push(Share { filing: ask.filing(), quantities: asked.clone() });
             }
             (asked, _) => {
                 let (asked, left) = (asked.clone().unwrap_or_default(), left.clone());
-                refused.push(Entry::Refused { filing: filing(ask), asked, left });
+                refused.push(Entry::Refused { filing: ask.filing(), asked, left });
             }
         }
     }
@@ -178,7 +193,7 @@ fn most<'a>(sums: impl Iterator<Item = &'a Vec<Decimal>> + Clone, lines: usize) 
 fn spent_after(holding: &Holding, asks: &[Ask]) -> Vec<Entry> {
     let mut by_kind: BTreeMap<i32, Vec<Decimal>> = BTreeMap::new();
     for ask in asks {
-        let settled = holding.settled.contains(&(ask.filing_id.clone(), ask.version));
+        let settled = holding.settled.contains(&ask.filing());
         let Some(asked) = ask.quantities.as_ref().filter(|_| !settled) else { continue };
         let before = by_kind.get(&ask.kind).cloned().unwrap_or_default();
         let Some(sum) = add(&before, asked) else { continue };

@@ -176,21 +176,17 @@ async fn keep(shared: &Arc<Shared>, case_id: &str) -> Result<bool, SayError> {
     }
     standing.sort_by_key(|s| s.record.stands.as_ref().map(|s| (s.logged_ms, s.log_index)));
     let me = shared.identity.hub.as_str();
-    let mut certificates = BTreeMap::new();
+    let mut certificates = BTreeSet::new();
     for reference in standing.iter().flat_map(|s| s.cited.references()) {
         let name = CertificateName::Reference(reference);
         let mut found = views.certificates_of("", name, HELD_BY_MAX).await?;
         found.extend(views.certificate("", reference).await?);
-        certificates.extend(found.into_iter().filter_map(|c| Some((id_of(&c)?, c))));
+        certificates.extend(found.iter().filter_map(id_of));
     }
-    for drawing in case.drawings.iter().filter(|d| hub(d.stands.as_ref()) == me) {
-        let id = drawing.core.as_ref().map(|c| c.certificate_id.clone()).unwrap_or_default();
-        if let Some(found) = views.certificate("", &id).await? {
-            certificates.insert(id, found);
-        }
-    }
+    let drawn = case.drawings.iter().filter(|d| hub(d.stands.as_ref()) == me);
+    certificates.extend(drawn.filter_map(|d| Some(d.core.as_ref()?.certificate_id.clone())));
     let mut written = false;
-    for id in certificates.into_keys() {
+    for id in certificates {
         let act = Arc::clone(&shared.acts).lock_owned().await;
         // As it is under the lock: it may have been revoked meanwhile.
         if let Some(stored) = views.certificate("", &id).await? {
@@ -248,8 +244,7 @@ fn held(stored: &StoredHolding) -> Holding {
         LedgerEntry::Released => HeldState::Released,
         LedgerEntry::Unspecified | LedgerEntry::Refused => HeldState::Nothing,
     };
-    let holds = matches!(state, HeldState::Reserved | HeldState::WrittenOff);
-    let goods = stored.goods.clone().filter(|_| holds).unwrap_or_default();
+    let goods = stored.goods.clone().filter(|_| state.holds()).unwrap_or_default();
     let share = |s: &v1::LedgerShare| Share {
         filing: (s.filing_id.clone(), s.version),
         quantities: read(&s.quantities),
@@ -261,6 +256,12 @@ fn held(stored: &StoredHolding) -> Holding {
         shares: goods.shares.iter().map(share).collect(),
         settled: stored.settled.iter().map(|s| (s.filing_id.clone(), s.version)).collect(),
     }
+}
+
+/// Whether a filing's version has a share already.
+fn is_granted(shares: &[Share], ask: &Ask) -> bool {
+    let filing = ask.filing();
+    shares.iter().any(|share| share.filing == filing)
 }
 
 /// What the filings of a case ask for, in the order of their logging.
@@ -314,8 +315,7 @@ async fn asks(
     for s in standing {
         let Some(ask) = ask(s) else { continue };
         // What was granted stays, whatever became of the mandate since.
-        let granted = shares.iter().any(|s| s.filing == (ask.filing_id.clone(), ask.version));
-        if granted || is_holders(shared, &s.record, &names).await? {
+        if is_granted(shares, &ask) || is_holders(shared, &s.record, &names).await? {
             out.push(ask);
         }
     }
@@ -361,10 +361,7 @@ async fn draw(
     let mut asks = asks(shared, stored, standing, &holding.shares).await?;
     if !holds {
         // Of what doesn't hold nothing more is given; what is held stays until it is spent or withdrawn.
-        asks.retain(|ask| {
-            let same = |s: &Share| s.filing == (ask.filing_id.clone(), ask.version);
-            holding.shares.iter().any(same)
-        });
+        asks.retain(|ask| is_granted(&holding.shares, ask));
     }
     let limits = limits(stored);
     let total: Vec<Decimal> = limits.iter().map(|(most, _)| *most).collect();
@@ -379,10 +376,8 @@ async fn draw(
         return Ok(false);
     }
     let mut draft = Draft::default();
-    let mut now = match holding.state {
-        HeldState::Reserved | HeldState::WrittenOff => holding.quantities.clone(),
-        HeldState::Nothing | HeldState::Released => Vec::new(),
-    };
+    // Empty where the case holds nothing.
+    let mut now = holding.quantities.clone();
     for (number, entry) in (ledger.entries + 1..).zip(next) {
         let about = before.core.as_ref().map(|c| (c.filing_id.clone(), c.filing_version));
         let about = about.unwrap_or_default();
@@ -476,10 +471,8 @@ pub(crate) async fn held_for(
         let Some(last) = page.last() else { return Ok(out) };
         after.clone_from(&last.case_id);
         for holding in page {
-            let state = held(&holding).state;
             // What was written since is said to them already.
-            let lives = matches!(state, HeldState::Reserved | HeldState::WrittenOff)
-                && holding.log_index < told_at;
+            let lives = held(&holding).state.holds() && holding.log_index < told_at;
             let commitment = Hash::from_slice(&holding.commitment).filter(|_| lives);
             let (Some(commitment), Some(case)) = (commitment, views.case(&holding.case_id).await?)
             else {
@@ -500,9 +493,7 @@ async fn holders(
     case: &str,
 ) -> Result<Vec<Vec<u8>>, StoreError> {
     let all = views.holdings(id, "", 1000).await?;
-    let holds = |h: &&StoredHolding| {
-        h.case_id != case && matches!(held(h).state, HeldState::Reserved | HeldState::WrittenOff)
-    };
+    let holds = |h: &&StoredHolding| h.case_id != case && held(h).state.holds();
     Ok(all.iter().filter(holds).take(HELD_BY_MAX).map(|h| h.commitment.clone()).collect())
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ewtp_clearance::report::{Figures, Found, Relied, fairness, recognition};
-use ewtp_log::{Hash, HubId};
+use ewtp_log::HubId;
 use ewtp_proto::store::v1::{CaseRecord, FilingRecord, Stands};
 use ewtp_proto::v1::{self, ControlResult};
 use ewtp_store::{StoreError, Views, Whose};
@@ -293,7 +293,7 @@ fn governed(shared: &Shared, stands: &Stands, country: &str) -> bool {
     standing.is_some_and(|s| matches!(s.governed(stands.logged_ms), Governs::Document(_)))
 }
 
-/// Where a published report stands.
+/// The log index of a published report.
 ///
 /// # Errors
 /// Reading.
@@ -301,8 +301,8 @@ pub async fn published(
     shared: &Shared,
     kind: &str,
     number: u64,
-) -> Result<Option<(u64, Option<Hash>)>, StoreError> {
+) -> Result<Option<u64>, StoreError> {
     let all = Views(&*shared.store).reports(kind).await?;
     let found = all.into_iter().find(|r| r.number == number);
-    Ok(found.map(|r| (r.log_index, Hash::from_slice(&r.commitment))))
+    Ok(found.map(|r| r.log_index))
 }

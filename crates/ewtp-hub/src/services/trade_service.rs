@@ -556,7 +556,7 @@ impl Trade {
         let (kind, number) = (&request.report, request.report_number);
         let found = reports::published(&self.shared, kind, number).await;
         let found = found.map_err(|e| status::store(&e))?;
-        let (index, _) = found.ok_or_else(|| Status::not_found("no such report of this hub"))?;
+        let index = found.ok_or_else(|| Status::not_found("no such report of this hub"))?;
         let receipt = receipt_of_own(&self.shared, index, viewer, &["core".into()], None).await;
         let receipt = receipt.map_err(|e| status::store(&e))?;
         let receipt = receipt.ok_or_else(|| Status::not_found("no such statement"))?;
